@@ -1,0 +1,41 @@
+# `make run` shows emshop at work on a fresh machine. Rust is assumed, nothing else.
+
+# Outside the tree: it keeps the listing clean, and RocksDB, the longest part of a build, is compiled once for all clones.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/emshop/target
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/emshop/tools
+export PATH := $(TOOLS):$(PATH)
+
+PROGRAMS := $(CARGO_TARGET_DIR)/release
+
+# One profile and one set of features for everything, tests included, for the same reason.
+ALL := --release --workspace
+
+.PHONY: help run build tools test lint docs bench load
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+run: tools build ## Start everything, drive orders through it, show what became of them; ARGS="--once" ends there
+	$(PROGRAMS)/emshop demo $(ARGS)
+
+build: ## Build emshop and emshop-loadgen
+	cargo build $(ALL) --bins
+
+tools: ## Install what is missing: a C++ compiler, libclang, nats-server
+	@scripts/tools
+
+test: tools ## Run all tests, those on real servers included
+	@scripts/test $(ARGS)
+
+lint: ## Check format and lints
+	cargo fmt --all --check
+	cargo clippy $(ALL) --all-targets -- -D warnings
+
+docs: ## Write the generated pages of docs/ again
+	EMSHOP_WRITE_DOCS=1 cargo test $(ALL) --lib errors
+
+bench: ## Run the benchmarks
+	cargo bench --workspace --bench '*' $(ARGS)
+
+load: build ## Drive load at a running server; ARGS="--target http://127.0.0.1:50051 --workload submit"
+	$(PROGRAMS)/emshop-loadgen $(ARGS)

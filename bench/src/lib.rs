@@ -1,0 +1,143 @@
+//! Test data of the benches: a shop's catalogue, and envelopes of orders over it.
+
+use std::sync::Arc;
+
+use emshop_engine::turn::{Replica, TurnEffects};
+use emshop_proto::internal::{ClusterRow, Envelope, Record, record};
+use emshop_proto::partitioner::PARTITIONS;
+use emshop_proto::v1::command::Body;
+use emshop_proto::v1::{
+    Command, ConfirmPaymentRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, PaymentMethod, Receiver, SetStockRequest,
+    SubmitOrderRequest,
+};
+use emshop_storage::state::memory::MemoryStore;
+
+/// That of the binary `emshop`: an order is many small rows, so the allocator shows in every figure.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// SKUs of the shop.
+pub const SKUS: u64 = 10_000;
+
+/// Orders of one envelope: what fits in one.
+pub const ORDERS_PER_ENVELOPE: u64 = 200;
+
+/// More than all orders of a bench ask for.
+const ON_HAND: u64 = 1_000_000;
+const USERS: u64 = 1_000;
+const TIME_MS: i64 = 1_700_000_000_000;
+
+/// The state of a cluster's only log, on one thread, with what it needs to apply envelopes to it.
+pub struct Shop {
+    pub replica: Replica,
+}
+
+impl Shop {
+    /// An empty state in memory.
+    pub fn empty() -> Self {
+        let cluster = ClusterRow { cluster_id: "bench".to_owned(), log: 0, logs: 1, partitions: PARTITIONS };
+        let replica = Replica::open(&(Arc::new(MemoryStore::default()) as _), cluster, 1).expect("an empty state is anybody's");
+        Self { replica }
+    }
+
+    /// All goods are there, with stock for every order.
+    pub fn stocked() -> Self {
+        let mut shop = Self::empty();
+        for first in (1..=SKUS).step_by(500) {
+            let goods = (first..first + 500).flat_map(|goods_id| [create_goods(goods_id), set_stock(goods_id)]);
+            shop.turn(envelope(goods));
+        }
+        shop
+    }
+
+    pub fn turn(&mut self, envelope: Envelope) -> TurnEffects {
+        self.replica.turn(self.replica.applied_sequence() + 1, TIME_MS, envelope)
+    }
+}
+
+/// As an ingress would write it: every record has a client that waits.
+pub fn envelope(commands: impl IntoIterator<Item = Body>) -> Envelope {
+    let records = (1..).zip(commands).map(|(ticket, body)| Record {
+        ticket,
+        body_hash: ticket,
+        body: Some(record::Body::Command(Command { tag: 0, body: Some(body) })),
+    });
+    Envelope { writer: 1, records: records.collect(), channel: None }
+}
+
+/// Envelopes that submit the orders 0 to `orders`.
+pub fn submits(orders: u64) -> Vec<Envelope> {
+    envelopes(orders, submit_order)
+}
+
+/// Envelopes that confirm the payments of the orders 0 to `orders`.
+pub fn confirms(orders: u64) -> Vec<Envelope> {
+    envelopes(orders, confirm_payment)
+}
+
+fn envelopes(orders: u64, command: impl Fn(u64) -> Body) -> Vec<Envelope> {
+    let firsts = (0..orders).step_by(ORDERS_PER_ENVELOPE as usize);
+    firsts.map(|first| envelope((first..orders.min(first + ORDERS_PER_ENVELOPE)).map(&command))).collect()
+}
+
+/// An order id of a usual length.
+pub fn order_id(order: u64) -> String {
+    // Multiplied, so that neighbours do not share a prefix, as ids of clients do not.
+    format!("o-{:016x}", order.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// Two lines over SKUs spread evenly.
+pub fn submit_order(order: u64) -> Body {
+    let line = |line: u64| GoodsQuantity { goods_id: (order * 7_919 + line * 4_999) % SKUS + 1, quantity: 1 + line };
+    Body::SubmitOrder(SubmitOrderRequest {
+        order_id: order_id(order),
+        user_id: order % USERS + 1,
+        lines: vec![line(0), line(1)],
+        address: "上海市浦东新区世纪大道 100 号".to_owned(),
+        receiver: Some(Receiver { name: "王小明".to_owned(), phone: "13800000000".to_owned() }),
+        payment_method: PaymentMethod::Alipay.into(),
+        expires_in_seconds: 900,
+        logistics_company: 1,
+        ..SubmitOrderRequest::default()
+    })
+}
+
+pub fn confirm_payment(order: u64) -> Body {
+    let third_party_sn = format!("sn-{order}");
+    Body::ConfirmPayment(ConfirmPaymentRequest { order_id: order_id(order), third_party_sn, ..ConfirmPaymentRequest::default() })
+}
+
+fn create_goods(goods_id: u64) -> Body {
+    let unit_price = Some(Money::new(1_999, "CNY"));
+    Body::CreateGoods(CreateGoodsRequest {
+        goods: Some(Goods { goods_id, name: format!("goods {goods_id}"), unit_price, weight_grams: 500 }),
+    })
+}
+
+fn set_stock(goods_id: u64) -> Body {
+    Body::SetStock(SetStockRequest { goods_id, on_hand: ON_HAND, idempotency_key: "first".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use emshop_proto::v1::outcome::Result as OutcomeResult;
+
+    use super::*;
+
+    /// A bench of refusals would be a fast one.
+    #[test]
+    fn all_orders_are_taken_and_paid() {
+        let mut shop = Shop::stocked();
+        let (mut orders, mut payments) = (0, 0);
+        for envelope in submits(1_000).into_iter().chain(confirms(1_000)) {
+            for told in shop.turn(envelope).outcomes.into_values().flat_map(|outcomes| outcomes.outcomes) {
+                match told.outcome.and_then(|outcome| outcome.result) {
+                    Some(OutcomeResult::Order(_)) => orders += 1,
+                    Some(OutcomeResult::Payment(_)) => payments += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!((orders, payments), (1_000, 1_000));
+    }
+}

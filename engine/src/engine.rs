@@ -1,0 +1,474 @@
+//! The loop of one log: entries in, turns, effects out; queries in between; ticks and checkpoints when they are due.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_nats::{Client, Subject, jetstream};
+use bytes::Bytes;
+use emshop_proto::internal::{ClusterRow, Envelope, Query, QueryReply, Record, Tick, query, query_reply, record};
+use emshop_proto::{envelope, errors::Code, partitioner::PARTITIONS, subjects};
+use emshop_storage::log::{CommandLog, LogError};
+use emshop_storage::state::StateStore;
+use futures::StreamExt;
+use prost::Message as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use crate::checkpoint::Writer;
+use crate::events::Relay;
+use crate::post::Post;
+use crate::turn::{NumberedEvent, OpenError, Replica, TurnEffects};
+use crate::{queries, recovery};
+
+/// Envelopes read and decoded ahead of the turn.
+const ENTRIES_AHEAD_MAX: usize = 32;
+/// Queries waiting for the end of a turn; beyond it they are refused.
+const QUERIES_WAITING_MAX: usize = 4096;
+/// Messages of the inbox taken between two turns.
+const MESSAGES_PER_TURN_MAX: usize = 256;
+/// Events that may be unpublished before the engine stops taking entries.
+const EVENTS_BEHIND_MAX: u64 = 200_000;
+/// How often the timers are looked at.
+const TIMER_INTERVAL: Duration = Duration::from_millis(100);
+/// A tick that did not come back is given up after this and sent again.
+const TICK_PATIENCE: Duration = Duration::from_secs(5);
+const CHANNEL_RETRY_INTERVAL: Duration = Duration::from_millis(250);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Envelopes that stay in the log below the durable sequence, for people who want to look at them.
+const LOG_KEPT_ENVELOPES: u64 = 10_000;
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Settings of an engine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads that apply partitions side by side; 1 applies them on the engine's own.
+    pub shards: usize,
+    /// Changed rows go to the store after this long …
+    pub checkpoint_interval: Duration,
+    /// … or when there are so many.
+    pub checkpoint_rows_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { shards: 1, checkpoint_interval: Duration::from_millis(200), checkpoint_rows_max: 100_000 }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    State(#[from] OpenError),
+    #[error("log {log}, sequence {sequence} cannot be read: {source}. Nothing after it is applied")]
+    Undecodable { log: u32, sequence: u64, source: envelope::DecodeError },
+    #[error("NATS: {0}")]
+    Nats(String),
+    #[error(transparent)]
+    Stopped(Arc<Self>),
+}
+
+/// What the engine is connected to.
+pub struct Connections {
+    /// All logs of the cluster, by number: its own to read, the others to send steps to.
+    pub logs: Vec<Arc<dyn CommandLog>>,
+    pub store: Arc<dyn StateStore>,
+    pub cluster_id: String,
+    /// For queries and answers.
+    pub core: Client,
+    /// For events.
+    pub publish: Client,
+}
+
+/// A running engine of one log.
+pub struct Engine {
+    inbox: Sender<Message>,
+    failure: watch::Receiver<Option<Arc<EngineError>>>,
+    stopped: oneshot::Receiver<()>,
+}
+
+/// What the loop is told.
+enum Message {
+    Entry(Input),
+    Query { query: Query, reply: Subject, _waiting: OwnedSemaphorePermit },
+    ChannelAcknowledged { target: u32, number: u64 },
+    CheckpointWritten { number: u64 },
+    TickAppended { result: Option<u64> },
+    LogFailed(EngineError),
+    Stop,
+}
+
+/// A decoded entry of the log.
+struct Input {
+    sequence: u64,
+    time_ms: i64,
+    envelope: Envelope,
+    /// Lets the reader go on when the entry is applied.
+    _ahead: OwnedSemaphorePermit,
+}
+
+impl Engine {
+    /// Opens the state, replays what the log has beyond it, and serves. Returns when it is as far as the log was at the start.
+    pub async fn start(number: u32, options: Options, connections: Connections) -> Result<Self, EngineError> {
+        let logs = connections.logs.len() as u32;
+        let cluster = ClusterRow { cluster_id: connections.cluster_id.clone(), log: number, logs, partitions: PARTITIONS };
+        let replica = Replica::open(&connections.store, cluster, options.shards)?;
+        let log = Arc::clone(&connections.logs[number as usize]);
+        let bounds = recovery::check_log(log.as_ref(), replica.applied_sequence()).await?;
+        let context = jetstream::new(connections.publish.clone());
+        let relay = Relay::start(context, number, replica.last_event()).await;
+        let relay = relay.map_err(|error| EngineError::Nats(error.to_string()))?;
+        let post = Post::start(connections.core.clone());
+        let (inbox, messages) = channel();
+        let written = {
+            let inbox = inbox.clone();
+            move |number| drop(inbox.send(Message::CheckpointWritten { number }))
+        };
+        let durable = replica.applied_sequence();
+        let writer = Writer::start(Arc::clone(&connections.store), durable, relay.published.clone(), post.clone(), written);
+        tokio::spawn(read_log(Arc::clone(&log), durable + 1, inbox.clone()));
+
+        let (caught_up, caught_up_receiver) = oneshot::channel();
+        let (failure, failure_receiver) = watch::channel(None);
+        let (stopped, stopped_receiver) = oneshot::channel();
+        let engine_loop = Loop {
+            replica,
+            options,
+            logs: connections.logs.clone(),
+            relay,
+            post: post.clone(),
+            writer,
+            inbox: inbox.clone(),
+            entries: VecDeque::new(),
+            runtime: tokio::runtime::Handle::current(),
+            sending: HashSet::new(),
+            tick: TickState::Idle,
+            last_checkpoint: Instant::now(),
+            checkpoint_under_way: false,
+            replay: Some(Replay { until: bounds.last, caught_up, last_progress: Instant::now() }),
+            last_timers: Instant::now(),
+            last_trim: Instant::now(),
+        };
+        let run = move || {
+            if let Err(error) = engine_loop.run(&messages) {
+                tracing::error!(log = number, %error, "the engine stopped");
+                failure.send_replace(Some(Arc::new(error)));
+            }
+            let _ = stopped.send(());
+        };
+        std::thread::Builder::new().name(format!("engine-{number}")).spawn(run).expect("threads can be started");
+        let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver };
+        engine.wait_until(caught_up_receiver).await?;
+        serve_queries(number, connections.core, engine.inbox.clone(), post).await?;
+        Ok(engine)
+    }
+
+    async fn wait_until(&self, caught_up: oneshot::Receiver<()>) -> Result<(), EngineError> {
+        let mut failure = self.failure.clone();
+        tokio::select! {
+            Ok(()) = caught_up => Ok(()),
+            error = failed(&mut failure) => Err(EngineError::Stopped(error)),
+        }
+    }
+
+    /// Resolves when the engine cannot go on, with the reason.
+    pub async fn failed(&self) -> Arc<EngineError> {
+        failed(&mut self.failure.clone()).await
+    }
+
+    /// Writes and flushes a last checkpoint, and ends.
+    pub async fn stop(self) {
+        let _ = self.inbox.send(Message::Stop);
+        let _ = self.stopped.await;
+    }
+}
+
+async fn failed(failure: &mut watch::Receiver<Option<Arc<EngineError>>>) -> Arc<EngineError> {
+    match failure.wait_for(Option::is_some).await {
+        Ok(failure) => failure.clone().expect("waited for it"),
+        // The engine was stopped: it cannot fail any more.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Reads and decodes ahead of the engine.
+async fn read_log(log: Arc<dyn CommandLog>, from: u64, inbox: Sender<Message>) {
+    let ahead = Arc::new(Semaphore::new(ENTRIES_AHEAD_MAX));
+    let mut stream = log.read(from);
+    while let Some(entry) = stream.next().await {
+        let permit = Arc::clone(&ahead).acquire_owned().await.expect("never closed");
+        let decoded = entry.map_err(EngineError::from).and_then(|entry| {
+            let (sequence, time_ms) = (entry.sequence, entry.time_ms);
+            let envelope = envelope::decode(&entry.payload);
+            let envelope = envelope.map_err(|source| EngineError::Undecodable { log: log.number(), sequence, source })?;
+            Ok(Input { sequence, time_ms, envelope, _ahead: permit })
+        });
+        let message = match decoded {
+            Ok(input) => Message::Entry(input),
+            Err(error) => Message::LogFailed(error),
+        };
+        if inbox.send(message).is_err() {
+            return;
+        }
+    }
+}
+
+async fn serve_queries(log: u32, client: Client, inbox: Sender<Message>, post: Post) -> Result<(), EngineError> {
+    let nats = |error: &dyn std::fmt::Display| EngineError::Nats(error.to_string());
+    let mut subscription = client.subscribe(subjects::query(log)).await.map_err(|error| nats(&error))?;
+    client.flush().await.map_err(|error| nats(&error))?;
+    let waiting = Arc::new(Semaphore::new(QUERIES_WAITING_MAX));
+    tokio::spawn(async move {
+        while let Some(message) = subscription.next().await {
+            let Some(reply) = message.reply else { continue };
+            let refusal = match (Query::decode(message.payload), Arc::clone(&waiting).try_acquire_owned()) {
+                (Ok(query), Ok(permit)) => match inbox.send(Message::Query { query, reply, _waiting: permit }) {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                (Ok(_), Err(_)) => Code::Overloaded.refusal(),
+                (Err(_), _) => Code::ValidationFailed.refusal(),
+            };
+            let body = Some(query_reply::Body::Refusal(refusal));
+            post.send(reply, QueryReply { body }.encode_to_vec());
+        }
+    });
+    Ok(())
+}
+
+/// Whether a tick is on its way through the log.
+enum TickState {
+    Idle,
+    Appending { since: Instant },
+    InLog { sequence: u64 },
+}
+
+/// Until the engine is as far as the log was when it started.
+struct Replay {
+    until: u64,
+    caught_up: oneshot::Sender<()>,
+    last_progress: Instant,
+}
+
+struct Loop {
+    replica: Replica,
+    options: Options,
+    logs: Vec<Arc<dyn CommandLog>>,
+    relay: Relay,
+    post: Post,
+    writer: Writer,
+    inbox: Sender<Message>,
+    /// Read, but not applied yet.
+    entries: VecDeque<Input>,
+    runtime: tokio::runtime::Handle,
+    /// Logs to which an envelope of steps is on its way: one at a time, so that none overtakes another.
+    sending: HashSet<u32>,
+    tick: TickState,
+    last_checkpoint: Instant,
+    checkpoint_under_way: bool,
+    replay: Option<Replay>,
+    last_timers: Instant,
+    last_trim: Instant,
+}
+
+impl Loop {
+    fn run(mut self, messages: &Receiver<Message>) -> Result<(), EngineError> {
+        self.replica.outbox.targets().into_iter().for_each(|target| self.send_steps(target));
+        loop {
+            for message in messages.try_iter().take(MESSAGES_PER_TURN_MAX) {
+                if self.take(message)? {
+                    self.stop();
+                    return Ok(());
+                }
+            }
+            self.progress();
+            self.housekeeping();
+            if let Some(input) = self.next_entry() {
+                self.turn(input);
+            } else if let Ok(message) = messages.recv_timeout(self.idle_time())
+                && self.take(message)?
+            {
+                self.stop();
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next entry, unless downstream must catch up first.
+    fn next_entry(&mut self) -> Option<Input> {
+        let behind = self.replica.last_event().saturating_sub(*self.relay.published.borrow());
+        if behind > EVENTS_BEHIND_MAX { None } else { self.entries.pop_front() }
+    }
+
+    /// How long nothing can be due.
+    fn idle_time(&self) -> Duration {
+        self.options.checkpoint_interval.min(TIMER_INTERVAL)
+    }
+
+    fn turn(&mut self, input: Input) {
+        let effects = self.replica.turn(input.sequence, input.time_ms, input.envelope);
+        self.perform(effects);
+        if matches!(self.tick, TickState::InLog { sequence } if sequence <= input.sequence) {
+            self.tick = TickState::Idle;
+        }
+    }
+
+    fn perform(&mut self, effects: TurnEffects) {
+        for (writer, outcomes) in effects.outcomes {
+            self.post.send(subjects::outcome(writer), outcomes.encode_to_vec());
+        }
+        self.publish(effects.events);
+        effects.channels.into_iter().for_each(|target| self.send_steps(target));
+    }
+
+    fn publish(&self, events: Vec<NumberedEvent>) {
+        if !events.is_empty() {
+            self.relay.events.send(events).expect("the relay runs as long as the engine");
+        }
+    }
+
+    /// `true` when the engine is to stop.
+    fn take(&mut self, message: Message) -> Result<bool, EngineError> {
+        match message {
+            Message::Entry(input) => self.entries.push_back(input),
+            Message::Query { query, reply, .. } => self.answer(query, reply),
+            Message::ChannelAcknowledged { target, number } => {
+                self.replica.outbox.acknowledged(target, number);
+                self.sending.remove(&target);
+                self.send_steps(target);
+            }
+            Message::CheckpointWritten { number } => {
+                self.replica.checkpoint_written(number);
+                self.checkpoint_under_way = false;
+            }
+            Message::TickAppended { result } => {
+                let applied = self.replica.applied_sequence();
+                self.tick = match result {
+                    Some(sequence) if sequence > applied => TickState::InLog { sequence },
+                    _ => TickState::Idle,
+                };
+            }
+            Message::LogFailed(error) => return Err(error),
+            Message::Stop => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    fn answer(&mut self, query: Query, reply: Subject) {
+        if matches!(query.body, Some(query::Body::Inspect(_))) {
+            let checkpoint = self.replica.checkpoint();
+            self.writer.write(checkpoint);
+            self.writer.inspect(reply);
+            return;
+        }
+        if let Some(answer) = queries::answer(&mut self.replica, query) {
+            self.post.send(reply, answer.encode_to_vec());
+        }
+    }
+
+    /// Sends the front of the outbox to `target`, again and again until it is in that log.
+    fn send_steps(&mut self, target: u32) {
+        if self.sending.contains(&target) {
+            return;
+        }
+        let Some((number, steps)) = self.replica.outbox.envelope(self.replica.number(), target) else {
+            return;
+        };
+        self.sending.insert(target);
+        let (log, inbox) = (Arc::clone(&self.logs[target as usize]), self.inbox.clone());
+        let payload = envelope::encode(&steps);
+        self.runtime.spawn(async move {
+            while let Err(error) = log.append(payload.clone()).await {
+                tracing::warn!(target, %error, "steps for another log are not acknowledged, sending them again");
+                tokio::time::sleep(CHANNEL_RETRY_INTERVAL).await;
+            }
+            let _ = inbox.send(Message::ChannelAcknowledged { target, number });
+        });
+    }
+
+    fn progress(&mut self) {
+        let Some(replay) = &mut self.replay else { return };
+        let applied = self.replica.applied_sequence();
+        if applied >= replay.until {
+            let replay = self.replay.take().expect("just looked at");
+            let _ = replay.caught_up.send(());
+        } else if replay.last_progress.elapsed() > PROGRESS_INTERVAL {
+            replay.last_progress = Instant::now();
+            tracing::info!(log = self.replica.number(), applied, until = replay.until, "replaying the log");
+        }
+    }
+
+    fn housekeeping(&mut self) {
+        self.checkpoint_when_due();
+        if self.last_timers.elapsed() > TIMER_INTERVAL && self.replay.is_none() {
+            self.last_timers = Instant::now();
+            self.tick_when_due();
+        }
+        if self.last_trim.elapsed() > TRIM_INTERVAL {
+            self.last_trim = Instant::now();
+            self.trim();
+        }
+    }
+
+    fn checkpoint_when_due(&mut self) {
+        let waited = self.last_checkpoint.elapsed() > self.options.checkpoint_interval;
+        if self.checkpoint_under_way {
+            return;
+        }
+        let rows = self.replica.changed_rows();
+        if rows > self.options.checkpoint_rows_max || (rows > 0 && waited) {
+            self.last_checkpoint = Instant::now();
+            self.checkpoint_under_way = true;
+            let checkpoint = self.replica.checkpoint();
+            self.writer.write(checkpoint);
+        }
+    }
+
+    /// Appends a tick when a timer is due by this machine's clock; the log's clock then decides.
+    fn tick_when_due(&mut self) {
+        let given_up = matches!(self.tick, TickState::Appending { since } if since.elapsed() > TICK_PATIENCE);
+        if !(matches!(self.tick, TickState::Idle) || given_up) {
+            return;
+        }
+        if self.replica.next_due_ms().is_none_or(|due_ms| due_ms > now_ms()) {
+            return;
+        }
+        self.tick = TickState::Appending { since: Instant::now() };
+        let tick = Record { body: Some(record::Body::Tick(Tick {})), ..Record::default() };
+        let payload: Bytes = envelope::encode(&Envelope { records: vec![tick], ..Envelope::default() });
+        let append = self.logs[self.replica.number() as usize].append(payload);
+        let inbox = self.inbox.clone();
+        self.runtime.spawn(async move {
+            let result = append.await.ok();
+            let _ = inbox.send(Message::TickAppended { result });
+        });
+    }
+
+    fn trim(&self) {
+        let keep_from = (self.writer.durable_sequence() + 1).saturating_sub(LOG_KEPT_ENVELOPES);
+        if keep_from < 2 {
+            return;
+        }
+        let log = Arc::clone(&self.logs[self.replica.number() as usize]);
+        self.runtime.spawn(async move {
+            if let Err(error) = log.trim(keep_from).await {
+                tracing::warn!(%error, "the log could not be trimmed");
+            }
+        });
+    }
+
+    fn stop(mut self) {
+        let checkpoint = self.replica.checkpoint();
+        self.writer.write(checkpoint);
+        // Ends the relay when it has published the rest, or has no way to.
+        drop(self.relay);
+        self.writer.stop();
+    }
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set after 1970");
+    i64::try_from(now.as_millis()).expect("the clock is set before the year 292 million")
+}

@@ -1,0 +1,520 @@
+//! From records to envelopes in one log.
+//!
+//! Batching is natural: an envelope takes what has come while all publish slots were busy, so a lone command does not wait and a flood
+//! makes full envelopes. There is no timer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use emshop_proto::envelope::{ENVELOPE_BYTES_MAX, HEADER_BYTES, seal};
+use emshop_proto::v1::outcome::Result as OutcomeResult;
+use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome};
+use emshop_storage::log::{AppendError, CommandLog};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, fixed64, uint64};
+use tokio::sync::mpsc;
+
+use crate::link::Link;
+use crate::refusals;
+use crate::waiters::{Waiter, Waiters, deliver};
+
+/// An append that takes longer makes the log count as unavailable: an acknowledgement takes less than a millisecond.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// Between two questions whether an unavailable log is back.
+const PROBE_EVERY: Duration = Duration::from_millis(100);
+/// How long the answer to that may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Field numbers of `internal::Envelope` and of `internal::Record`.
+const WRITER_FIELD: u32 = 1;
+const RECORDS_FIELD: u32 = 2;
+const TICKET_FIELD: u32 = 1;
+/// What an envelope holds before its first record: header and writer.
+const HEAD_BYTES: usize = HEADER_BYTES + 9;
+/// What a record grows by in an envelope: key, length and ticket.
+const RECORD_OVERHEAD_BYTES: usize = 1 + 3 + 11;
+
+/// A record on its way into the log.
+pub struct Pending {
+    /// The encoded `internal::Record` without its ticket.
+    pub record: Vec<u8>,
+    pub waiter: Waiter,
+    /// The answer once the record is durable; `None` when the waiter waits for the outcome.
+    pub receipt: Option<OrderReceipt>,
+}
+
+/// The way to a log's batcher. Records need no bound here: admission bounds them.
+pub struct Batcher {
+    records: mpsc::UnboundedSender<Pending>,
+    open: Arc<AtomicBool>,
+}
+
+impl Batcher {
+    /// The handle, and the future that does the work until all handles are dropped and all appends are answered.
+    pub fn new(
+        log: Arc<dyn CommandLog>,
+        writer: u64,
+        slots: usize,
+        waiters: Arc<Waiters>,
+        link: Link,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let (records, receiver) = mpsc::unbounded_channel();
+        let open = Arc::new(AtomicBool::new(true));
+        let inbox = Inbox { receiver, next: None };
+        let appends = FuturesUnordered::new();
+        let worker = Worker {
+            log,
+            writer,
+            slots,
+            waiters,
+            link,
+            inbox,
+            appends,
+            sent: BTreeMap::new(),
+            envelopes: 0,
+            open: open.clone(),
+            probe: None,
+        };
+        (Self { records, open }, worker.run())
+    }
+
+    /// False while the log is known not to take records; they would be refused.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub fn send(&self, pending: Pending) {
+        if let Err(mpsc::error::SendError(pending)) = self.records.send(pending) {
+            refuse(pending);
+        }
+    }
+}
+
+struct Inbox {
+    receiver: mpsc::UnboundedReceiver<Pending>,
+    /// The record that the last envelope had no room for.
+    next: Option<Pending>,
+}
+
+impl Inbox {
+    async fn next(&mut self) -> Option<Pending> {
+        match self.next.take() {
+            Some(pending) => Some(pending),
+            None => self.receiver.recv().await,
+        }
+    }
+
+    /// `first` and all that is there and fits into its envelope.
+    fn gather(&mut self, first: Pending) -> Vec<Pending> {
+        let mut bytes = HEAD_BYTES + first.bytes_in_envelope();
+        assert!(bytes <= ENVELOPE_BYTES_MAX, "validation bounds a record far below an envelope");
+        let mut gathered = vec![first];
+        while let Ok(pending) = self.receiver.try_recv() {
+            bytes += pending.bytes_in_envelope();
+            if bytes > ENVELOPE_BYTES_MAX {
+                self.next = Some(pending);
+                break;
+            }
+            gathered.push(pending);
+        }
+        gathered
+    }
+}
+
+impl Pending {
+    fn bytes_in_envelope(&self) -> usize {
+        self.record.len() + RECORD_OVERHEAD_BYTES
+    }
+}
+
+/// An envelope whose append is not answered yet.
+struct Sent {
+    since: Instant,
+    /// Sent before the log became unavailable: it no longer takes up a slot, and its failure is no news.
+    stale: bool,
+    first_ticket: u64,
+    /// Those to answer when it is durable.
+    accepted: Vec<(Waiter, OrderReceipt)>,
+}
+
+type Append = BoxFuture<'static, (u64, Result<u64, AppendError>)>;
+
+struct Worker {
+    log: Arc<dyn CommandLog>,
+    writer: u64,
+    slots: usize,
+    waiters: Arc<Waiters>,
+    link: Link,
+    inbox: Inbox,
+    appends: FuturesUnordered<Append>,
+    /// By the number of the envelope, in the order sent.
+    sent: BTreeMap<u64, Sent>,
+    /// Envelopes sent so far.
+    envelopes: u64,
+    open: Arc<AtomicBool>,
+    /// While the log is unavailable: ends when it is back.
+    probe: Option<BoxFuture<'static, ()>>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        loop {
+            let open = self.probe.is_none();
+            let stalls_at = self.fresh().next().map(|sent| sent.since + STALLED_AFTER);
+            tokio::select! {
+                Some((envelope, result)) = self.appends.next() => self.settle(envelope, result),
+                pending = self.inbox.next(), if !open || self.has_slot() => match pending {
+                    Some(pending) if open => self.send(pending),
+                    Some(pending) => refuse(pending),
+                    None => break,
+                },
+                Ok(()) = self.link.changed(), if open => self.check_link(),
+                () = sleep_until(stalls_at), if open => self.close("appends are not answered"),
+                () = ended(&mut self.probe) => self.reopen(),
+            }
+        }
+        while let Some((envelope, result)) = self.appends.next().await {
+            self.settle(envelope, result);
+        }
+    }
+
+    fn fresh(&self) -> impl Iterator<Item = &Sent> {
+        self.sent.values().filter(|sent| !sent.stale)
+    }
+
+    fn has_slot(&self) -> bool {
+        self.fresh().count() < self.slots
+    }
+
+    fn send(&mut self, first: Pending) {
+        let gathered = self.inbox.gather(first);
+        let mut records = Vec::with_capacity(gathered.len());
+        let mut waiting = Vec::with_capacity(gathered.len());
+        let mut accepted = Vec::new();
+        for Pending { record, waiter, receipt } in gathered {
+            records.push((record, receipt.is_none()));
+            match receipt {
+                None => waiting.push(waiter),
+                Some(receipt) => accepted.push((waiter, receipt)),
+            }
+        }
+        // Before the append: the outcome may be here before the acknowledgement.
+        let first_ticket = self.waiters.register(waiting);
+        let append = self.log.append(seal(assemble(self.writer, first_ticket, &records)));
+        self.envelopes += 1;
+        let envelope = self.envelopes;
+        self.sent.insert(envelope, Sent { since: Instant::now(), stale: false, first_ticket, accepted });
+        self.appends.push(Box::pin(async move { (envelope, append.await) }));
+    }
+
+    fn settle(&mut self, envelope: u64, result: Result<u64, AppendError>) {
+        let sent = self.sent.remove(&envelope).expect("each append is answered once");
+        let refusal = match result {
+            Ok(sequence) => {
+                let position = LogPosition { log: self.log.number(), sequence };
+                return deliver(sent.accepted.into_iter().map(|(waiter, receipt)| (waiter, receipt_outcome(receipt, position))));
+            }
+            Err(AppendError::Refused(reason)) => {
+                tracing::warn!(log = self.log.number(), reason, "the log refused an envelope");
+                refusals::unavailable()
+            }
+            Err(AppendError::Unknown(reason)) => {
+                if !sent.stale {
+                    self.close(&reason);
+                }
+                refusals::perhaps_unavailable()
+            }
+        };
+        let outcome = refusals::outcome(refusal);
+        self.waiters.fail(sent.first_ticket, &outcome);
+        deliver(sent.accepted.into_iter().map(|(waiter, _)| (waiter, outcome.clone())));
+    }
+
+    fn check_link(&mut self) {
+        if !*self.link.borrow_and_update() {
+            self.close("the connection to NATS is lost");
+        }
+    }
+
+    /// From now on records are refused at once rather than left to wait.
+    fn close(&mut self, reason: &str) {
+        if self.open.swap(false, Ordering::Relaxed) {
+            tracing::warn!(log = self.log.number(), reason, "the log is unavailable");
+            self.sent.values_mut().for_each(|sent| sent.stale = true);
+            self.probe = Some(Box::pin(until_available(self.log.clone(), self.link.clone())));
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.probe = None;
+        self.open.store(true, Ordering::Relaxed);
+        tracing::info!(log = self.log.number(), "the log is available again");
+    }
+}
+
+/// Encoded records, each with whether its outcome is waited for, as the bytes that [`seal`] makes an envelope of.
+fn assemble(writer: u64, first_ticket: u64, records: &[(Vec<u8>, bool)]) -> Vec<u8> {
+    let bytes = records.iter().map(|(record, _)| record.len() + RECORD_OVERHEAD_BYTES).sum::<usize>();
+    let mut envelope = Vec::with_capacity(HEAD_BYTES + bytes);
+    envelope.resize(HEADER_BYTES, 0);
+    fixed64::encode(WRITER_FIELD, &writer, &mut envelope);
+    let mut next_ticket = first_ticket;
+    for (record, waited_for) in records {
+        let ticket_bytes = if *waited_for { 1 + encoded_len_varint(next_ticket) } else { 0 };
+        encode_key(RECORDS_FIELD, WireType::LengthDelimited, &mut envelope);
+        encode_varint((ticket_bytes + record.len()) as u64, &mut envelope);
+        if *waited_for {
+            uint64::encode(TICKET_FIELD, &next_ticket, &mut envelope);
+            next_ticket += 1;
+        }
+        envelope.extend_from_slice(record);
+    }
+    envelope
+}
+
+fn receipt_outcome(receipt: OrderReceipt, position: LogPosition) -> Outcome {
+    Outcome { position: Some(position), result: Some(OutcomeResult::Order(receipt)), ..Outcome::default() }
+}
+
+fn refuse(pending: Pending) {
+    deliver([(pending.waiter, refusals::outcome(refusals::unavailable()))]);
+}
+
+async fn until_available(log: Arc<dyn CommandLog>, mut link: Link) {
+    loop {
+        // An error means that nobody watches the connection any more: then only the log itself can tell.
+        let _ = link.wait_for(|up| *up).await;
+        if let Ok(Ok(_)) = tokio::time::timeout(PROBE_TIMEOUT, log.bounds()).await {
+            return;
+        }
+        tokio::time::sleep(PROBE_EVERY).await;
+    }
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(probe: &mut Option<BoxFuture<'static, ()>>) {
+    match probe {
+        Some(probe) => probe.await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use emshop_proto::envelope;
+    use emshop_proto::internal::{Envelope, Record, Tick, record};
+    use emshop_storage::log::{Bounds, Entry, LogError};
+    use futures::FutureExt;
+    use futures::stream::BoxStream;
+    use prost::Message;
+    use tokio::sync::{oneshot, watch};
+
+    use super::*;
+    use crate::admission::Admission;
+
+    /// A log that answers appends when the test says so.
+    type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
+
+    #[derive(Default)]
+    struct SlowLog {
+        appends: Mutex<Vec<Append>>,
+    }
+
+    impl SlowLog {
+        /// Takes the oldest append that is not answered yet.
+        async fn next(&self) -> Append {
+            while self.under_way() == 0 {
+                tokio::task::yield_now().await;
+            }
+            self.appends.lock().unwrap().remove(0)
+        }
+
+        fn under_way(&self) -> usize {
+            self.appends.lock().unwrap().len()
+        }
+    }
+
+    impl CommandLog for SlowLog {
+        fn number(&self) -> u32 {
+            0
+        }
+
+        fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
+            assert!(payload.len() <= ENVELOPE_BYTES_MAX, "{} bytes", payload.len());
+            let (answer, result) = oneshot::channel();
+            self.appends.lock().unwrap().push((envelope::decode(&payload).expect("an envelope"), answer));
+            result.map(|result| result.expect("the test answers")).boxed()
+        }
+
+        fn read(&self, _from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
+            unreachable!("a batcher only writes")
+        }
+
+        fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>> {
+            futures::future::ready(Ok(Bounds { first: 1, last: 0 })).boxed()
+        }
+
+        fn trim(&self, _sequence: u64) -> BoxFuture<'static, Result<(), LogError>> {
+            unreachable!("a batcher only writes")
+        }
+    }
+
+    struct Bench {
+        log: Arc<SlowLog>,
+        waiters: Arc<Waiters>,
+        link: watch::Sender<bool>,
+        batcher: Batcher,
+        admission: Admission,
+    }
+
+    const WRITER: u64 = 77;
+    const SLOTS: usize = 2;
+
+    impl Bench {
+        fn new() -> Self {
+            let (log, waiters) = (Arc::new(SlowLog::default()), Arc::new(Waiters::new()));
+            let (link, receiver) = watch::channel(true);
+            let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), receiver);
+            tokio::spawn(work);
+            Self { log, waiters, link, batcher, admission: Admission::new(10_000, u32::MAX >> 4) }
+        }
+
+        fn send(&self, record_bytes: usize, receipt: Option<OrderReceipt>) -> oneshot::Receiver<Outcome> {
+            let (reply, outcome) = oneshot::channel();
+            let waiter = Waiter::Call { reply, room: self.admission.try_admit(1).expect("room") };
+            let mut record = Record { ticket: 0, body_hash: 5, body: Some(record::Body::Tick(Tick {})) }.encode_to_vec();
+            // An unknown field of the size asked for.
+            let padding = record_bytes.saturating_sub(record.len());
+            prost::encoding::bytes::encode(100, &vec![0_u8; padding], &mut record);
+            self.batcher.send(Pending { record, waiter, receipt });
+            outcome
+        }
+
+        async fn refused(&self, outcome: oneshot::Receiver<Outcome>) -> String {
+            match outcome.await.expect("an answer").result {
+                Some(OutcomeResult::Refusal(refusal)) => {
+                    assert_eq!((refusal.reason.as_str(), refusal.retry_after_ms), ("SERVICE_UNAVAILABLE", 1_000));
+                    refusal.message
+                }
+                other => panic!("{other:?} is no refusal"),
+            }
+        }
+    }
+
+    fn tickets(envelope: &Envelope) -> Vec<u64> {
+        assert_eq!(envelope.writer, WRITER);
+        assert!(envelope.records.iter().all(|record| record.body_hash == 5 && record.body.is_some()));
+        envelope.records.iter().map(|record| record.ticket).collect()
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_the_slots_are_busy_shares_an_envelope() {
+        let bench = Bench::new();
+        let mut outcomes = Vec::new();
+        for lone in 1..=SLOTS as u64 {
+            outcomes.push(bench.send(10, None));
+            while (bench.log.under_way() as u64) < lone {
+                tokio::task::yield_now().await;
+            }
+        }
+        outcomes.extend((0..5).map(|_| bench.send(10, None)));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(bench.log.under_way(), SLOTS, "no more appends than slots");
+        let (first, answer) = bench.log.next().await;
+        answer.send(Ok(1)).expect("awaited");
+        let (second, _pending) = bench.log.next().await;
+        let (third, _pending) = bench.log.next().await;
+        assert_eq!((tickets(&first), tickets(&second), tickets(&third)), (vec![1], vec![2], vec![3, 4, 5, 6, 7]));
+        let turn = (1..=7).map(|ticket| emshop_proto::internal::TicketOutcome { ticket, outcome: Some(Outcome::default()) });
+        bench.waiters.answer(turn.collect());
+        for outcome in outcomes {
+            outcome.await.expect("an answer");
+        }
+    }
+
+    #[tokio::test]
+    async fn full_envelopes_close_and_lose_nothing() {
+        let bench = Bench::new();
+        let outcomes: Vec<_> = (0..200).map(|index| bench.send(100 + index * 10, None)).collect();
+        let mut all = Vec::new();
+        while all.len() < outcomes.len() {
+            let (envelope, answer) = bench.log.next().await;
+            all.extend(tickets(&envelope));
+            answer.send(Ok(1)).expect("awaited");
+        }
+        assert_eq!(all, (1..=200).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn acceptance_is_answered_by_the_acknowledgement() {
+        let bench = Bench::new();
+        let accepted = bench.send(10, Some(OrderReceipt { order_id: "o1".to_owned(), ..OrderReceipt::default() }));
+        let (envelope, answer) = bench.log.next().await;
+        assert_eq!(tickets(&envelope), [0]);
+        answer.send(Ok(42)).expect("awaited");
+        let outcome = accepted.await.expect("an answer");
+        assert_eq!(outcome.position, Some(LogPosition { log: 0, sequence: 42 }));
+        assert!(matches!(outcome.result, Some(OutcomeResult::Order(receipt)) if receipt.order_id == "o1"));
+    }
+
+    #[tokio::test]
+    async fn failed_appends_answer_all_who_wait() {
+        let bench = Bench::new();
+        let refused = bench.send(10, None);
+        let (_, answer) = bench.log.next().await;
+        answer.send(Err(AppendError::Refused("full".to_owned()))).expect("awaited");
+        assert!(!bench.refused(refused).await.contains("unknown"));
+        assert!(bench.batcher.is_open(), "a log that answers is not away");
+
+        let lost = [bench.send(10, None), bench.send(10, Some(OrderReceipt::default()))];
+        let (_, answer) = bench.log.next().await;
+        answer.send(Err(AppendError::Unknown("late".to_owned()))).expect("awaited");
+        for outcome in lost {
+            assert!(bench.refused(outcome).await.contains("outcome is unknown"));
+        }
+        while !bench.batcher.is_open() {
+            tokio::task::yield_now().await;
+        }
+        let _again = bench.send(10, None);
+        bench.log.next().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_queues_for_a_log_that_is_away() {
+        let bench = Bench::new();
+        let mut sent = Vec::new();
+        for busy in 1..=SLOTS {
+            sent.push(bench.send(10, None));
+            while bench.log.under_way() < busy {
+                tokio::task::yield_now().await;
+            }
+        }
+        let queued = bench.send(10, None);
+        bench.link.send_replace(false);
+        bench.refused(queued).await;
+        assert!(!bench.batcher.is_open());
+        bench.refused(bench.send(10, None)).await;
+        bench.link.send_replace(true);
+        while !bench.batcher.is_open() {
+            tokio::task::yield_now().await;
+        }
+        // What was under way keeps no slot from what comes now.
+        let _again = bench.send(10, None);
+        while bench.log.under_way() <= SLOTS {
+            tokio::task::yield_now().await;
+        }
+    }
+}

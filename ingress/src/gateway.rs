@@ -1,0 +1,21 @@
+//! What all gRPC services work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::dispatch::Dispatcher;
+use crate::queries::Queries;
+
+/// The services of [`crate::services`] are this one's.
+pub struct Gateway {
+    pub dispatcher: Arc<Dispatcher>,
+    pub queries: Queries,
+    /// Commands under way in one stream.
+    pub stream_window: usize,
+    /// How long a stream's client may leave outcomes unread.
+    pub unread_max: Duration,
+    /// True once the ingress stops: streams then take no more commands.
+    pub stopping: watch::Receiver<bool>,
+}

@@ -1,0 +1,89 @@
+//! Reads: a core NATS request to the engine of a log, answered between two turns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{RequestErrorKind, Subject};
+use bytes::Bytes;
+use emshop_proto::internal::{Query, QueryReply, query, query_reply};
+use emshop_proto::partitioner::Partitioner;
+use emshop_proto::subjects;
+use futures::future::try_join_all;
+use prost::Message;
+use tonic::Status;
+
+use crate::admission::Admission;
+use crate::link::Link;
+use crate::{refusals, status};
+
+/// An engine answers within milliseconds; one that replays its log after a start answers when it is done.
+const REPLY_WAIT: Duration = Duration::from_secs(5);
+/// Inspecting reads the whole state.
+const INSPECT_WAIT: Duration = Duration::from_secs(60);
+/// While nobody listens, perhaps because an engine is being restarted, it is asked this often …
+const ATTEMPTS: u32 = 5;
+/// … with these pauses: for about a second.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(200);
+
+pub struct Queries {
+    core: async_nats::Client,
+    admission: Arc<Admission>,
+    link: Link,
+    pub partitioner: Partitioner,
+    /// Where the engine of each log answers, by its number.
+    subjects: Vec<Subject>,
+}
+
+impl Queries {
+    pub fn new(core: async_nats::Client, partitioner: Partitioner, admission: Arc<Admission>, link: Link) -> Self {
+        let subjects = (0..partitioner.logs()).map(|log| subjects::query(log).into()).collect();
+        Self { core, admission, link, partitioner, subjects }
+    }
+
+    /// Asks the engine of one log. What it refuses, such as an id that it does not know, is the status.
+    pub async fn ask(&self, log: u32, body: query::Body) -> Result<query_reply::Body, Status> {
+        let wait = if matches!(body, query::Body::Inspect(_)) { INSPECT_WAIT } else { REPLY_WAIT };
+        let payload = Bytes::from(Query { body: Some(body) }.encode_to_vec());
+        let Some(_room) = self.admission.try_admit(payload.len()) else {
+            return Err(status::of_refusal(refusals::overloaded()));
+        };
+        if !*self.link.borrow() {
+            return Err(status::of_refusal(refusals::unavailable()));
+        }
+        let reply = self.request(log, payload, wait).await?;
+        match QueryReply::decode(reply).map(|reply| reply.body) {
+            Ok(Some(query_reply::Body::Refusal(refusal))) => Err(status::of_refusal(refusal)),
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => Err(unexpected("nothing")),
+            Err(error) => Err(unexpected(error)),
+        }
+    }
+
+    /// Asks the engines of several logs at once; the answers come in the order of the questions.
+    pub async fn ask_all(
+        &self,
+        questions: impl IntoIterator<Item = (u32, query::Body)>,
+    ) -> Result<Vec<query_reply::Body>, Status> {
+        try_join_all(questions.into_iter().map(|(log, body)| self.ask(log, body))).await
+    }
+
+    async fn request(&self, log: u32, payload: Bytes, wait: Duration) -> Result<Bytes, Status> {
+        for _ in 0..ATTEMPTS {
+            let request = async_nats::Request::new().payload(payload.clone()).timeout(Some(wait));
+            match self.core.send_request(self.subjects[log as usize].clone(), request).await {
+                Ok(message) => return Ok(message.payload),
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => tokio::time::sleep(ATTEMPT_PAUSE).await,
+                Err(error) => {
+                    tracing::debug!(log, %error, "a query was not answered");
+                    break;
+                }
+            }
+        }
+        Err(status::of_refusal(refusals::unavailable()))
+    }
+}
+
+/// The engine answered something else than was asked.
+pub fn unexpected(answer: impl std::fmt::Display) -> Status {
+    Status::internal(format!("the engine's answer does not fit the question: {answer}"))
+}

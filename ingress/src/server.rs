@@ -1,0 +1,201 @@
+//! The ingress as a whole: its settings, its start and its orderly stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use emshop_proto::partitioner::Partitioner;
+use emshop_proto::{FILE_DESCRIPTOR_SET, subjects};
+use emshop_storage::log::CommandLog;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::admission::Admission;
+use crate::batcher::Batcher;
+use crate::dispatch::Dispatcher;
+use crate::gateway::Gateway;
+use crate::queries::Queries;
+use crate::waiters::Waiters;
+use crate::{health, link, outcomes, services};
+
+/// Clients that may connect at the same moment.
+const LISTEN_BACKLOG: u32 = 4_096;
+/// Calls under way on one connection.
+const CONCURRENT_STREAMS_MAX: u32 = 4_096;
+/// Bytes that a client may send ahead of us, in one stream and in one connection.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Finds clients that are gone without a word, which would hold their room for ever.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+
+/// Settings of the ingress.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port 0 takes a free one; see [`Ingress::local_addr`].
+    pub listen: SocketAddr,
+    /// Commands under way over all clients. Beyond it calls are refused and streams are not read.
+    pub commands_max: u32,
+    /// Bytes of their records.
+    pub bytes_max: u32,
+    /// Commands under way in one stream, those included whose outcome its client has not read.
+    pub stream_window: usize,
+    /// Envelopes that may be on their way into one log at the same time. More of them are smaller ones.
+    pub append_slots: usize,
+    /// How long an outcome is waited for at most; a client's own deadline may be shorter.
+    pub outcome_wait_max: Duration,
+    /// A stream whose client leaves outcomes unread for this long is cut off.
+    pub unread_max: Duration,
+    /// How long [`Ingress::stop`] waits for what is under way.
+    pub drain_max: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50_051)),
+            commands_max: 100_000,
+            bytes_max: 64 * 1024 * 1024,
+            stream_window: 32_768,
+            append_slots: 4,
+            outcome_wait_max: Duration::from_secs(10),
+            unread_max: Duration::from_secs(30),
+            drain_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why the ingress cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("cannot listen on {listen}: {error}")]
+    Listen { listen: SocketAddr, error: io::Error },
+    #[error("the logs must be all of the cluster's, in the order of their numbers: number {found} stands in place {place}")]
+    Logs { place: usize, found: u32 },
+    #[error("a cluster has at least one log")]
+    NoLogs,
+    #[error("cannot subscribe to outcomes: {0}")]
+    Outcomes(async_nats::SubscribeError),
+    #[error("the API's descriptors cannot be read: {0}")]
+    Descriptors(tonic_reflection::server::Error),
+}
+
+/// A running ingress. Dropping it ends it at once.
+pub struct Ingress {
+    local_addr: SocketAddr,
+    stopping: watch::Sender<bool>,
+    drain_max: Duration,
+    /// The server and the batchers; they end by themselves once stopping.
+    working: JoinSet<()>,
+    /// What serves these.
+    _helping: JoinSet<()>,
+}
+
+/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers; `core` is for outcomes and queries.
+pub async fn bind(options: Options, logs: Vec<Arc<dyn CommandLog>>, core: Client) -> Result<Ingress, BindError> {
+    check(&logs)?;
+    let listener = listen(options.listen).map_err(|error| BindError::Listen { listen: options.listen, error })?;
+    let local_addr = listener.local_addr().map_err(|error| BindError::Listen { listen: options.listen, error })?;
+    let (stopping, stop) = watch::channel(false);
+    let (link_sender, link) = watch::channel(link::is_up(&core));
+    let (mut working, mut helping) = (JoinSet::new(), JoinSet::new());
+
+    // Never 0, which stands for the engine's own records.
+    let writer = rand::random::<u64>().max(1);
+    let waiters = Arc::new(Waiters::new());
+    let subscription = core.subscribe(subjects::outcome(writer)).await.map_err(BindError::Outcomes)?;
+    helping.spawn(outcomes::receive(subscription, waiters.clone()));
+    helping.spawn(outcomes::expire(waiters.clone(), options.outcome_wait_max));
+    helping.spawn(link::watch(core.clone(), link_sender));
+
+    let partitioner = Partitioner::new(logs.len() as u32);
+    let batchers = logs.into_iter().map(|log| {
+        let (batcher, work) = Batcher::new(log, writer, options.append_slots, waiters.clone(), link.clone());
+        working.spawn(work);
+        batcher
+    });
+    let batchers: Arc<[Batcher]> = batchers.collect();
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    helping.spawn(health::report(reporter, link.clone(), batchers.clone(), stop.clone()));
+
+    let admission = Arc::new(Admission::new(options.commands_max, options.bytes_max));
+    let queries = Queries::new(core, partitioner, admission.clone(), link.clone());
+    let outcome_wait_max = options.outcome_wait_max;
+    let dispatcher = Arc::new(Dispatcher { partitioner, admission, batchers, link, outcome_wait_max });
+    let Options { stream_window, unread_max, drain_max, .. } = options;
+    let gateway = Arc::new(Gateway { dispatcher, queries, stream_window, unread_max, stopping: stop.clone() });
+    let mut routes = services::routes(gateway);
+    routes.add_service(health_service);
+    add_reflection(&mut routes).map_err(BindError::Descriptors)?;
+    working.spawn(serve(routes.routes(), listener, stop));
+    Ok(Ingress { local_addr, stopping, drain_max, working, _helping: helping })
+}
+
+impl Ingress {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Takes no more connections and commands, finishes what is under way for at most `drain_max`, and ends.
+    pub async fn stop(mut self) {
+        self.stopping.send_replace(true);
+        let drained = async { while self.working.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.drain_max, drained).await.is_err() {
+            tracing::warn!("clients are cut off: they did not finish in {:?}", self.drain_max);
+        }
+    }
+}
+
+fn check(logs: &[Arc<dyn CommandLog>]) -> Result<(), BindError> {
+    if logs.is_empty() {
+        return Err(BindError::NoLogs);
+    }
+    let numbers = logs.iter().map(|log| log.number());
+    match numbers.enumerate().find(|(place, number)| *place != *number as usize) {
+        Some((place, found)) => Err(BindError::Logs { place, found }),
+        None => Ok(()),
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restarted server takes its port back while old connections still linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
+}
+
+/// Both versions of the protocol: older tools speak only v1alpha.
+fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::server::Error> {
+    let builder = || {
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        services::NAMES.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+    };
+    routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+    Ok(())
+}
+
+async fn serve(routes: Routes, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .add_routes(routes);
+    let stopped = async move {
+        // An error means that the ingress was dropped.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = server.serve_with_incoming_shutdown(incoming, stopped).await {
+        tracing::error!(%error, "the gRPC server failed");
+    }
+}

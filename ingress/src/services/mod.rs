@@ -1,0 +1,69 @@
+//! The gRPC services, one file each, all over one [`Gateway`](crate::gateway::Gateway). They only translate.
+
+mod admin;
+mod goods;
+mod inventory;
+mod logistics;
+mod order;
+mod payment;
+mod pipeline;
+
+use std::sync::Arc;
+
+use emshop_proto::v1::FieldViolation;
+use emshop_proto::v1::admin_service_server::AdminServiceServer;
+use emshop_proto::v1::goods_service_server::GoodsServiceServer;
+use emshop_proto::v1::inventory_service_server::InventoryServiceServer;
+use emshop_proto::v1::logistics_service_server::LogisticsServiceServer;
+use emshop_proto::v1::order_service_server::OrderServiceServer;
+use emshop_proto::v1::payment_service_server::PaymentServiceServer;
+use emshop_proto::v1::pipeline_service_server::PipelineServiceServer;
+use tonic::Status;
+use tonic::service::{Routes, RoutesBuilder};
+
+use crate::gateway::Gateway;
+use crate::{refusals, status};
+
+/// Full names of the services, as in the descriptors.
+pub const NAMES: [&str; 7] = [
+    emshop_proto::v1::order_service_server::SERVICE_NAME,
+    emshop_proto::v1::payment_service_server::SERVICE_NAME,
+    emshop_proto::v1::inventory_service_server::SERVICE_NAME,
+    emshop_proto::v1::goods_service_server::SERVICE_NAME,
+    emshop_proto::v1::logistics_service_server::SERVICE_NAME,
+    emshop_proto::v1::pipeline_service_server::SERVICE_NAME,
+    emshop_proto::v1::admin_service_server::SERVICE_NAME,
+];
+
+/// All services; messages of more than 4 MiB, tonic's default, are refused.
+pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
+    let mut routes = Routes::builder();
+    routes
+        .add_service(OrderServiceServer::from_arc(gateway.clone()))
+        .add_service(PaymentServiceServer::from_arc(gateway.clone()))
+        .add_service(InventoryServiceServer::from_arc(gateway.clone()))
+        .add_service(GoodsServiceServer::from_arc(gateway.clone()))
+        .add_service(LogisticsServiceServer::from_arc(gateway.clone()))
+        .add_service(PipelineServiceServer::from_arc(gateway.clone()))
+        .add_service(AdminServiceServer::from_arc(gateway));
+    routes
+}
+
+/// The response that an outcome becomes: its fields are the result of the kind asked for, `repeated` and `position`.
+macro_rules! respond {
+    ($outcome:expr, $kind:ident, $response:ident { $field:ident }) => {{
+        let emshop_proto::v1::Outcome { repeated, position, result, .. } = $outcome;
+        match result {
+            Some(emshop_proto::v1::outcome::Result::$kind(result)) => {
+                Ok(tonic::Response::new(emshop_proto::v1::$response { $field: Some(result), repeated, position }))
+            }
+            _ => Err($crate::queries::unexpected("an outcome of another kind")),
+        }
+    }};
+}
+use respond;
+
+/// Refuses a read whose request has violations.
+fn accept(violations: Vec<FieldViolation>) -> Result<(), Status> {
+    if violations.is_empty() { Ok(()) } else { Err(status::of_refusal(refusals::invalid(violations))) }
+}

@@ -1,0 +1,50 @@
+use emshop_proto::internal::{OrderQuery, query, query_reply};
+use emshop_proto::v1::command::Body;
+use emshop_proto::v1::payment_service_server::PaymentService;
+use emshop_proto::v1::{
+    CancelPaymentRequest, ConfirmPaymentRequest, GetPaymentRequest, GetPaymentResponse, PaymentResponse, RefundPaymentRequest,
+    SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest,
+};
+use tonic::{Request, Response, Status};
+
+use super::{accept, respond};
+use crate::gateway::Gateway;
+use crate::prepare::order_id_of_payment;
+use crate::queries::unexpected;
+use crate::validate;
+
+type Answer = Result<Response<PaymentResponse>, Status>;
+
+#[tonic::async_trait]
+impl PaymentService for Gateway {
+    async fn get_payment(&self, request: Request<GetPaymentRequest>) -> Result<Response<GetPaymentResponse>, Status> {
+        let request = request.into_inner();
+        accept(validate::get_payment(&request))?;
+        let order_id = order_id_of_payment(&request.payment_id, &request.order_id).to_owned();
+        let place = self.queries.partitioner.of_text(&order_id);
+        match self.queries.ask(place.log, query::Body::Payment(OrderQuery { order_id })).await? {
+            query_reply::Body::Payment(payment) => Ok(Response::new(GetPaymentResponse { payment: Some(payment) })),
+            _ => Err(unexpected("not a payment")),
+        }
+    }
+
+    async fn confirm_payment(&self, request: Request<ConfirmPaymentRequest>) -> Answer {
+        respond!(self.dispatcher.call(request, Body::ConfirmPayment).await?, Payment, PaymentResponse { payment })
+    }
+
+    async fn cancel_payment(&self, request: Request<CancelPaymentRequest>) -> Answer {
+        respond!(self.dispatcher.call(request, Body::CancelPayment).await?, Payment, PaymentResponse { payment })
+    }
+
+    async fn refund_payment(&self, request: Request<RefundPaymentRequest>) -> Answer {
+        respond!(self.dispatcher.call(request, Body::RefundPayment).await?, Payment, PaymentResponse { payment })
+    }
+
+    async fn simulate_payment_success(&self, request: Request<SimulatePaymentSuccessRequest>) -> Answer {
+        respond!(self.dispatcher.call(request, Body::SimulatePaymentSuccess).await?, Payment, PaymentResponse { payment })
+    }
+
+    async fn simulate_payment_failure(&self, request: Request<SimulatePaymentFailureRequest>) -> Answer {
+        respond!(self.dispatcher.call(request, Body::SimulatePaymentFailure).await?, Payment, PaymentResponse { payment })
+    }
+}

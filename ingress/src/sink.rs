@@ -1,0 +1,279 @@
+//! Outcomes on their way to the client of one stream.
+//!
+//! A stream's window counts a command from when it is read until its outcome has been handed to HTTP/2, which takes one only when the
+//! client has room for it. A full window stops the reading, so a client that does not read fills its own window and nothing more.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use emshop_proto::v1::{Outcome, OutcomeBatch};
+use futures::Stream;
+use prost::Message;
+use tokio::sync::Notify;
+use tonic::Status;
+
+use crate::admission::Room;
+
+/// Outcomes in one message.
+const OUTCOMES_PER_BATCH_MAX: usize = 4_096;
+/// A message closes when it has grown to this; gRPC clients take no more than 4 MiB unless told otherwise.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// An outcome that the client has not taken, and the room that its batch takes up.
+pub struct Unread {
+    outcome: Outcome,
+    _room: Arc<Room>,
+}
+
+impl Unread {
+    pub fn new(outcome: Outcome, room: &Arc<Room>) -> Self {
+        Self { outcome, _room: room.clone() }
+    }
+}
+
+/// Shared by the stream's reader, its waiters and its [`Outcomes`].
+pub struct Sink {
+    window: usize,
+    state: Mutex<State>,
+    /// The window has become wider, or the stream has ended.
+    changed: Notify,
+}
+
+struct State {
+    unread: VecDeque<Unread>,
+    /// Commands whose outcome has not been handed over.
+    under_way: usize,
+    /// Outcomes handed over since the stream began.
+    handed_over: u64,
+    phase: Phase,
+    waker: Option<Waker>,
+}
+
+enum Phase {
+    Open,
+    /// No more commands; the stream ends, with this status if any, when nothing is under way.
+    Ending(Option<Status>),
+    /// The stream ends at once; outcomes are dropped.
+    Cut(Option<Status>),
+}
+
+/// The stream has ended before its client said so.
+#[derive(Debug)]
+pub struct Ended;
+
+impl Sink {
+    pub fn new(window: usize) -> Arc<Self> {
+        let state = State { unread: VecDeque::new(), under_way: 0, handed_over: 0, phase: Phase::Open, waker: None };
+        Arc::new(Self { window, state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    /// Waits until `commands` more fit into the window. More than the window fit when nothing is under way.
+    pub async fn reserve(&self, commands: usize) -> Result<(), Ended> {
+        loop {
+            {
+                let mut state = self.lock();
+                if matches!(state.phase, Phase::Cut(_)) {
+                    return Err(Ended);
+                }
+                if state.under_way == 0 || state.under_way + commands <= self.window {
+                    state.under_way += commands;
+                    return Ok(());
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    pub fn push(&self, outcomes: Vec<Unread>) {
+        let mut state = self.lock();
+        if !matches!(state.phase, Phase::Cut(_)) {
+            state.unread.extend(outcomes);
+            state.wake();
+        }
+    }
+
+    /// No more commands come: ends the stream once all outcomes are handed over, and returns when that is so.
+    pub async fn finish(&self, status: Option<Status>) {
+        {
+            let mut state = self.lock();
+            if matches!(state.phase, Phase::Open) {
+                state.phase = Phase::Ending(status);
+                state.wake();
+            }
+        }
+        while !self.is_done() {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Ends the stream at once and drops what is unread.
+    pub fn cut(&self, status: Option<Status>) {
+        let mut state = self.lock();
+        if !matches!(state.phase, Phase::Cut(_)) {
+            state.phase = Phase::Cut(status);
+            state.under_way = 0;
+            state.unread = VecDeque::new();
+            state.wake();
+            self.changed.notify_one();
+        }
+    }
+
+    /// Returns when outcomes have waited for longer than `period`, and up to twice as long, and the client has taken none.
+    pub async fn stalled(&self, period: Duration) {
+        let mut before = None;
+        loop {
+            tokio::time::sleep(period).await;
+            let state = self.lock();
+            let now = (!state.unread.is_empty()).then_some(state.handed_over);
+            if now.is_some() && now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let state = self.lock();
+        state.under_way == 0 || matches!(state.phase, Phase::Cut(_))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// What is there, in one message.
+    fn hand_over(&mut self) -> OutcomeBatch {
+        let mut outcomes = Vec::with_capacity(self.unread.len().min(OUTCOMES_PER_BATCH_MAX));
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES && outcomes.len() < OUTCOMES_PER_BATCH_MAX {
+            let Some(unread) = self.unread.pop_front() else { break };
+            bytes += unread.outcome.encoded_len();
+            outcomes.push(unread.outcome);
+        }
+        self.under_way -= outcomes.len();
+        self.handed_over += outcomes.len() as u64;
+        OutcomeBatch { outcomes }
+    }
+}
+
+/// The response side of a stream: hands over what is there whenever HTTP/2 has room, and ends the stream when dropped.
+pub struct Outcomes {
+    sink: Arc<Sink>,
+}
+
+impl Outcomes {
+    pub fn new(sink: Arc<Sink>) -> Self {
+        Self { sink }
+    }
+}
+
+impl Stream for Outcomes {
+    type Item = Result<OutcomeBatch, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut state = self.sink.lock();
+        if !state.unread.is_empty() {
+            let batch = state.hand_over();
+            self.sink.changed.notify_one();
+            return Poll::Ready(Some(Ok(batch)));
+        }
+        let idle = state.under_way == 0;
+        match &mut state.phase {
+            Phase::Cut(status) => Poll::Ready(status.take().map(Err)),
+            Phase::Ending(status) if idle => Poll::Ready(status.take().map(Err)),
+            _ => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Outcomes {
+    fn drop(&mut self) {
+        self.sink.cut(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, StreamExt};
+
+    use super::*;
+    use crate::admission::Admission;
+
+    fn unread(tags: std::ops::Range<u64>) -> Vec<Unread> {
+        let room = Arc::new(Admission::new(1, 1).try_admit(1).expect("room"));
+        tags.map(|tag| Unread::new(Outcome { tag, ..Outcome::default() }, &room)).collect()
+    }
+
+    fn tags(item: Option<Result<OutcomeBatch, Status>>) -> Vec<u64> {
+        item.expect("a batch").expect("no status").outcomes.iter().map(|outcome| outcome.tag).collect()
+    }
+
+    #[test]
+    fn the_window_counts_until_outcomes_are_handed_over() {
+        let sink = Sink::new(4);
+        let mut outcomes = Outcomes::new(sink.clone());
+        sink.reserve(3).now_or_never().expect("fits").expect("open");
+        assert!(sink.reserve(2).now_or_never().is_none());
+        sink.push(unread(1..4));
+        assert!(sink.reserve(2).now_or_never().is_none(), "outcomes that nobody took still count");
+        assert_eq!(tags(outcomes.next().now_or_never().expect("ready")), [1, 2, 3]);
+        sink.reserve(9).now_or_never().expect("a large batch fits when nothing is under way").expect("open");
+    }
+
+    #[test]
+    fn messages_are_bounded_and_the_end_comes_last() {
+        let sink = Sink::new(10_000);
+        let mut outcomes = Outcomes::new(sink.clone());
+        sink.reserve(5_000).now_or_never().expect("fits").expect("open");
+        sink.push(unread(0..4_999));
+        assert!(sink.finish(Some(Status::unavailable("stopping"))).now_or_never().is_none());
+        assert_eq!(tags(outcomes.next().now_or_never().expect("ready")).len(), OUTCOMES_PER_BATCH_MAX);
+        assert_eq!(tags(outcomes.next().now_or_never().expect("ready")).len(), 4_999 - OUTCOMES_PER_BATCH_MAX);
+        assert!(outcomes.next().now_or_never().is_none(), "one outcome is still to come");
+        sink.push(unread(4_999..5_000));
+        assert_eq!(tags(outcomes.next().now_or_never().expect("ready")), [4_999]);
+        assert!(outcomes.next().now_or_never().expect("ready").expect("the status").is_err());
+        assert!(outcomes.next().now_or_never().expect("ready").is_none());
+    }
+
+    #[test]
+    fn a_stream_that_nobody_reads_any_more_keeps_nothing() {
+        let sink = Sink::new(4);
+        let admission = Admission::new(1, 1);
+        let room = Arc::new(admission.try_admit(1).expect("room"));
+        sink.reserve(4).now_or_never().expect("fits").expect("open");
+        sink.push(vec![Unread::new(Outcome::default(), &room)]);
+        drop(room);
+        drop(Outcomes::new(sink.clone()));
+        assert!(admission.try_admit(1).is_some(), "its room is free again");
+        assert!(sink.reserve(1).now_or_never().expect("at once").is_err());
+        sink.finish(None).now_or_never().expect("at once");
+    }
+
+    #[tokio::test]
+    async fn only_unread_outcomes_stall() {
+        let period = Duration::from_millis(20);
+        let sink = Sink::new(4);
+        let mut outcomes = Outcomes::new(sink.clone());
+        sink.reserve(2).await.expect("open");
+        assert!(tokio::time::timeout(period * 4, sink.stalled(period)).await.is_err(), "the outcomes are not even there");
+        sink.push(unread(0..2));
+        tokio::time::timeout(period * 50, sink.stalled(period)).await.expect("stalled");
+        sink.cut(Some(Status::resource_exhausted("not read")));
+        assert!(outcomes.next().await.expect("the status").is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! Checks of single fields.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use emshop_proto::v1::{FieldViolation, GoodsQuantity, Money};
+use emshop_proto::{ids, v1};
+use iso_currency::Currency;
+
+use super::{AMOUNT_MINOR_MAX, KEY_BYTES_MAX, LINES_MAX, QUANTITY_MAX};
+
+/// Violations told of one command; a client repairs these before it sees more.
+const VIOLATIONS_MAX: usize = 20;
+
+/// Collects violations. A field that is as it should be costs no allocation: descriptions are written only when needed.
+#[derive(Default)]
+pub struct Check {
+    violations: Vec<FieldViolation>,
+}
+
+impl Check {
+    pub fn into_violations(self) -> Vec<FieldViolation> {
+        self.violations
+    }
+
+    /// A violation of `field` unless `holds`.
+    pub fn require(&mut self, holds: bool, field: impl Display, description: impl Display) {
+        if !holds && self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(FieldViolation { field: field.to_string(), description: description.to_string() });
+        }
+    }
+
+    pub fn id(&mut self, field: &str, id: &str) {
+        self.require(ids::is_valid(id), field, format_args!("must be 1 to {} bytes of A-Z a-z 0-9 - _ . :", ids::ID_BYTES_MAX));
+    }
+
+    pub fn text(&mut self, field: &str, text: &str, bytes: RangeInclusive<usize>) {
+        let (least, most) = (bytes.start(), bytes.end());
+        self.require(bytes.contains(&text.len()), field, format_args!("must be {least} to {most} bytes, not {}", text.len()));
+    }
+
+    pub fn idempotency_key(&mut self, key: &str) {
+        self.text("idempotency_key", key, 0..=KEY_BYTES_MAX);
+    }
+
+    pub fn number<T: PartialOrd + Display>(&mut self, field: impl Display, number: T, allowed: RangeInclusive<T>) {
+        let (least, most) = (allowed.start(), allowed.end());
+        self.require(allowed.contains(&number), field, format_args!("must be {least} to {most}, not {number}"));
+    }
+
+    /// An id that is a number, such as of a user or of goods.
+    pub fn numeric_id(&mut self, field: impl Display, id: u64) {
+        self.require(id >= 1, field, "must be 1 or above");
+    }
+
+    /// A price: required and bounded.
+    pub fn price(&mut self, field: &str, price: Option<&Money>) {
+        match price {
+            Some(money) => self.money(field, money, AMOUNT_MINOR_MAX),
+            None => self.require(false, field, "is required"),
+        }
+    }
+
+    /// An amount that may be left out; whether it fits is the engine's to say.
+    pub fn amount(&mut self, field: &str, amount: Option<&Money>) {
+        if let Some(money) = amount {
+            self.money(field, money, i64::MAX);
+        }
+    }
+
+    fn money(&mut self, field: &str, money: &Money, most: i64) {
+        self.number(format_args!("{field}.amount_minor"), money.amount_minor, 1..=most);
+        self.require(
+            Currency::from_code(&money.currency).is_some(),
+            format_args!("{field}.currency"),
+            "must be an ISO 4217 code in upper case, such as CNY",
+        );
+    }
+
+    pub fn receiver(&mut self, receiver: Option<&v1::Receiver>) {
+        match receiver {
+            Some(receiver) => {
+                self.text("receiver.name", &receiver.name, 1..=super::RECEIVER_NAME_BYTES_MAX);
+                self.text("receiver.phone", &receiver.phone, 1..=super::RECEIVER_PHONE_BYTES_MAX);
+            }
+            None => self.require(false, "receiver", "is required"),
+        }
+    }
+
+    /// A payment named by its own id, its order's id, or both.
+    pub fn payment(&mut self, payment_id: &str, order_id: &str) {
+        if !order_id.is_empty() {
+            self.id("order_id", order_id);
+        }
+        match ids::order_id_of_payment(payment_id) {
+            Some(of_payment) => self.require(
+                order_id.is_empty() || order_id == of_payment,
+                "order_id",
+                "is not the order of payment_id; one of the two is enough",
+            ),
+            None if payment_id.is_empty() => {
+                self.require(!order_id.is_empty(), "payment_id", "payment_id or order_id is required");
+            }
+            None => self.require(false, "payment_id", "is not the id of a payment"),
+        }
+    }
+
+    pub fn lines(&mut self, lines: &[GoodsQuantity]) {
+        self.number("lines", lines.len(), 1..=LINES_MAX);
+        if lines.len() > LINES_MAX {
+            return;
+        }
+        for (index, line) in lines.iter().enumerate() {
+            self.numeric_id(format_args!("lines[{index}].goods_id"), line.goods_id);
+            self.number(format_args!("lines[{index}].quantity"), line.quantity, 1..=QUANTITY_MAX);
+        }
+        if lines.iter().all(|line| line.quantity <= QUANTITY_MAX) {
+            self.sums(lines);
+        }
+    }
+
+    /// The same SKU on several lines counts as one.
+    fn sums(&mut self, lines: &[GoodsQuantity]) {
+        let all: u64 = lines.iter().map(|line| line.quantity).sum();
+        if all <= QUANTITY_MAX {
+            return;
+        }
+        let mut sums = BTreeMap::new();
+        for line in lines {
+            *sums.entry(line.goods_id).or_insert(0) += line.quantity;
+        }
+        for (goods_id, sum) in sums {
+            self.require(
+                sum <= QUANTITY_MAX,
+                "lines",
+                format_args!("goods {goods_id}: all lines together must be at most {QUANTITY_MAX} units, not {sum}"),
+            );
+        }
+    }
+}

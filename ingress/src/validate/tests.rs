@@ -1,0 +1,220 @@
+use emshop_proto::v1::{Goods, GoodsQuantity, Money, RebackRequest, Receiver};
+
+use super::*;
+
+fn line(goods_id: u64, quantity: u64) -> GoodsQuantity {
+    GoodsQuantity { goods_id, quantity }
+}
+
+fn order() -> SubmitOrderRequest {
+    SubmitOrderRequest {
+        user_id: 1,
+        lines: vec![line(1, 1)],
+        address: "1 Main Street".to_owned(),
+        receiver: Some(Receiver { name: "Li".to_owned(), phone: "1".to_owned() }),
+        payment_method: PaymentMethod::Alipay.into(),
+        ..SubmitOrderRequest::default()
+    }
+}
+
+fn goods() -> Goods {
+    Goods { goods_id: 1, name: "tea".to_owned(), unit_price: Some(Money::new(1, "CNY")), weight_grams: 0 }
+}
+
+fn of(body: Body) -> Vec<String> {
+    fields(command(&Command { tag: 1, body: Some(body) }))
+}
+
+fn fields(violations: Vec<FieldViolation>) -> Vec<String> {
+    violations.into_iter().map(|violation| violation.field).collect()
+}
+
+type Change<T> = fn(&mut T);
+
+/// Each change of a good request violates exactly the field that stands beside it; none when it is empty.
+fn check<T>(good: impl Fn() -> T, of: impl Fn(T) -> Vec<String>, table: &[(&str, Change<T>)]) {
+    assert_eq!(of(good()), [""; 0], "the good one");
+    for (row, (field, change)) in table.iter().enumerate() {
+        let mut request = good();
+        change(&mut request);
+        let expected: &[&str] = if field.is_empty() { &[] } else { &[field] };
+        assert_eq!(of(request), expected, "row {row}");
+    }
+}
+
+#[test]
+fn orders() {
+    check(
+        order,
+        |request| of(Body::SubmitOrder(request)),
+        &[
+            ("", |r| r.order_id = "A-z_0.9:".to_owned()),
+            ("order_id", |r| r.order_id = "a b".to_owned()),
+            ("order_id", |r| r.order_id = "x".repeat(65)),
+            ("", |r| r.idempotency_key = "ключ".repeat(8)),
+            ("idempotency_key", |r| r.idempotency_key = "x".repeat(65)),
+            ("user_id", |r| r.user_id = 0),
+            ("lines", |r| r.lines.clear()),
+            ("", |r| r.lines = (1..=200).map(|id| line(id, 1)).collect()),
+            ("lines", |r| r.lines = (0..=200).map(|id| line(id, 0)).collect()),
+            ("lines[1].goods_id", |r| r.lines.push(line(0, 1))),
+            ("lines[0].quantity", |r| r.lines[0].quantity = 0),
+            ("", |r| r.lines = vec![line(1, 1_000_000), line(2, 1_000_000)]),
+            ("lines[0].quantity", |r| r.lines[0].quantity = 1_000_001),
+            ("lines[0].quantity", |r| r.lines = vec![line(1, u64::MAX), line(1, 1)]),
+            ("", |r| r.lines = vec![line(1, 999_999), line(2, 9), line(1, 1)]),
+            ("lines", |r| r.lines = vec![line(1, 999_999), line(2, 9), line(1, 2)]),
+            ("address", |r| r.address.clear()),
+            ("address", |r| r.address = "x".repeat(257)),
+            ("receiver", |r| r.receiver = None),
+            ("receiver.name", |r| r.receiver.as_mut().unwrap().name.clear()),
+            ("receiver.name", |r| r.receiver.as_mut().unwrap().name = "x".repeat(65)),
+            ("receiver.phone", |r| r.receiver.as_mut().unwrap().phone.clear()),
+            ("receiver.phone", |r| r.receiver.as_mut().unwrap().phone = "1".repeat(33)),
+            ("payment_method", |r| r.payment_method = 0),
+            ("payment_method", |r| r.payment_method = 99),
+            ("", |r| r.expires_in_seconds = 86_400),
+            ("expires_in_seconds", |r| r.expires_in_seconds = 86_401),
+            ("", |r| r.expected_total = Some(Money::new(1, "JPY"))),
+            ("expected_total.amount_minor", |r| r.expected_total = Some(Money::new(0, "JPY"))),
+            ("expected_total.amount_minor", |r| r.expected_total = Some(Money::new(-1, "JPY"))),
+            ("expected_total.currency", |r| r.expected_total = Some(Money::new(1, "cny"))),
+            ("expected_total.currency", |r| r.expected_total = Some(Money::new(1, "QQQ"))),
+            ("expected_total.currency", |r| r.expected_total = Some(Money::new(1, ""))),
+            ("wait", |r| r.wait = 3),
+            ("", |r| r.logistics_company = 4_000_000_000),
+            ("", |r| r.shipping_method = ShippingMethod::SelfPickup.into()),
+            ("shipping_method", |r| r.shipping_method = 5),
+        ],
+    );
+}
+
+#[test]
+fn payments() {
+    let named = || ConfirmPaymentRequest { order_id: "o1".to_owned(), ..ConfirmPaymentRequest::default() };
+    let confirm = |request| of(Body::ConfirmPayment(request));
+    check(
+        named,
+        confirm,
+        &[
+            ("", |r| (r.order_id, r.payment_id) = (String::new(), "pay-o1".to_owned())),
+            ("", |r| r.payment_id = "pay-o1".to_owned()),
+            ("order_id", |r| r.payment_id = "pay-o2".to_owned()),
+            ("payment_id", |r| r.payment_id = "o1".to_owned()),
+            ("payment_id", |r| r.order_id.clear()),
+            ("order_id", |r| r.order_id = "o/1".to_owned()),
+            ("third_party_sn", |r| r.third_party_sn = "x".repeat(129)),
+            ("amount.amount_minor", |r| r.amount = Some(Money::new(0, "CNY"))),
+        ],
+    );
+    let refund = || RefundPaymentRequest { order_id: "o1".to_owned(), ..RefundPaymentRequest::default() };
+    check(
+        refund,
+        |request| of(Body::RefundPayment(request)),
+        &[
+            ("payment_id", |r| r.order_id.clear()),
+            ("amount.amount_minor", |r| r.amount = Some(Money::new(-5, "CNY"))),
+            ("amount.currency", |r| r.amount = Some(Money::new(5, "YUAN"))),
+            ("reason", |r| r.reason = "x".repeat(257)),
+            ("idempotency_key", |r| r.idempotency_key = "x".repeat(65)),
+        ],
+    );
+    assert_eq!(of(Body::CancelPayment(Default::default())), ["payment_id"]);
+    assert_eq!(of(Body::SimulatePaymentSuccess(Default::default())), ["payment_id"]);
+    assert_eq!(of(Body::SimulatePaymentFailure(Default::default())), ["payment_id"]);
+    assert_eq!(fields(get_payment(&GetPaymentRequest::default())), ["payment_id"]);
+}
+
+#[test]
+fn goods_and_stock() {
+    check(
+        goods,
+        |goods| of(Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })),
+        &[
+            ("goods.goods_id", |g| g.goods_id = 0),
+            ("goods.name", |g| g.name.clear()),
+            ("goods.name", |g| g.name = "x".repeat(101)),
+            ("goods.unit_price", |g| g.unit_price = None),
+            ("", |g| g.unit_price = Some(Money::new(1_000_000_000_000, "CNY"))),
+            ("goods.unit_price.amount_minor", |g| g.unit_price = Some(Money::new(1_000_000_000_001, "CNY"))),
+            ("goods.unit_price.amount_minor", |g| g.unit_price = Some(Money::new(0, "CNY"))),
+            ("goods.unit_price.currency", |g| g.unit_price = Some(Money::new(1, "Cny"))),
+            ("", |g| g.weight_grams = 1_000_000),
+            ("goods.weight_grams", |g| g.weight_grams = 1_000_001),
+        ],
+    );
+    assert_eq!(of(Body::CreateGoods(CreateGoodsRequest::default())), ["goods"]);
+    check::<SetStockRequest>(
+        || SetStockRequest { goods_id: 1, ..SetStockRequest::default() },
+        |request| of(Body::SetStock(request)),
+        &[
+            ("goods_id", |r| r.goods_id = 0),
+            ("", |r| r.on_hand = 1_000_000_000_000),
+            ("on_hand", |r| r.on_hand = u64::MAX),
+            ("idempotency_key", |r| r.idempotency_key = "x".repeat(65)),
+        ],
+    );
+    check::<AdjustStockRequest>(
+        || AdjustStockRequest { goods_id: 1, delta: -1, ..AdjustStockRequest::default() },
+        |request| of(Body::AdjustStock(request)),
+        &[
+            ("goods_id", |r| r.goods_id = 0),
+            ("delta", |r| r.delta = 0),
+            ("", |r| r.delta = -1_000_000_000_000),
+            ("delta", |r| r.delta = 1_000_000_000_001),
+            ("delta", |r| r.delta = i64::MIN),
+            ("idempotency_key", |r| r.idempotency_key = "x".repeat(65)),
+        ],
+    );
+}
+
+#[test]
+fn reservations_and_cancelling() {
+    check::<ReserveStockRequest>(
+        || ReserveStockRequest { business_id: "b1".to_owned(), lines: vec![line(1, 1)] },
+        |request| of(Body::ReserveStock(request)),
+        &[
+            ("business_id", |r| r.business_id.clear()),
+            ("lines", |r| r.lines.clear()),
+            ("lines[0].quantity", |r| r.lines[0].quantity = 0),
+        ],
+    );
+    assert_eq!(of(Body::ReleaseReserved(Default::default())), ["business_id"]);
+    assert_eq!(of(Body::ConfirmSell(Default::default())), ["business_id"]);
+    assert_eq!(of(Body::Reback(RebackRequest { business_id: "ü".to_owned() })), ["business_id"]);
+    assert_eq!(of(Body::CancelOrder(Default::default())), ["order_id"]);
+}
+
+#[test]
+fn broken_commands() {
+    assert_eq!(fields(command(&Command::default())), ["body"]);
+    let lines = (0..200).map(|_| line(0, 0)).collect();
+    assert_eq!(of(Body::SubmitOrder(SubmitOrderRequest { lines, ..order() })).len(), 20, "no answer is unbounded");
+}
+
+#[test]
+fn reads() {
+    assert_eq!(fields(order_id("")), ["order_id"]);
+    assert_eq!(fields(order_id("o1")), [""; 0]);
+    assert_eq!(fields(goods_id(0)), ["goods_id"]);
+    let logistics = |by| fields(get_logistics_order(&GetLogisticsOrderRequest { by }));
+    assert_eq!(logistics(None), ["by"]);
+    assert_eq!(logistics(Some(By::OrderId("a b".to_owned()))), ["order_id"]);
+    assert_eq!(logistics(Some(By::LogisticsId("pay-o1".to_owned()))), ["logistics_id"]);
+    assert_eq!(logistics(Some(By::LogisticsId("lg-o1".to_owned()))), [""; 0]);
+    let batch = |goods_ids| fields(batch_get_stock(&BatchGetStockRequest { goods_ids }));
+    assert_eq!(batch(Vec::new()), ["goods_ids"]);
+    assert_eq!(batch(vec![1; 1_001]), ["goods_ids"]);
+    assert_eq!(batch(vec![1, 0]), ["goods_ids[1]"]);
+    check::<ListOrdersRequest>(
+        || ListOrdersRequest { user_id: 1, ..ListOrdersRequest::default() },
+        |request| fields(list_orders(&request)),
+        &[
+            ("user_id", |r| r.user_id = 0),
+            ("", |r| r.page_size = 100),
+            ("page_size", |r| r.page_size = 101),
+            ("", |r| r.page_token = "1700000000000.o1".to_owned()),
+            ("page_token", |r| r.page_token = "o1".to_owned()),
+        ],
+    );
+}

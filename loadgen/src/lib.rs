@@ -1,0 +1,113 @@
+//! Load for an emshop server over gRPC, and the proof that the server did what it answered.
+//!
+//! A run goes: [`setup`] (goods and stock of its own) → [`schedule`] (when the next order is due) → [`unary`] or [`stream`]
+//! (how orders of the [`workload`] reach the server) → [`tally`] (what was answered) → [`verify`] (what the state says) →
+//! [`report`].
+//!
+//! The generator usually shares the machine with the server, so it is kept cheap: an order is a function of its number and
+//! nothing is stored for it, a stream needs no task per order, and a connection counts into one tally of its own.
+
+pub mod answer;
+pub mod caller;
+pub mod connection;
+pub mod progress;
+pub mod report;
+pub mod sample;
+pub mod schedule;
+pub mod settings;
+pub mod setup;
+pub mod stream;
+pub mod tally;
+pub mod unary;
+pub mod verify;
+pub mod workload;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+use crate::connection::Server;
+use crate::progress::Progress;
+pub use crate::report::Report;
+use crate::schedule::Arrivals;
+pub use crate::settings::{Mode, Settings};
+use crate::tally::Tally;
+use crate::workload::Workload;
+
+/// What all clients of a run share.
+#[derive(Debug)]
+pub struct Load {
+    pub workload: Workload,
+    pub arrivals: Arrivals,
+    /// How long the answer to one command may take.
+    pub timeout: Duration,
+    /// Commands in one message of a stream.
+    pub batch: usize,
+    /// Orders under way at once on one stream.
+    pub window: usize,
+}
+
+/// Sets up, loads, verifies and reports.
+///
+/// # Errors
+/// When the run could not take place: the server cannot be reached, or the setup was refused. Whatever goes wrong later is
+/// in the report.
+pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
+    settings.check()?;
+    let progress = Progress::new(settings.json);
+    let server = Server::new(&settings.target, settings.timeout)?;
+    let workload = settings.workload();
+    progress.phase("creating goods and stock");
+    setup::run(&server, &workload, settings.stock).await.context("could not set up the goods and their stock")?;
+
+    progress.phase("loading");
+    let connections = connect(settings, &server).await?;
+    let load = Arc::new(settings.load(workload));
+    let started = Instant::now();
+    let mut tally = progress.during(&load.arrivals, carry_out(&load, settings.mode, connections)).await?;
+    let elapsed = started.elapsed();
+
+    progress.phase("verifying");
+    let verification = verify::run(&server, &load.workload, settings.stock, &mut tally).await?;
+    progress.finish();
+    Ok(Report::new(settings, &load, elapsed, &tally, verification))
+}
+
+/// Opens the connections before the clock starts, each with its number of clients. A stream has one of its own; unary callers
+/// share them.
+async fn connect(settings: &Settings, server: &Server) -> anyhow::Result<Vec<(Channel, usize)>> {
+    let mut connections = Vec::new();
+    match settings.mode {
+        Mode::Stream => {
+            for _ in 0..settings.clients() {
+                connections.push((server.connect_for_streams().await?, 1));
+            }
+        }
+        Mode::Unary => {
+            for callers in unary::callers_by_connection(settings.clients()) {
+                connections.push((server.connect().await?, callers));
+            }
+        }
+    }
+    Ok(connections)
+}
+
+/// Carries out every order of the run; returns what was answered.
+async fn carry_out(load: &Arc<Load>, mode: Mode, connections: Vec<(Channel, usize)>) -> anyhow::Result<Tally> {
+    let mut running = JoinSet::new();
+    for (channel, callers) in connections {
+        let load = Arc::clone(load);
+        match mode {
+            Mode::Stream => running.spawn(stream::run(load, channel)),
+            Mode::Unary => running.spawn(unary::run(load, channel, callers)),
+        };
+    }
+    let mut total = Tally::new(load.workload.skus());
+    while let Some(tally) = running.join_next().await {
+        total.add(tally?);
+    }
+    Ok(total)
+}

@@ -1,0 +1,250 @@
+//! What a run found out: a table for people, one JSON object for programs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::tally::Tally;
+use crate::verify::Verification;
+use crate::workload::Kind;
+use crate::{Load, Mode, Settings};
+
+/// The JSON object of a run. Field names are what scripts read.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub workload: Kind,
+    pub mode: Mode,
+    /// Orders begun; each of them was accepted or refused, or met an error.
+    pub orders: u64,
+    /// Orders that were accepted or refused, a second. An order of `checkout` counts once, when it is paid.
+    pub orders_per_s: f64,
+    /// Lines of those orders.
+    pub lines_per_s: f64,
+    pub ok: u64,
+    /// For lack of stock.
+    pub refused: u64,
+    /// Orders that met an error, and outcomes that belonged to no order.
+    pub errors: u64,
+    pub errors_by_code: BTreeMap<String, u64>,
+    /// From the intended start (in a closed loop: the start) of a whole order to its last answer. Without orders in error.
+    pub latency_ms: Percentiles,
+    /// Orders a second that the schedule asked for; null in a closed loop.
+    pub offered_per_s: Option<f64>,
+    /// How late orders began by the schedule, for want of a free client or of time of the generator; null in a closed loop.
+    pub lag_ms: Option<Percentiles>,
+    pub duration_s: f64,
+    pub clients: usize,
+    /// Most commands in a message; null without streams.
+    pub batch: Option<usize>,
+    /// Most orders under way on one stream; null without streams.
+    pub window: Option<usize>,
+    pub skus: usize,
+    pub seed: u64,
+    /// Begins the ids of all orders, and of the SKUs.
+    pub run: u32,
+    /// Threads of the generator, and cores of the machine that it ran on.
+    pub generator_threads: usize,
+    pub generator_cores: usize,
+    /// The state is exactly what the answers say.
+    pub verified: bool,
+    pub differences: Vec<String>,
+    pub skus_verified: usize,
+    pub orders_verified: usize,
+    /// Orders that met an error, of which was found out afterwards what became of them.
+    pub orders_resolved: usize,
+}
+
+/// Milliseconds, of 3 digits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Percentiles {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+impl Percentiles {
+    /// Of a histogram of microseconds.
+    fn new(histogram_us: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram_us.value_at_quantile(quantile) as f64 / 1_000.0;
+        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: histogram_us.max() as f64 / 1_000.0 }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(settings: &Settings, load: &Load, elapsed: Duration, tally: &Tally, verification: Verification) -> Self {
+        let answered = tally.ok + tally.refused;
+        let orders_per_s = answered as f64 / elapsed.as_secs_f64();
+        let on_streams = settings.mode == Mode::Stream;
+        let offered_per_s = load.arrivals.offered_per_s();
+        Self {
+            workload: settings.workload,
+            mode: settings.mode,
+            orders: load.arrivals.taken(),
+            orders_per_s: rounded(orders_per_s),
+            lines_per_s: rounded(orders_per_s * load.workload.lines_per_order() as f64),
+            ok: tally.ok,
+            refused: tally.refused,
+            errors: tally.errors(),
+            errors_by_code: tally.errors.clone(),
+            latency_ms: Percentiles::new(&tally.latency_us),
+            offered_per_s,
+            lag_ms: offered_per_s.map(|_| Percentiles::new(&tally.lag_us)),
+            duration_s: elapsed.as_secs_f64(),
+            clients: settings.clients(),
+            batch: on_streams.then_some(load.batch),
+            window: on_streams.then_some(load.window),
+            skus: load.workload.skus(),
+            seed: settings.seed,
+            run: load.workload.run(),
+            generator_threads: settings.threads,
+            generator_cores: std::thread::available_parallelism().map_or(1, usize::from),
+            verified: verification.differences.is_empty(),
+            differences: verification.differences,
+            skus_verified: verification.skus_read,
+            orders_verified: verification.orders_read,
+            orders_resolved: verification.orders_resolved,
+        }
+    }
+
+    /// Verified, and no order met an error.
+    pub fn is_good(&self) -> bool {
+        self.verified && self.errors == 0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: String| writeln!(out, "{name:<11} {value}");
+        row("workload", format!("{} by {}, {}", name(self.workload), name(self.mode), self.concurrency()))?;
+        row("run", format!("{} (seed {}, {} SKUs)", self.run, self.seed, self.skus))?;
+        row("orders", format!("{} in {:.2} s", self.orders, self.duration_s))?;
+        row("rate", format!("{:.0} orders/s, {:.0} lines/s", self.orders_per_s, self.lines_per_s))?;
+        if let Some(offered) = self.offered_per_s {
+            row("offered", format!("{offered:.0} orders/s"))?;
+        }
+        row("ok", self.ok.to_string())?;
+        row("refused", self.refused.to_string())?;
+        row("errors", self.errors.to_string())?;
+        for (code, count) in &self.errors_by_code {
+            row("", format!("{count} × {code}"))?;
+        }
+        row("", Percentiles::HEADER.to_owned())?;
+        row("latency ms", self.latency_ms.to_string())?;
+        if let Some(lag_ms) = self.lag_ms {
+            row("lag ms", lag_ms.to_string())?;
+        }
+        row("generator", format!("{} of {} cores", self.generator_threads, self.generator_cores))?;
+        row("verified", self.verdict())
+    }
+}
+
+impl Report {
+    fn concurrency(&self) -> String {
+        match (self.batch, self.window) {
+            (Some(batch), Some(window)) => {
+                format!("{} streams, batches of {batch}, {window} orders under way on each", self.clients)
+            }
+            _ => format!("{} callers", self.clients),
+        }
+    }
+
+    fn verdict(&self) -> String {
+        let looked_at = format!("{} SKUs, {} orders", self.skus_verified, self.orders_verified);
+        if self.verified {
+            format!("yes: {looked_at}")
+        } else {
+            format!("NO, {} differences: {looked_at}", self.differences.len())
+        }
+    }
+}
+
+impl Percentiles {
+    const HEADER: &str = "     p50       p90       p99     p99.9       max";
+}
+
+impl fmt::Display for Percentiles {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p90, p99, p999, max } = self;
+        write!(out, "{p50:8.3}  {p90:8.3}  {p99:8.3}  {p999:8.3}  {max:8.3}")
+    }
+}
+
+/// As it is called on the command line.
+fn name(value: impl clap::ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn rounded(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use futures::FutureExt;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::answer::{Answer, Failure};
+    use crate::workload::Step;
+
+    /// Of 90 accepted and 9 refused orders, with latencies of 1 ms to 99 ms, and one that met an error.
+    fn report(arguments: &[&str], differences: Vec<String>) -> Report {
+        let settings = Settings::parse_from([&["emshop-loadgen", "--orders", "100"], arguments].concat());
+        let load = settings.load(settings.workload());
+        let mut tally = Tally::new(load.workload.skus());
+        for ms in 1..=100 {
+            let arrival = load.arrivals.next().now_or_never().flatten().expect("it is due");
+            let answer = match ms {
+                1..=90 => Answer::Accepted { repeated: false },
+                91..=99 => Answer::Refused,
+                _ => Answer::Failed(Failure::new("grpc Unavailable")),
+            };
+            tally.end(&load.workload, arrival, Step::Submit, &answer, arrival.intended + Duration::from_millis(ms));
+        }
+        let verification = Verification { differences, ..Verification::default() };
+        Report::new(&settings, &load, Duration::from_secs(2), &tally, verification)
+    }
+
+    #[test]
+    fn the_json_has_what_scripts_read() {
+        let json = serde_json::to_value(report(&["--workload", "checkout", "--mode", "stream"], Vec::new())).unwrap();
+        let expected = [
+            ("/workload", Value::from("checkout")),
+            ("/mode", Value::from("stream")),
+            ("/orders", Value::from(100)),
+            ("/orders_per_s", Value::from(49.5)),
+            ("/lines_per_s", Value::from(99.0)),
+            ("/ok", Value::from(90)),
+            ("/refused", Value::from(9)),
+            ("/errors", Value::from(1)),
+            ("/errors_by_code/grpc Unavailable", Value::from(1)),
+            ("/batch", Value::from(256)),
+            ("/offered_per_s", Value::Null),
+            ("/verified", Value::from(true)),
+        ];
+        for (path, value) in expected {
+            assert_eq!(json.pointer(path), Some(&value), "{path}");
+        }
+        for (name, ms) in [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p999", 99.0), ("max", 99.0)] {
+            let has = json["latency_ms"][name].as_f64().unwrap();
+            assert!((has - ms).abs() < ms / 500.0, "{name} is {has}");
+        }
+    }
+
+    #[test]
+    fn a_difference_or_an_error_is_not_good() {
+        let wrong = report(&[], vec!["goods 1: no stock entry".to_owned()]);
+        assert!(!wrong.verified && !wrong.is_good());
+        assert!(wrong.to_string().contains("NO, 1 differences"), "{wrong}");
+        let failed = report(&[], Vec::new());
+        assert!(failed.verified && !failed.is_good());
+        assert!(failed.to_string().contains("1 × grpc Unavailable"), "{failed}");
+        assert!(Report { errors: 0, ..failed }.is_good());
+    }
+}

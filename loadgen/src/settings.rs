@@ -1,0 +1,159 @@
+//! The settings of a run, as given on the command line.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::Load;
+use crate::schedule::{Arrivals, Extent};
+use crate::workload::{Kind, SKUS_MAX, Workload};
+
+/// How orders reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// One gRPC call for each command.
+    Unary,
+    /// Batches of commands on bidirectional streams.
+    Stream,
+}
+
+const UNARY_CLIENTS: usize = 100;
+const STREAM_CLIENTS: usize = 4;
+/// Two batches on their way to the server, two in it or on the way back.
+const WINDOW_BATCHES: usize = 4;
+/// When neither a duration nor a number of orders is given.
+const DURATION: Duration = Duration::from_secs(10);
+
+/// Loads an emshop server with orders, measures, and verifies afterwards that its state is exactly what it answered.
+///
+/// Exits with failure when the verification finds a difference, or when an order met an error. An order refused for lack of
+/// stock is no error.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "emshop-loadgen", version)]
+pub struct Settings {
+    /// Address of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    pub target: String,
+    /// What an order is: `submit` two lines; `checkout` the same, then paid; `flash` one unit of the one SKU.
+    #[arg(long, value_enum, default_value = "submit")]
+    pub workload: Kind,
+    /// How orders reach the server.
+    #[arg(long, value_enum, default_value = "unary")]
+    pub mode: Mode,
+    /// Concurrent unary callers, or streams [default: 100 callers, 4 streams].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub clients: Option<u32>,
+    /// Most commands in one message of a stream.
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub batch: u32,
+    /// Orders under way at once on one stream [default: 4 batches].
+    #[arg(long, value_name = "N")]
+    pub window: Option<u32>,
+    /// For how long new orders begin, such as 30s [default: 10s, unless --orders is given].
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// How many orders; with --duration, whichever ends first.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub orders: Option<u64>,
+    /// Open loop: orders a second, evenly spaced, whether the server keeps up or not. Without it each client waits for answers.
+    #[arg(long, value_name = "R")]
+    pub rate: Option<f64>,
+    /// SKUs to choose from (`flash` has one).
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(2..=SKUS_MAX))]
+    pub skus: u64,
+    /// Units of each SKU at the start.
+    #[arg(long, value_name = "N", default_value = "1000000000", value_parser = clap::value_parser!(u64).range(..=1_000_000_000_000))]
+    pub stock: u64,
+    /// Decides what the orders contain.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub seed: u64,
+    /// Decides the ids of orders and SKUs, so that runs do not meet on one server [default: random].
+    #[arg(long, value_name = "N")]
+    pub run: Option<u32>,
+    /// How long the answer to one command may take.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// Threads of the generator.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    pub threads: usize,
+    /// Prints nothing but one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("must be a whole number of 1 or more".to_owned()),
+    }
+}
+
+impl Settings {
+    /// Callers or streams.
+    pub fn clients(&self) -> usize {
+        let default = match self.mode {
+            Mode::Unary => UNARY_CLIENTS,
+            Mode::Stream => STREAM_CLIENTS,
+        };
+        self.clients.map_or(default, |clients| clients as usize)
+    }
+
+    /// What no single option can say of itself.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        if let Some(rate) = self.rate {
+            anyhow::ensure!(rate.is_finite() && rate > 0.0, "--rate must be above 0");
+        }
+        anyhow::ensure!(self.window() >= self.batch as usize, "--window must hold at least one --batch");
+        Ok(())
+    }
+
+    pub(crate) fn workload(&self) -> Workload {
+        Workload::new(self.workload, self.run.unwrap_or_else(rand::random), self.seed, self.skus)
+    }
+
+    /// Starts the clock of the run.
+    pub(crate) fn load(&self, workload: Workload) -> Load {
+        Load {
+            workload,
+            arrivals: Arrivals::start(self.rate, self.extent()),
+            timeout: self.timeout,
+            batch: self.batch as usize,
+            window: self.window(),
+        }
+    }
+
+    fn window(&self) -> usize {
+        self.window.map_or(WINDOW_BATCHES * self.batch as usize, |window| window as usize)
+    }
+
+    fn extent(&self) -> Extent {
+        match (self.orders, self.duration) {
+            (None, None) => Extent { orders: None, duration: Some(DURATION) },
+            (orders, duration) => Extent { orders, duration },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    fn settings(arguments: &str) -> Settings {
+        Settings::parse_from(std::iter::once("emshop-loadgen").chain(arguments.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line() {
+        Settings::command().debug_assert();
+        let given = settings("--mode stream --workload flash --batch 100 --orders 5 --rate 2.5");
+        assert_eq!((given.clients(), given.window()), (4, 400));
+        assert_eq!(given.extent(), Extent { orders: Some(5), duration: None });
+        assert_eq!(settings("").extent(), Extent { orders: None, duration: Some(DURATION) });
+        assert_eq!(settings("--clients 7").clients(), 7);
+        assert!(settings("--rate 0").check().is_err());
+        assert!(settings("--window 10 --batch 11").check().is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! The one table of refusals: number, name, gRPC status, message. `docs/ERRORS.md` is generated from it.
+//!
+//! Numbers and names are API: they never change meaning and are never used twice.
+
+use std::fmt::Write;
+
+use tonic::Code as Grpc;
+
+use crate::v1::Refusal;
+
+macro_rules! table {
+    ($(($number:literal, $variant:ident, $name:literal, $grpc:ident, $message:literal),)+) => {
+        /// A refusal's stable code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(i32)]
+        pub enum Code {
+            $($variant = $number,)+
+        }
+
+        impl Code {
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The stable name: `reason` of `google.rpc.ErrorInfo`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            pub fn grpc(self) -> Grpc {
+                match self { $(Self::$variant => Grpc::$grpc,)+ }
+            }
+
+            pub fn message(self) -> &'static str {
+                match self { $(Self::$variant => $message,)+ }
+            }
+
+            pub fn from_number(number: i32) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+table! {
+    // Base, goods and inventory.
+    (100004, ValidationFailed, "VALIDATION_FAILED", InvalidArgument, "The request is not acceptable; see the field violations"),
+    (100501, GoodsNotFound, "GOODS_NOT_FOUND", NotFound, "Goods not found"),
+    (100601, InventoryNotFound, "INVENTORY_NOT_FOUND", NotFound, "No stock entry for this SKU"),
+    (100603, StockInsufficient, "STOCK_INSUFFICIENT", FailedPrecondition, "Not enough stock"),
+    // Payment and stock reservation.
+    (100901, PaymentNotFound, "PAYMENT_NOT_FOUND", NotFound, "Payment not found"),
+    (100902, PaymentExists, "PAYMENT_EXISTS", AlreadyExists, "Payment already exists"),
+    (100903, PaymentStatusInvalid, "PAYMENT_STATUS_INVALID", FailedPrecondition, "The payment's status does not allow this"),
+    (100904, PaymentAmountInvalid, "PAYMENT_AMOUNT_INVALID", InvalidArgument, "The amount is not acceptable for this payment"),
+    (100905, PaymentMethodInvalid, "PAYMENT_METHOD_INVALID", InvalidArgument, "Payment method invalid"),
+    (100906, PaymentExpired, "PAYMENT_EXPIRED", FailedPrecondition, "Payment expired"),
+    (110101, CreatePaymentFailed, "CREATE_PAYMENT_FAILED", Internal, "Payment could not be created"),
+    (110102, PaymentAlreadyPaid, "PAYMENT_ALREADY_PAID", FailedPrecondition, "Payment already paid"),
+    (110103, PaymentAlreadyCancelled, "PAYMENT_ALREADY_CANCELLED", FailedPrecondition, "Payment already cancelled"),
+    (110104, PaymentCannotCancel, "PAYMENT_CANNOT_CANCEL", FailedPrecondition, "Payment cannot be cancelled"),
+    (110105, PaymentUpdateFailed, "PAYMENT_UPDATE_FAILED", Internal, "Payment could not be updated"),
+    (110201, PaymentProcessFailed, "PAYMENT_PROCESS_FAILED", Internal, "Payment could not be processed"),
+    (110202, PaymentConfirmFailed, "PAYMENT_CONFIRM_FAILED", Internal, "Payment could not be confirmed"),
+    (110203, PaymentRefundFailed, "PAYMENT_REFUND_FAILED", Internal, "Payment could not be refunded"),
+    (110204, PaymentCallbackInvalid, "PAYMENT_CALLBACK_INVALID", InvalidArgument, "Payment callback invalid"),
+    (110301, StockReservationFailed, "STOCK_RESERVATION_FAILED", Internal, "Stock could not be reserved"),
+    (110302, StockReservationNotFound, "STOCK_RESERVATION_NOT_FOUND", NotFound, "Stock reservation not found"),
+    (110303, StockReleaseFailed, "STOCK_RELEASE_FAILED", FailedPrecondition, "The reservation cannot be released any more"),
+    (110304, StockConfirmFailed, "STOCK_CONFIRM_FAILED", FailedPrecondition, "The reservation cannot be confirmed any more"),
+    (110305, StockInsufficientForReservation, "STOCK_INSUFFICIENT_FOR_RESERVATION", FailedPrecondition, "Not enough stock to reserve"),
+    // Logistics.
+    (1001001, LogisticsOrderNotFound, "LOGISTICS_ORDER_NOT_FOUND", NotFound, "Logistics order not found"),
+    (1001002, LogisticsOrderExists, "LOGISTICS_ORDER_EXISTS", AlreadyExists, "Logistics order already exists"),
+    (1001003, CreateLogisticsOrderFailed, "CREATE_LOGISTICS_ORDER_FAILED", Internal, "Logistics order could not be created"),
+    (1001004, LogisticsOrderStatusInvalid, "LOGISTICS_ORDER_STATUS_INVALID", FailedPrecondition, "The logistics order's status does not allow this"),
+    (1001005, LogisticsOrderCannotCancel, "LOGISTICS_ORDER_CANNOT_CANCEL", FailedPrecondition, "Logistics order cannot be cancelled"),
+    (1001006, LogisticsOrderCannotUpdate, "LOGISTICS_ORDER_CANNOT_UPDATE", FailedPrecondition, "Logistics order cannot be updated"),
+    (1001007, LogisticsTrackNotFound, "LOGISTICS_TRACK_NOT_FOUND", NotFound, "Logistics track not found"),
+    (1001008, CreateLogisticsTrackFailed, "CREATE_LOGISTICS_TRACK_FAILED", Internal, "Logistics track could not be created"),
+    (1001009, LogisticsTrackInvalid, "LOGISTICS_TRACK_INVALID", InvalidArgument, "Logistics track invalid"),
+    (1001010, LogisticsCourierNotFound, "LOGISTICS_COURIER_NOT_FOUND", NotFound, "Courier not found"),
+    (1001011, LogisticsCourierExists, "LOGISTICS_COURIER_EXISTS", AlreadyExists, "Courier already exists"),
+    (1001012, LogisticsCourierUnavailable, "LOGISTICS_COURIER_UNAVAILABLE", Unavailable, "Courier unavailable"),
+    (1001013, ShippingFeeCalculationFailed, "SHIPPING_FEE_CALCULATION_FAILED", Internal, "Shipping fee could not be calculated"),
+    (1001014, InvalidShippingAddress, "INVALID_SHIPPING_ADDRESS", InvalidArgument, "Shipping address invalid"),
+    (1001015, InvalidShippingMethod, "INVALID_SHIPPING_METHOD", InvalidArgument, "Shipping method invalid"),
+    (1001016, InvalidGoodsWeight, "INVALID_GOODS_WEIGHT", InvalidArgument, "Goods weight invalid"),
+    (1001017, LogisticsStatusTransitionInvalid, "LOGISTICS_STATUS_TRANSITION_INVALID", FailedPrecondition, "The logistics order cannot go from its status to that one"),
+    (1001018, LogisticsAlreadyShipped, "LOGISTICS_ALREADY_SHIPPED", FailedPrecondition, "Logistics order already shipped"),
+    (1001019, LogisticsAlreadyDelivered, "LOGISTICS_ALREADY_DELIVERED", FailedPrecondition, "Logistics order already delivered"),
+    (1001020, LogisticsNotShipped, "LOGISTICS_NOT_SHIPPED", FailedPrecondition, "Logistics order not shipped yet"),
+    (1001021, LogisticsCompanyNotSupported, "LOGISTICS_COMPANY_NOT_SUPPORTED", InvalidArgument, "Logistics company not supported"),
+    (1001022, LogisticsCompanyServiceUnavailable, "LOGISTICS_COMPANY_SERVICE_UNAVAILABLE", Unavailable, "Service of the logistics company unavailable"),
+    (1001023, LogisticsServiceUnavailable, "LOGISTICS_SERVICE_UNAVAILABLE", Unavailable, "Logistics service unavailable"),
+    (1001024, LogisticsDataIntegrityError, "LOGISTICS_DATA_INTEGRITY_ERROR", Internal, "Logistics data inconsistent"),
+    (1001025, LogisticsOperationTimeout, "LOGISTICS_OPERATION_TIMEOUT", DeadlineExceeded, "Logistics operation timed out"),
+    (1001026, LogisticsCancelFailed, "LOGISTICS_CANCEL_FAILED", Internal, "Logistics order could not be cancelled"),
+    (1001027, LogisticsOrderUpdateFailed, "LOGISTICS_ORDER_UPDATE_FAILED", Internal, "Logistics order could not be updated"),
+    // Orders, and what a pipeline adds.
+    (120001, IdempotencyKeyReused, "IDEMPOTENCY_KEY_REUSED", AlreadyExists, "The same key was used before with another body"),
+    (120002, OrderNotFound, "ORDER_NOT_FOUND", NotFound, "Order not found"),
+    (120003, OrderStatusInvalid, "ORDER_STATUS_INVALID", FailedPrecondition, "The order's status does not allow this"),
+    (120004, OrderNotYours, "ORDER_NOT_YOURS", PermissionDenied, "The order belongs to another user"),
+    (120005, OrderInProgress, "ORDER_IN_PROGRESS", Aborted, "A saga of the order is still running; try again"),
+    (120006, PriceChanged, "PRICE_CHANGED", FailedPrecondition, "The total is not the expected one"),
+    (120007, CurrencyMismatch, "CURRENCY_MISMATCH", FailedPrecondition, "The currencies do not match"),
+    (120008, TotalTooLarge, "TOTAL_TOO_LARGE", InvalidArgument, "The total does not fit"),
+    (120011, GoodsExists, "GOODS_EXISTS", AlreadyExists, "Other goods exist under this id"),
+    (120021, StockBelowReserved, "STOCK_BELOW_RESERVED", FailedPrecondition, "The stock cannot be less than what is reserved"),
+    (120022, StockTooLarge, "STOCK_TOO_LARGE", InvalidArgument, "The stock would be larger than a SKU may hold"),
+    (120023, StockReservationReleased, "STOCK_RESERVATION_RELEASED", FailedPrecondition, "The business id was released before"),
+    (120024, ReservationInProgress, "RESERVATION_IN_PROGRESS", Aborted, "The reservation is still on its way; try again"),
+    (120091, OutcomeUnknown, "OUTCOME_UNKNOWN", DeadlineExceeded, "The outcome is not known yet; ask again with the same key"),
+    (120092, Overloaded, "OVERLOADED", ResourceExhausted, "Too much is under way; try again later"),
+    (120093, ServiceUnavailable, "SERVICE_UNAVAILABLE", Unavailable, "The log or the engine cannot be reached; try again with the same key"),
+}
+
+impl Code {
+    pub fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// A refusal with this code and no details.
+    pub fn refusal(self) -> Refusal {
+        Refusal {
+            code: self.number(),
+            reason: self.name().to_owned(),
+            message: self.message().to_owned(),
+            grpc_status: self.grpc() as i32,
+            ..Refusal::default()
+        }
+    }
+}
+
+/// The table as a page of the documentation.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Error codes\n\nGenerated from the table in `proto/src/errors.rs`; `make docs` writes it again.\n\n\
+         Every refusal carries its code, name and message: unary RPCs in the gRPC status with `google.rpc.ErrorInfo`\n\
+         (reason = name, domain = `emshop`, metadata `code` and more), the pipeline in `Outcome.refusal`.\n\n\
+         | code | name | gRPC status | message |\n|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let _ = writeln!(page, "| {} | {} | {:?} | {} |", code.number(), code.name(), code.grpc(), code.message());
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_sound() {
+        let numbers: HashSet<_> = Code::ALL.iter().map(|code| code.number()).collect();
+        let names: HashSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(numbers.len(), Code::ALL.len());
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::from_number(code.number()), Some(*code));
+            assert_eq!(code.refusal().reason, code.name());
+        }
+        let seed = Code::ALL.iter().filter(|code| {
+            let number = code.number();
+            (100_901..=100_906).contains(&number) || (110_101..=110_305).contains(&number) || number > 1_001_000
+        });
+        assert_eq!(seed.count(), 47, "the payment and logistics codes that clients of the old system know");
+    }
+
+    #[test]
+    fn the_page_is_fresh() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ERRORS.md");
+        if std::env::var_os("EMSHOP_WRITE_DOCS").is_some() {
+            std::fs::write(path, markdown()).expect("docs/ERRORS.md is writable");
+        }
+        let page = std::fs::read_to_string(path).expect("docs/ERRORS.md");
+        assert_eq!(page, markdown(), "docs/ERRORS.md is stale: run `make docs`");
+    }
+}

@@ -1,0 +1,66 @@
+//! Ids: what a client may choose, and what is derived from it. Payments and parcels are found by their order's id, so they need
+//! no index and no generator that could collide.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Longest order id or business id, in bytes.
+pub const ID_BYTES_MAX: usize = 64;
+
+const PAYMENT_PREFIX: &str = "pay-";
+const LOGISTICS_PREFIX: &str = "lg-";
+
+/// An id that a client may choose: 1 to 64 bytes of `A-Z a-z 0-9 - _ . :`.
+pub fn is_valid(id: &str) -> bool {
+    (1..=ID_BYTES_MAX).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+}
+
+/// The order id of a submit that brings only an idempotency key: the same for the same user and key.
+pub fn order_id_of_key(user_id: u64, idempotency_key: &str) -> String {
+    let mut bytes = user_id.to_le_bytes().to_vec();
+    bytes.extend_from_slice(idempotency_key.as_bytes());
+    format!("o-{:032x}", xxh3_128(&bytes))
+}
+
+pub fn payment_id(order_id: &str) -> String {
+    format!("{PAYMENT_PREFIX}{order_id}")
+}
+
+pub fn order_id_of_payment(payment_id: &str) -> Option<&str> {
+    payment_id.strip_prefix(PAYMENT_PREFIX).filter(|id| is_valid(id))
+}
+
+pub fn logistics_id(order_id: &str) -> String {
+    format!("{LOGISTICS_PREFIX}{order_id}")
+}
+
+pub fn order_id_of_logistics(logistics_id: &str) -> Option<&str> {
+    logistics_id.strip_prefix(LOGISTICS_PREFIX).filter(|id| is_valid(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_clients() {
+        for good in ["a", "order-1", "A_b.c:9", &"x".repeat(64)] {
+            assert!(is_valid(good), "{good}");
+        }
+        for bad in ["", " ", "a b", "a/b", "ä", "a\n", &"x".repeat(65)] {
+            assert!(!is_valid(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn derived_ids() {
+        assert_eq!(order_id_of_key(7, "k"), order_id_of_key(7, "k"));
+        assert_ne!(order_id_of_key(7, "k"), order_id_of_key(8, "k"));
+        assert!(is_valid(&order_id_of_key(u64::MAX, "any key at all")));
+        assert_eq!(order_id_of_payment(&payment_id("o1")), Some("o1"));
+        assert_eq!(order_id_of_logistics(&logistics_id("o1")), Some("o1"));
+        for bad in ["o1", "pay-", "lg-o1", "pay-a b"] {
+            assert_eq!(order_id_of_payment(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What all parts of emshop agree on: the API, the log and row formats, where keys live, and what refusals are called.
+//!
+//! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`envelope`] (bytes of a log message),
+//! [`errors`] (the table of codes), [`events`] (types of events), [`subjects`] (names on NATS). Pure: no I/O in here.
+
+pub mod envelope;
+pub mod errors;
+pub mod events;
+pub mod ids;
+pub mod money;
+pub mod partitioner;
+pub mod routing;
+pub mod subjects;
+
+/// Nested as the protobuf packages are, since generated code refers to its neighbours.
+#[allow(clippy::all)]
+mod generated {
+    pub mod v1 {
+        tonic::include_proto!("emshop.v1");
+    }
+
+    pub mod internal {
+        pub mod v1 {
+            tonic::include_proto!("emshop.internal.v1");
+        }
+    }
+}
+
+/// Log records and state rows, generated from `proto/emshop/internal/v1`.
+pub use generated::internal::v1 as internal;
+/// The public API, generated from `proto/emshop/v1`.
+pub use generated::v1;
+
+/// Encoded descriptors of all the protos, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/emshop.bin"));

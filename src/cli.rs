@@ -1,0 +1,132 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done, or stopped in order
+  1    it failed; the last line on stderr says why
+  2    wrong usage or settings
+  3    an invariant is broken, or something is stuck (demo, inspect)
+  101  a bug stopped the process before it could serve wrong numbers
+  130  a second Ctrl-C cut the orderly stop short";
+
+const SETTINGS: &str = "\
+Settings come from --config FILE, then the environment (EMSHOP__SECTION__KEY, such as EMSHOP__NATS__URL), then flags;
+the later one wins. --print-config shows them all.";
+
+/// A transaction engine for shops: orders, stock, payments and parcels through one replayable log.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXIT_STATUS)]
+pub struct Cli {
+    /// YAML file with settings
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the effective settings as YAML and exit
+    #[arg(long, global = true)]
+    pub print_config: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API, in one process or as part of several
+    #[command(after_help = SETTINGS)]
+    Serve(ServeFlags),
+    /// Start everything, drive real orders through the API and show what became of them
+    #[command(after_help = SETTINGS)]
+    Demo(DemoFlags),
+    /// Show the state and check its invariants
+    Inspect(InspectFlags),
+}
+
+/// Flags that stand for settings: what they do not give comes from the environment, the file or the defaults.
+#[derive(Debug, Args)]
+pub struct ServeFlags {
+    /// Folder of log and state [default: ./emshop-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Address of the gRPC API [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Use this NATS server instead of starting one
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+    /// When the started NATS server syncs its files: `always`, or after a time such as `1s` [default: always]
+    #[arg(long, value_name = "WHEN")]
+    nats_sync: Option<String>,
+    /// Logs of a cluster that is created now [default: 1]
+    #[arg(long, value_name = "N")]
+    logs: Option<String>,
+    /// What this process does [default: all]
+    #[arg(long, value_name = "ROLE", value_parser = ["all", "ingress", "engine"])]
+    role: Option<String>,
+    /// Logs whose engine this process runs, such as 0,2-3 [default: all]
+    #[arg(long, value_name = "LOGS")]
+    own: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoFlags {
+    /// End after the report
+    #[arg(long)]
+    pub once: bool,
+    /// Print the result as one JSON object on the last line
+    #[arg(long)]
+    pub json: bool,
+    /// How many orders to drive
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub orders: u32,
+    /// Folder of log and state [default: a new one below the system's temporary folder, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// Address of the gRPC API [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, id = "what")]
+pub struct InspectSource {
+    /// Data folder of a stopped engine
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Running server, such as http://127.0.0.1:50051
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectFlags {
+    #[command(flatten)]
+    pub source: InspectSource,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A setting's key and its value when a flag gave one.
+pub type Override<'a> = (&'static str, Option<&'a str>);
+
+impl ServeFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![
+            ("data", self.data.as_deref()),
+            ("listen", self.listen.as_deref()),
+            ("nats.url", self.nats.as_deref()),
+            ("nats.sync_interval", self.nats_sync.as_deref()),
+            ("cluster.logs", self.logs.as_deref()),
+            ("role", self.role.as_deref()),
+            ("own", self.own.as_deref()),
+        ]
+    }
+}
+
+impl DemoFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![("data", self.data.as_deref()), ("listen", self.listen.as_deref()), ("role", Some("all"))]
+    }
+}

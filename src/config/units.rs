@@ -1,0 +1,150 @@
+//! Values that settings write in words: sets of logs, times, sizes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// Numbers of logs, written as `0,2-3`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LogSet(BTreeSet<u32>);
+
+/// No cluster has more logs; keeps a slip of the finger from filling the memory.
+const LOG_NUMBER_MAX: u32 = 9_999;
+
+impl LogSet {
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl TryFrom<String> for LogSet {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let mut logs = BTreeSet::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number =
+                |text: &str| text.trim().parse::<u32>().with_context(|| format!("{part:?} is not a number or range of logs"));
+            let (first, last) = (number(first)?, number(last)?);
+            ensure!(first <= last && last <= LOG_NUMBER_MAX, "{part:?} is not a range of logs");
+            logs.extend(first..=last);
+        }
+        Ok(Self(logs))
+    }
+}
+
+impl From<LogSet> for String {
+    fn from(logs: LogSet) -> Self {
+        logs.numbers().map(|log| log.to_string()).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration> {
+    humantime::parse_duration(text).with_context(|| format!("{text:?} is not a time such as `250ms` or `2m`"))
+}
+
+/// Times as `250ms` or `2m`.
+pub mod time {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*time))
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Duration, D::Error> {
+        super::parse_time(&String::deserialize(deserializer)?).map_err(|error| D::Error::custom(format!("{error:#}")))
+    }
+}
+
+/// `always`, or a time.
+pub mod sync {
+    use emshop_storage::log::jetstream::SyncMode;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(mode: &SyncMode, serializer: S) -> Result<S::Ok, S::Error> {
+        match mode {
+            SyncMode::Always => serializer.serialize_str("always"),
+            SyncMode::Interval(time) => super::time::serialize(time, serializer),
+        }
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<SyncMode, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "always" => Ok(SyncMode::Always),
+            text => super::parse_time(text)
+                .map(SyncMode::Interval)
+                .map_err(|error| D::Error::custom(format!("neither `always` nor a time: {error:#}"))),
+        }
+    }
+}
+
+/// Numbers of bytes as `64MiB`.
+pub mod size {
+    use bytesize::ByteSize;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    const UNITS: [(u64, &str); 5] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+
+    /// In the largest unit that says it exactly.
+    pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        let exact = UNITS.iter().find(|(unit, _)| *bytes > 0 && bytes.is_multiple_of(*unit));
+        let (unit, name) = exact.unwrap_or(&(1, "B"));
+        serializer.collect_str(&format_args!("{}{name}", bytes / unit))
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let size = text.parse::<ByteSize>().map_err(|_| D::Error::custom(format!("{text:?} is not a size such as `64MiB`")))?;
+        Ok(size.as_u64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use emshop_storage::log::jetstream::SyncMode;
+
+    use super::*;
+
+    #[test]
+    fn sets_of_logs() {
+        for (text, back) in [("0", "0"), ("0,2-3", "0,2,3"), (" 3 - 4 ,1", "1,3,4"), ("1,1,0-1", "0,1")] {
+            assert_eq!(String::from(LogSet::try_from(text.to_owned()).unwrap()), back, "{text:?}");
+        }
+        for text in ["", "a", "1-", "3-2", "-1", "0-99999999", "1,,2"] {
+            assert!(LogSet::try_from(text.to_owned()).is_err(), "{text:?}");
+        }
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Sample {
+        #[serde(with = "sync")]
+        sync: SyncMode,
+        #[serde(with = "time")]
+        time: Duration,
+        #[serde(with = "size")]
+        size: u64,
+    }
+
+    #[test]
+    fn words_come_back_as_they_went() {
+        let samples = [
+            (SyncMode::Always, 250, 64 << 20, r#"{"sync":"always","time":"250ms","size":"64MiB"}"#),
+            (SyncMode::Interval(Duration::from_secs(120)), 1_500, 0, r#"{"sync":"2m","time":"1s 500ms","size":"0B"}"#),
+            (SyncMode::Always, 0, 1_025, r#"{"sync":"always","time":"0s","size":"1025B"}"#),
+        ];
+        for (sync, time_ms, size, text) in samples {
+            let sample = Sample { sync, time: Duration::from_millis(time_ms), size };
+            assert_eq!(serde_json::to_string(&sample).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Sample>(text).unwrap(), sample);
+        }
+        for bad in [r#"{"sync":"often","time":"1s","size":"1"}"#, r#"{"sync":"always","time":"1s","size":"big"}"#] {
+            assert!(serde_json::from_str::<Sample>(bad).is_err(), "{bad}");
+        }
+    }
+}

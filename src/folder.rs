@@ -1,0 +1,86 @@
+//! The data folder: who may use it, and what is where in it.
+//!
+//! ```text
+//! lock            held while a process uses the folder; names it
+//! nats/           JetStream files of the server that emshop starts
+//! state/<log>/    RocksDB of that log's engine
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+const STATE: &str = "state";
+
+/// A data folder, this process's own until dropped.
+pub struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Creates it when there is none.
+    ///
+    /// # Errors
+    /// When another process uses it, or it cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        fs::create_dir_all(path).with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        Self::lock(path)
+    }
+
+    /// # Errors
+    /// When no engine has used it yet, another process uses it, or it cannot be written.
+    pub fn open(path: &Path) -> Result<Self> {
+        ensure!(path.join(STATE).is_dir(), "{} holds no state of an engine", path.display());
+        Self::lock(path)
+    }
+
+    fn lock(path: &Path) -> Result<Self> {
+        let path = path.canonicalize()?;
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("lock"))
+            .with_context(|| format!("the data folder {} cannot be written", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!("the data folder {} is in use by {}", path.display(), holder(&mut lock)),
+            Err(TryLockError::Error(error)) => return Err(error).context("the data folder cannot be locked"),
+        }
+        lock.set_len(0)?;
+        lock.rewind()?;
+        write!(lock, "{}", std::process::id())?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub fn nats(&self) -> PathBuf {
+        self.path.join("nats")
+    }
+
+    /// Of one log; the folder is there, though it may be empty.
+    pub fn state(&self, log: u32) -> Result<PathBuf> {
+        let path = self.path.join(STATE).join(log.to_string());
+        fs::create_dir_all(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(path)
+    }
+
+    /// Numbers of the logs that have a state here, ascending.
+    pub fn state_logs(&self) -> Result<Vec<u32>> {
+        let names = fs::read_dir(self.path.join(STATE))?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
+        let mut logs: Vec<u32> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
+        logs.sort_unstable();
+        Ok(logs)
+    }
+}
+
+fn holder(lock: &mut File) -> String {
+    let mut process_id = String::new();
+    match lock.read_to_string(&mut process_id) {
+        Ok(_) if !process_id.is_empty() => format!("emshop process {process_id}"),
+        _ => "another emshop process".to_owned(),
+    }
+}

@@ -1,0 +1,110 @@
+//! `emshop inspect`: what the state holds, and whether its invariants do.
+
+use std::iter;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use comfy_table::Table;
+use console::style;
+use emshop_proto::v1::admin_service_client::AdminServiceClient;
+use emshop_proto::v1::{InspectRequest, LogInspection};
+use emshop_storage::state::rocksdb::RocksStore;
+use serde_json::{Value, json};
+
+use crate::EXIT_BROKEN;
+use crate::cli::InspectFlags;
+use crate::folder::DataFolder;
+use crate::table;
+
+pub async fn run(flags: &InspectFlags) -> Result<ExitCode> {
+    let logs = match (&flags.source.data, &flags.source.target) {
+        (Some(data), _) => of_folder(data)?,
+        (None, Some(target)) => of_server(target).await?,
+        (None, None) => unreachable!("one of the two is required"),
+    };
+    let broken: Vec<String> = logs.iter().flat_map(violations).collect();
+    if flags.json {
+        println!("{}", to_json(&logs, &broken));
+    } else {
+        print(&logs, &broken);
+    }
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_BROKEN) })
+}
+
+fn of_folder(data: &Path) -> Result<Vec<LogInspection>> {
+    let folder = DataFolder::open(data)?;
+    folder.state_logs()?.into_iter().map(|log| Ok(emshop_engine::inspect(&RocksStore::open(&folder.state(log)?)?))).collect()
+}
+
+async fn of_server(target: &str) -> Result<Vec<LogInspection>> {
+    let unreachable = || format!("{target} cannot be reached");
+    let mut admin = AdminServiceClient::connect(target.to_owned()).await.with_context(unreachable)?;
+    match admin.inspect(InspectRequest {}).await {
+        Ok(answer) => Ok(answer.into_inner().logs),
+        Err(status) => bail!("{target} cannot tell: {}", status.message()),
+    }
+}
+
+fn violations(log: &LogInspection) -> impl Iterator<Item = String> {
+    log.violations.iter().map(|sentence| format!("log {}: {sentence}", log.log))
+}
+
+/// What is shown of a log, by the name of the field.
+fn rows(log: &LogInspection) -> [(&'static str, Value); 17] {
+    [
+        ("applied_sequence", log.applied_sequence.into()),
+        ("durable_sequence", log.durable_sequence.into()),
+        ("events", log.events.into()),
+        ("orders", log.orders.into()),
+        ("orders_pending", log.orders_pending.into()),
+        ("orders_paid", log.orders_paid.into()),
+        ("orders_cancelled", log.orders_cancelled.into()),
+        ("orders_refunded", log.orders_refunded.into()),
+        ("parcels", log.parcels.into()),
+        ("goods", log.goods.into()),
+        ("stocks", log.stocks.into()),
+        ("reservations", log.reservations.into()),
+        ("timers", log.timers.into()),
+        ("idempotency_keys", log.idempotency_keys.into()),
+        ("sagas_running", log.sagas_running.into()),
+        ("sagas_stuck", log.sagas_stuck.into()),
+        ("digest", log.digest.clone().into()),
+    ]
+}
+
+fn to_json(logs: &[LogInspection], broken: &[String]) -> Value {
+    let object = |log: &LogInspection| {
+        let mut fields: serde_json::Map<_, _> = rows(log).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        fields.insert("log".to_owned(), log.log.into());
+        fields.insert("violations".to_owned(), json!(log.violations));
+        Value::Object(fields)
+    };
+    let invariants = if broken.is_empty() { "ok".to_owned() } else { broken.join("; ") };
+    json!({ "logs": logs.iter().map(object).collect::<Vec<_>>(), "invariants": invariants })
+}
+
+fn print(logs: &[LogInspection], broken: &[String]) {
+    println!("{}", table(logs).trim_fmt());
+    if broken.is_empty() {
+        println!("{} all invariants hold", style("✓").green());
+    }
+    for sentence in broken {
+        println!("{} {sentence}", style("✗").red().bold());
+    }
+}
+
+/// A column for each log.
+fn table(logs: &[LogInspection]) -> Table {
+    let header = logs.iter().map(|log| format!("log {}", log.log));
+    let mut table = table::with_header(iter::once(String::new()).chain(header), 1..=logs.len());
+    let columns: Vec<_> = logs.iter().map(rows).collect();
+    for (index, (name, _)) in rows(&LogInspection::default()).into_iter().enumerate() {
+        let cells = columns.iter().map(|column| match &column[index].1 {
+            Value::String(text) => text.clone(),
+            number => number.to_string(),
+        });
+        table.add_row(iter::once(name.replace('_', " ")).chain(cells));
+    }
+    table
+}

@@ -1,0 +1,86 @@
+//! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
+//!
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`serve`], [`demo`], [`inspect`].
+
+mod cli;
+mod config;
+mod demo;
+mod folder;
+mod inspect;
+mod node;
+mod serve;
+mod signals;
+mod table;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Error, Result};
+use clap::Parser;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use cli::{Cli, Command, DemoFlags, InspectFlags, Override, ServeFlags};
+use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+// Exit statuses, as `emshop --help` tells them.
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+const EXIT_BROKEN: u8 = 3;
+const EXIT_BUG: u8 = 101;
+const EXIT_INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match &cli.command {
+        Command::Serve(flags) => serve(&cli, flags),
+        Command::Demo(flags) => demo(&cli, flags),
+        Command::Inspect(flags) => inspect(flags),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(if is_usage(&error) { EXIT_USAGE } else { EXIT_FAILED })
+    })
+}
+
+fn serve(cli: &Cli, flags: &ServeFlags) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), SERVE_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(serve::run(&settings))
+}
+
+fn demo(cli: &Cli, flags: &DemoFlags) -> Result<ExitCode> {
+    // Removed again when this function returns.
+    let scratch = match flags.data {
+        Some(_) => None,
+        None => Some(TempDir::with_prefix("emshop-demo-").context("there is no place for the demo's data")?),
+    };
+    let mut overrides = flags.overrides();
+    if let Some(scratch) = &scratch {
+        overrides.push(("data", scratch.path().to_str()));
+    }
+    let Some(settings) = settings(cli, &overrides, QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(demo::run(flags, &settings))
+}
+
+fn inspect(flags: &InspectFlags) -> Result<ExitCode> {
+    telemetry::start(&Telemetry { log: QUIET_LOG.to_owned(), ..Telemetry::default() })?;
+    Runtime::new()?.block_on(inspect::run(flags))
+}
+
+/// Loads the settings and starts the log lines; `None` when the settings were only to be shown.
+fn settings(cli: &Cli, overrides: &[Override], log_default: &str) -> Result<Option<Settings>> {
+    let settings = Settings::load(cli.config.as_deref(), overrides, log_default)?;
+    if cli.print_config {
+        print!("{}", settings.to_yaml()?);
+        return Ok(None);
+    }
+    telemetry::start(&settings.telemetry)?;
+    Ok(Some(settings))
+}
+
+fn is_usage(error: &Error) -> bool {
+    error.is::<Unacceptable>()
+}

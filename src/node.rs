@@ -1,0 +1,142 @@
+//! What runs in one process: nats-server, engines and ingress, as the settings say, started and stopped in the order of the flow.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Error, Result, bail};
+use emshop_engine::engine::Connections;
+use emshop_engine::{Engine, EngineError};
+use emshop_ingress::Ingress;
+use emshop_storage::log::CommandLog;
+use emshop_storage::log::jetstream::{Cluster, Connection, NatsServer, ServerOptions};
+use emshop_storage::state::rocksdb::RocksStore;
+use futures::future;
+
+use crate::config::{Role, Settings};
+use crate::folder::DataFolder;
+
+/// The running parts of this process.
+pub struct Node {
+    ingress: Option<Ingress>,
+    engines: Vec<Engine>,
+    /// When it is ours.
+    nats: Option<NatsServer>,
+    /// Keeps others out until all that use it have stopped. An ingress alone has none.
+    _folder: Option<DataFolder>,
+}
+
+impl Node {
+    /// Returns when everything serves.
+    ///
+    /// # Errors
+    /// Whatever keeps a part from starting, in a sentence that says what to do.
+    pub async fn start(settings: &Settings) -> Result<Self> {
+        let folder = match settings.role {
+            Role::Ingress => None,
+            Role::All | Role::Engine => Some(DataFolder::create(&settings.data)?),
+        };
+        let nats = start_nats(settings, folder.as_ref()).await?;
+        let url = settings.nats.url.clone().or_else(|| nats.as_ref().map(NatsServer::url)).expect("theirs or ours");
+        let connection = Connection::open(&url).await?;
+        let cluster = Cluster::open(&connection, settings.cluster_options()).await?;
+        let logs: Vec<_> = (0..cluster.logs).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
+
+        let parts = Parts { settings, connection, cluster_id: cluster.id, logs };
+        let (owned, engines) = match &folder {
+            Some(folder) => parts.start_engines(folder).await?,
+            None => (Vec::new(), Vec::new()),
+        };
+        let ingress = parts.start_ingress().await?;
+        let listen = ingress.as_ref().map(Ingress::local_addr);
+        tracing::info!(
+            listen = listen.map(tracing::field::display),
+            nats = url,
+            logs = parts.logs.len(),
+            own = format!("{owned:?}"),
+            "serving"
+        );
+        Ok(Self { ingress, engines, nats, _folder: folder })
+    }
+
+    /// Where clients reach the ingress, if there is one here.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.ingress.as_ref().map(Ingress::local_addr)
+    }
+
+    /// Resolves when an engine cannot go on, with the reason.
+    pub async fn failed(&self) -> Error {
+        if self.engines.is_empty() {
+            return future::pending().await;
+        }
+        let (reason, ..) = future::select_all(self.engines.iter().map(|engine| Box::pin(engine.failed()))).await;
+        Error::from(EngineError::Stopped(reason)).context("an engine stopped")
+    }
+
+    /// Finishes what is under way, brings the state to the disk and ends.
+    pub async fn stop(self) {
+        if let Some(ingress) = self.ingress {
+            ingress.stop().await;
+        }
+        future::join_all(self.engines.into_iter().map(Engine::stop)).await;
+        if let Some(nats) = self.nats {
+            nats.stop().await;
+        }
+    }
+}
+
+async fn start_nats(settings: &Settings, folder: Option<&DataFolder>) -> Result<Option<NatsServer>> {
+    match (folder, &settings.nats.url) {
+        (Some(folder), None) => {
+            let options = ServerOptions { data_dir: folder.nats(), sync: settings.nats.sync_interval };
+            Ok(Some(NatsServer::start(options).await?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What engines and ingress are made of.
+struct Parts<'a> {
+    settings: &'a Settings,
+    connection: Connection,
+    cluster_id: String,
+    /// All of the cluster, by number.
+    logs: Vec<Arc<dyn CommandLog>>,
+}
+
+impl Parts<'_> {
+    /// Starts the engines of the logs that are run here, side by side, and tells which these are.
+    async fn start_engines(&self, folder: &DataFolder) -> Result<(Vec<u32>, Vec<Engine>)> {
+        let all = self.logs.len() as u32;
+        let owned: Vec<u32> = match &self.settings.own {
+            Some(own) => own.numbers().collect(),
+            None => (0..all).collect(),
+        };
+        if let Some(unknown) = owned.iter().find(|number| **number >= all) {
+            bail!("own (--own) names log {unknown}, but the cluster has logs 0 to {}", all - 1);
+        }
+        let engines = future::try_join_all(owned.iter().map(|number| self.start_engine(*number, folder))).await?;
+        Ok((owned, engines))
+    }
+
+    async fn start_engine(&self, number: u32, folder: &DataFolder) -> Result<Engine> {
+        let connections = Connections {
+            logs: self.logs.clone(),
+            store: Arc::new(RocksStore::open(&folder.state(number)?)?),
+            cluster_id: self.cluster_id.clone(),
+            core: self.connection.core().clone(),
+            publish: self.connection.publish().clone(),
+        };
+        let engine = Engine::start(number, self.settings.engine_options(), connections).await;
+        engine.with_context(|| format!("the engine of log {number} does not start"))
+    }
+
+    async fn start_ingress(&self) -> Result<Option<Ingress>> {
+        match self.settings.role {
+            Role::Engine => Ok(None),
+            Role::All | Role::Ingress => {
+                let core = self.connection.core().clone();
+                Ok(Some(emshop_ingress::bind(self.settings.ingress_options(), self.logs.clone(), core).await?))
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Log lines on stderr, and what happens when something panics.
+
+use std::io::{IsTerminal, stderr};
+use std::panic;
+use std::thread;
+
+use anyhow::{Context, Result};
+use tracing_subscriber::EnvFilter;
+
+use crate::EXIT_BUG;
+use crate::config::{LogFormat, Telemetry};
+
+/// Sends log lines to stderr: text on a terminal, JSON otherwise, unless the settings say which.
+pub fn start(settings: &Telemetry) -> Result<()> {
+    let filter = EnvFilter::try_new(&settings.log).with_context(|| format!("telemetry.log is no filter: {:?}", settings.log))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let json = match settings.format {
+        LogFormat::Auto => !stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    if json {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    } else {
+        lines.with_target(false).init();
+    }
+    exit_on_panic();
+    Ok(())
+}
+
+/// Ends the whole process when any of its threads or tasks panics. A panic is a broken invariant: to go on half alive would mean
+/// to serve wrong numbers, and what is in the log is replayed by the next start.
+fn exit_on_panic() {
+    panic::set_hook(Box::new(|info| {
+        let location = info.location().map(ToString::to_string).unwrap_or_default();
+        let thread = thread::current().name().unwrap_or("unnamed").to_owned();
+        let payload = info.payload();
+        let constant = || payload.downcast_ref::<&str>().copied();
+        let message = payload.downcast_ref::<String>().map(String::as_str).or_else(constant).unwrap_or("no message");
+        tracing::error!(location, thread, "stopping at once, a bug or a broken invariant: {message}");
+        std::process::exit(EXIT_BUG.into());
+    }));
+}

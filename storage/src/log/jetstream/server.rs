@@ -1,0 +1,298 @@
+//! A nats-server of our own: a child process that is started again when it dies, and that does not outlive us.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid, getppid};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::binary;
+
+/// Below the range from which systems take the ports of outgoing connections, so that nobody takes ours while the child restarts.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const PORT_ATTEMPTS: usize = 100;
+/// How long to wait for the folder while the nats-server of a killed process is still ending.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Long, because after a crash the server reads its streams again from end to end.
+const READY_WAIT: Duration = Duration::from_secs(300);
+const READY_POLL: Duration = Duration::from_millis(10);
+const CHILD_POLL: Duration = Duration::from_millis(20);
+/// How long the child may take to end in order.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+const RESTART_DELAY_MIN: Duration = Duration::from_millis(50);
+const RESTART_DELAY_MAX: Duration = Duration::from_secs(5);
+/// A child that lived this long is started again without further delay.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+
+const LOCK_FILE: &str = "nats-server.lock";
+const CONFIG_FILE: &str = "nats-server.conf";
+const OUTPUT_FILE: &str = "nats-server.log";
+
+/// When the server tells the disk to keep what it wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before each acknowledgement: a loss of power takes nothing that was acknowledged.
+    Always,
+    /// This often: a loss of power, though not of a process, loses what was acknowledged since.
+    Interval(Duration),
+}
+
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Of this server alone: its streams, configuration and output.
+    pub data_dir: PathBuf,
+    pub sync: SyncMode,
+}
+
+/// Why no server could be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("no suitable nats-server: {0}. Run `make tools`, or name one in EMSHOP_NATS_SERVER")]
+    NoBinary(String),
+    #[error("{} is in use by another process, or by the nats-server it left behind. Stop that first", .0.display())]
+    Locked(PathBuf),
+    #[error("nats-server did not start: {reason}. It wrote to {}", .output.display())]
+    NotReady { reason: String, output: PathBuf },
+    #[error("nats-server cannot be set up: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A running nats-server, listening on this machine only. Dropping it stops the server, which may block for some seconds.
+pub struct NatsServer {
+    port: u16,
+    child: watch::Receiver<ChildState>,
+    /// The supervisor stops when this is dropped.
+    running: Option<mpsc::Sender<()>>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+#[derive(Clone, Debug)]
+enum ChildState {
+    Starting,
+    Running(u32),
+    Ended(String),
+}
+
+impl NatsServer {
+    /// Starts a server on a free port, and returns when it answers. Waits a few seconds for the folder if it is still in use.
+    ///
+    /// # Errors
+    /// When there is no suitable binary, the folder stays in use, or the server ends again at once.
+    pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
+        let binary = binary::find()?;
+        fs::create_dir_all(&options.data_dir)?;
+        let data_dir = options.data_dir.canonicalize()?;
+        let lock = lock(&data_dir).await?;
+        let port = free_port()?;
+        fs::write(data_dir.join(CONFIG_FILE), config(&data_dir, port, options.sync))?;
+        let output = File::create(data_dir.join(OUTPUT_FILE))?;
+        let (state, child) = watch::channel(ChildState::Starting);
+        let (running, stop) = mpsc::channel();
+        let supervisor = Supervisor { binary, config: data_dir.join(CONFIG_FILE), output, lock: Arc::new(lock), state, stop };
+        // The kernel ends the child when the thread that started it ends, so that thread must be one that stays.
+        let supervisor = thread::Builder::new().name("nats-server".into()).spawn(move || supervisor.run())?;
+        let server = Self { port, child, running: Some(running), supervisor: Some(supervisor) };
+        server.ready().await.map_err(|reason| ServerError::NotReady { reason, output: data_dir.join(OUTPUT_FILE) })?;
+        Ok(server)
+    }
+
+    /// Where clients connect; stays the same when the server is started again.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The process id, while there is a process.
+    pub fn pid(&self) -> Option<u32> {
+        match *self.child.borrow() {
+            ChildState::Running(pid) => Some(pid),
+            _ => None,
+        }
+    }
+
+    /// Stops the server, and returns when it has ended.
+    pub async fn stop(self) {
+        tokio::task::spawn_blocking(move || drop(self)).await.expect("stopping does not panic");
+    }
+
+    async fn ready(&self) -> Result<(), String> {
+        let mut child = self.child.clone();
+        let listening = async {
+            while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+                sleep(READY_POLL).await;
+            }
+        };
+        let ended = child.wait_for(|state| matches!(state, ChildState::Ended(_)));
+        tokio::select! {
+            result = timeout(READY_WAIT, listening) => result.map_err(|_| format!("it is silent after {} s", READY_WAIT.as_secs())),
+            state = ended => match state.as_deref() {
+                Ok(ChildState::Ended(reason)) => Err(reason.clone()),
+                _ => Err("its supervisor ended".into()),
+            }
+        }
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        drop(self.running.take());
+        if let Some(supervisor) = self.supervisor.take() {
+            supervisor.join().expect("the supervisor does not panic");
+        }
+    }
+}
+
+/// Runs on a thread of its own, which alone touches the child.
+struct Supervisor {
+    binary: PathBuf,
+    config: PathBuf,
+    output: File,
+    /// Kept by us and by the child, so that it is free when both have ended.
+    lock: Arc<File>,
+    state: watch::Sender<ChildState>,
+    stop: mpsc::Receiver<()>,
+}
+
+impl Supervisor {
+    fn run(self) {
+        let mut delay = RESTART_DELAY_MIN;
+        loop {
+            let started = Instant::now();
+            let ended = match self.spawn() {
+                Ok(child) => match self.watch(child) {
+                    Some(ended) => ended,
+                    None => return,
+                },
+                Err(error) => format!("{} does not start: {error}", self.binary.display()),
+            };
+            tracing::error!("nats-server ended ({ended}); starting it again");
+            self.state.send_replace(ChildState::Ended(ended));
+            delay = if started.elapsed() > STABLE_AFTER { RESTART_DELAY_MIN } else { RESTART_DELAY_MAX.min(delay * 2) };
+            if self.stopped_within(delay) {
+                return;
+            }
+        }
+    }
+
+    /// How the child ended by itself, or `None` when it was stopped.
+    fn watch(&self, mut child: Child) -> Option<String> {
+        self.state.send_replace(ChildState::Running(child.id()));
+        while !self.stopped_within(CHILD_POLL) {
+            match child.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => return Some(status.to_string()),
+                Err(error) => return Some(error.to_string()),
+            }
+        }
+        terminate(&mut child);
+        None
+    }
+
+    fn stopped_within(&self, wait: Duration) -> bool {
+        self.stop.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn spawn(&self) -> io::Result<Child> {
+        let mut command = Command::new(&self.binary);
+        command.arg("--config").arg(&self.config);
+        command.stdin(Stdio::null()).stdout(self.output.try_clone()?).stderr(self.output.try_clone()?);
+        // Its own group: an interrupt from the terminal is for us, and we stop the child when our work is done.
+        command.process_group(0);
+        tie(&mut command, Arc::clone(&self.lock));
+        command.spawn()
+    }
+}
+
+/// Ties the child's life to ours: it is told to end when we are gone, and until it has ended it keeps the folder's lock.
+#[allow(unsafe_code, reason = "what runs between fork and exec makes three system calls and neither allocates nor locks")]
+fn tie(command: &mut Command, lock: Arc<File>) {
+    let parent = getpid();
+    let before_exec = move || {
+        set_pdeathsig(Signal::SIGTERM)?;
+        if getppid() != parent {
+            return Err(Errno::ESRCH.into());
+        }
+        fcntl(&*lock, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        Ok(())
+    };
+    unsafe { command.pre_exec(before_exec) };
+}
+
+fn terminate(child: &mut Child) {
+    let deadline = Instant::now() + STOP_WAIT;
+    let told = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+    while told.is_ok() && Instant::now() < deadline {
+        if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+            return;
+        }
+        thread::sleep(CHILD_POLL);
+    }
+    tracing::warn!("nats-server does not end in order and is killed");
+    if let Err(error) = child.kill().and_then(|()| child.wait()) {
+        tracing::error!("nats-server could not be killed: {error}");
+    }
+}
+
+/// Two servers on one folder would ruin it.
+async fn lock(data_dir: &Path) -> Result<File, ServerError> {
+    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join(LOCK_FILE))?;
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(CHILD_POLL).await,
+            Err(TryLockError::WouldBlock) => return Err(ServerError::Locked(data_dir.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    let mut error = None;
+    for _ in 0..PORT_ATTEMPTS {
+        let port = rand::random_range(PORTS);
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(refused) => error = Some(refused),
+        }
+    }
+    Err(error.expect("at least one attempt"))
+}
+
+/// The server keeps its streams in the folder `jetstream` within `store_dir`.
+fn config(data_dir: &Path, port: u16, sync: SyncMode) -> String {
+    let store_dir = data_dir.to_string_lossy();
+    let sync_interval = match sync {
+        SyncMode::Always => "always".to_owned(),
+        SyncMode::Interval(interval) => format!("{}ms", interval.as_millis()),
+    };
+    format!(
+        r#"# Written by emshop at each start.
+listen: "127.0.0.1:{port}"
+
+# What may wait for one connection before it is cut off. A reader that is far behind is sent up to 32 MB ahead.
+max_pending: 256MB
+
+jetstream {{
+  store_dir: {store_dir:?}
+  sync_interval: {sync_interval}
+  # Each stream has its own limit. The default, three quarters of what is free at the start, would refuse every message
+  # after a restart on a disk that is more than half full.
+  max_file_store: 1024TB
+}}
+"#
+    )
+}

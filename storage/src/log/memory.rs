@@ -1,0 +1,158 @@
+//! A command log in memory, with faults, for simulation and tests.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures::future::{self, BoxFuture, FutureExt};
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::Notify;
+
+use super::{AppendError, Bounds, CommandLog, Entry, LogError};
+
+/// The default limit of nats-server, so that what fits here fits there.
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+
+/// What goes wrong with an append. Its writer is told [`AppendError::Unknown`] either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendFault {
+    /// The envelope is stored, but its acknowledgement gets lost.
+    LostAck,
+    /// The envelope gets lost on its way.
+    NotStored,
+}
+
+/// Clones share one log. Appends are stored when they are called, so that a simulation decides their order.
+#[derive(Clone)]
+pub struct MemoryLog {
+    number: u32,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    contents: Mutex<Contents>,
+    changed: Notify,
+}
+
+struct Contents {
+    first: u64,
+    entries: VecDeque<Entry>,
+    time_ms: i64,
+    next_fault: Option<AppendFault>,
+}
+
+impl Contents {
+    fn bounds(&self) -> Bounds {
+        Bounds { first: self.first, last: self.first + self.entries.len() as u64 - 1 }
+    }
+
+    fn push(&mut self, payload: Bytes) -> u64 {
+        let sequence = self.bounds().last + 1;
+        self.entries.push_back(Entry { sequence, time_ms: self.time_ms, payload });
+        sequence
+    }
+}
+
+impl MemoryLog {
+    /// An empty log. Its clock stands at 0 until it is set.
+    pub fn new(number: u32) -> Self {
+        let contents = Contents { first: 1, entries: VecDeque::new(), time_ms: 0, next_fault: None };
+        Self { number, shared: Arc::new(Shared { contents: Mutex::new(contents), changed: Notify::new() }) }
+    }
+
+    /// Sets the clock that later appends are stamped with, in Unix milliseconds.
+    pub fn set_time_ms(&self, time_ms: i64) {
+        self.contents().time_ms = time_ms;
+    }
+
+    /// Makes the next append fail.
+    pub fn fail_next_append(&self, fault: AppendFault) {
+        self.contents().next_fault = Some(fault);
+    }
+
+    /// Loses every entry above `last`, as a disk does that was not told to sync.
+    pub fn truncate(&self, last: u64) {
+        let mut contents = self.contents();
+        let kept = (last + 1).saturating_sub(contents.first) as usize;
+        contents.entries.truncate(kept);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// The entry, or `None` while it is still to come.
+    fn entry(&self, sequence: u64) -> Result<Option<Entry>, LogError> {
+        let contents = self.contents();
+        contents.bounds().admit(self.number, sequence)?;
+        Ok(contents.entries.get((sequence - contents.first) as usize).cloned())
+    }
+
+    async fn wait_for(&self, sequence: u64) -> Result<Entry, LogError> {
+        loop {
+            // Registered before the look, so that a change in between is not missed.
+            let changed = self.shared.changed.notified();
+            if let Some(entry) = self.entry(sequence)? {
+                return Ok(entry);
+            }
+            changed.await;
+        }
+    }
+
+    fn store(&self, payload: Bytes) -> Result<u64, AppendError> {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(AppendError::Refused(format!("{} bytes are more than {PAYLOAD_BYTES_MAX}", payload.len())));
+        }
+        let mut contents = self.contents();
+        let fault = contents.next_fault.take();
+        if fault == Some(AppendFault::NotStored) {
+            return Err(AppendError::Unknown("the envelope got lost".into()));
+        }
+        let sequence = contents.push(payload);
+        self.shared.changed.notify_waiters();
+        match fault {
+            Some(_) => Err(AppendError::Unknown("the acknowledgement got lost".into())),
+            None => Ok(sequence),
+        }
+    }
+
+    fn drop_below(&self, sequence: u64) -> Result<(), LogError> {
+        let mut contents = self.contents();
+        let Bounds { first, last } = contents.bounds();
+        if sequence > last + 1 {
+            return Err(LogError::LostRecords { log: self.number, last, wanted: sequence - 1 });
+        }
+        if sequence > first {
+            contents.entries.drain(..(sequence - first) as usize);
+            contents.first = sequence;
+        }
+        Ok(())
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.shared.contents.lock().expect("no holder of the lock panics")
+    }
+}
+
+impl CommandLog for MemoryLog {
+    fn number(&self) -> u32 {
+        self.number
+    }
+
+    fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
+        future::ready(self.store(payload)).boxed()
+    }
+
+    fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
+        stream::try_unfold((self.clone(), from), |(log, next)| async move {
+            let entry = log.wait_for(next).await?;
+            Ok(Some((entry, (log, next + 1))))
+        })
+        .boxed()
+    }
+
+    fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>> {
+        future::ready(Ok(self.contents().bounds())).boxed()
+    }
+
+    fn trim(&self, sequence: u64) -> BoxFuture<'static, Result<(), LogError>> {
+        future::ready(self.drop_below(sequence)).boxed()
+    }
+}

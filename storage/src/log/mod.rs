@@ -1,0 +1,93 @@
+//! The command log: a sequence of envelopes, durable once acknowledged, read in order by one engine.
+//!
+//! [`jetstream`] is the real one, [`memory`] serves simulation and tests. Both pass [`conformance`].
+
+pub mod conformance;
+pub mod jetstream;
+pub mod memory;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+/// One message of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// 1, 2, 3 … without gaps.
+    pub sequence: u64,
+    /// When the log took it, in Unix milliseconds by the log's clock. May go back when that clock is set back.
+    pub time_ms: i64,
+    pub payload: Bytes,
+}
+
+/// What a log holds: `first..=last`; empty when `first == last + 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Bounds {
+    /// Whether a reader of log `log` that needs `next` can go on.
+    pub(crate) fn admit(&self, log: u32, next: u64) -> Result<(), LogError> {
+        if next > self.last + 1 {
+            return Err(LogError::LostRecords { log, last: self.last, wanted: next - 1 });
+        }
+        if next < self.first {
+            return Err(LogError::TrimmedTooFar { log, first: self.first, wanted: next });
+        }
+        Ok(())
+    }
+}
+
+/// Why an append was not acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The log was not reached or did not answer in time: the envelope may or may not be in it.
+    #[error("the log did not acknowledge: {0}")]
+    Unknown(String),
+    /// The log refused it; the envelope is not in it.
+    #[error("the log refused: {0}")]
+    Refused(String),
+}
+
+/// Why a log cannot be opened or read on. All of them are for an operator.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("the log cannot be reached: {0}")]
+    Unreachable(String),
+    #[error(
+        "log {log} ends at sequence {last}, but sequence {wanted} was read from it before: the log lost acknowledged records. \
+         Restore the log's storage, or the state from a time before the loss"
+    )]
+    LostRecords { log: u32, last: u64, wanted: u64 },
+    #[error(
+        "log {log} begins at sequence {first}, but the state needs it from {wanted} on: it was trimmed too far. \
+         Restore a newer state, or an older copy of the log"
+    )]
+    TrimmedTooFar { log: u32, first: u64, wanted: u64 },
+    #[error("log {log} goes from sequence {before} to {after}: a record is missing in between")]
+    Gap { log: u32, before: u64, after: u64 },
+    /// The log or its server is not what the settings ask for.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// A sequence of envelopes. Cheap to share; appends and reads do not disturb each other.
+pub trait CommandLog: Send + Sync + 'static {
+    /// Its number in the cluster.
+    fn number(&self) -> u32;
+
+    /// Sends the envelope at once; the future is for its sequence, once it is durable. Appends whose futures are pending at the same
+    /// time may be stored in any order.
+    fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>>;
+
+    /// All entries from `from` on in order, each once, waiting at the end for more. Interruptions of the connection only delay it.
+    /// It ends after the first error. Asking for `last + 1` waits; asking for more is [`LogError::LostRecords`].
+    fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>>;
+
+    fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>>;
+
+    /// Drops all entries below `sequence`, never one at or above it.
+    fn trim(&self, sequence: u64) -> BoxFuture<'static, Result<(), LogError>>;
+}

@@ -1,0 +1,109 @@
+//! The register of keys. Every key is `partition (1 byte) · kind (1 byte) · rest`, integers big-endian, so rows sort as they are listed.
+
+/// Stands for the partition in rows that belong to the whole log.
+pub const WHOLE_LOG: u8 = 0xFF;
+
+/// Column families: rows that are written and read alike lie together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Keyed by ascending numbers.
+    Ascending,
+    /// Keyed by what clients choose.
+    Random,
+    /// Come and go in order of time.
+    Timers,
+}
+
+/// Kinds of rows. A number is stored in every key: never used twice, never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// number u64 → `OrderRow`
+    Order = 1,
+    /// order id → number u64
+    OrderId = 2,
+    /// user u64 · inverted creation time u64 · inverted number u64 → nothing: newest first
+    UserOrder = 3,
+    /// due u64 (ms) · what fires → nothing
+    Timer = 4,
+    /// goods u64 → `StockRow`
+    Stock = 5,
+    /// goods u64 → `GoodsRow`
+    Goods = 6,
+    /// number u64 → `ReservationRow`
+    Reservation = 7,
+    /// business id → number u64
+    ReservationId = 8,
+    /// log u32 · partition u32 · owner kind u8 · number u64 · goods u64 → `HoldRow`
+    Hold = 9,
+    /// scope and idempotency key → `KeyRow`
+    Key = 10,
+    /// → `PartitionRow`
+    Partition = 11,
+    /// → `LogRow`
+    Log = 12,
+    /// target log u32 · number u64 → `OutboxRow`
+    Outbox = 13,
+    /// → `ClusterRow`
+    Cluster = 14,
+}
+
+impl Kind {
+    pub const ALL: [Self; 14] = [
+        Self::Order,
+        Self::OrderId,
+        Self::UserOrder,
+        Self::Timer,
+        Self::Stock,
+        Self::Goods,
+        Self::Reservation,
+        Self::ReservationId,
+        Self::Hold,
+        Self::Key,
+        Self::Partition,
+        Self::Log,
+        Self::Outbox,
+        Self::Cluster,
+    ];
+
+    pub fn family(self) -> Family {
+        match self {
+            Self::Order | Self::Reservation | Self::Partition | Self::Log | Self::Outbox | Self::Cluster => Family::Ascending,
+            Self::OrderId | Self::UserOrder | Self::Stock | Self::Goods | Self::ReservationId | Self::Hold | Self::Key => {
+                Family::Random
+            }
+            Self::Timer => Family::Timers,
+        }
+    }
+
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+/// The first two bytes of a key.
+pub fn prefix(partition: u8, kind: Kind) -> [u8; 2] {
+    [partition, kind as u8]
+}
+
+/// The kind of a key.
+///
+/// # Panics
+/// When the key was not made by this register: the store holds something else.
+pub fn kind_of(key: &[u8]) -> Kind {
+    key.get(1).and_then(|number| Kind::from_number(*number)).unwrap_or_else(|| panic!("no kind of key begins {key:02x?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_pinned() {
+        let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| *kind as u8).collect();
+        assert_eq!(numbers, (1..=14).collect::<Vec<u8>>());
+        for kind in Kind::ALL {
+            assert_eq!(kind_of(&prefix(3, kind)), kind);
+        }
+    }
+}

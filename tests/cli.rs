@@ -1,0 +1,187 @@
+//! The command line of the real binary: settings, refusals, exit statuses, and the demo from end to end.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const FREE_PORT: &str = "127.0.0.1:0";
+
+/// The binary, without what the environment of the test may set.
+fn emshop(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_emshop"));
+    for (name, _) in env::vars().filter(|(name, _)| name.starts_with("EMSHOP__") || name == "EMSHOP_LOG") {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    emshop(arguments).output().expect("the binary runs")
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn assert_refused(output: &Output, status: i32, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{word:?} is missing in: {stderr}");
+    }
+}
+
+fn settings_file(folder: &TempDir, text: &str) -> String {
+    let path = folder.path().join("emshop.yaml");
+    fs::write(&path, text).expect("a file in a temporary folder");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn unknown_settings_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    for (text, name) in [("lisden: 1", "lisden"), ("nats: {uri: x}", "uri"), ("ingress:\n  comands_max: 5", "comands_max")] {
+        let file = settings_file(&folder, text);
+        assert_refused(&run(&["serve", "--config", &file, "--print-config"]), 2, &[name]);
+    }
+    for (variable, name) in [("EMSHOP__LISDEN", "lisden"), ("EMSHOP__NATS__URI", "uri")] {
+        let output = emshop(&["serve", "--print-config"]).env(variable, "1").output().unwrap();
+        assert_refused(&output, 2, &[name]);
+    }
+    assert_refused(&run(&["serve", "--lisden", "1"]), 2, &["--lisden"]);
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_by_name() {
+    let wrong: [(&[&str], &[&str]); 8] = [
+        (&["--role", "king"], &["king", "ingress"]),
+        (&["--listen", "here"], &["listen"]),
+        (&["--logs", "0"], &["cluster.logs"]),
+        (&["--nats-sync", "often"], &["often"]),
+        (&["--own", "3-1"], &["3-1"]),
+        (&["--role", "ingress"], &["--nats"]),
+        (&["--role", "engine"], &["--nats"]),
+        (&["--role", "ingress", "--nats", "nats://127.0.0.1:1", "--own", "0"], &["own"]),
+    ];
+    for (flags, words) in wrong {
+        assert_refused(&run(&[&["serve"], flags].concat()), 2, words);
+    }
+    assert_refused(&run(&["serve", "--config", "/no/such/file"]), 2, &["/no/such/file"]);
+    assert_refused(&run(&["inspect"]), 2, &["--data", "--target"]);
+    assert_refused(&run(&["inspect", "--data", "/no/such/folder"]), 1, &["/no/such/folder"]);
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let folder = TempDir::new().unwrap();
+    let file = settings_file(&folder, "listen: 127.0.0.1:1\nrole: engine\nnats: {url: file, sync_interval: 1s}\nown: 1");
+    let flags = ["serve", "--config", &file, "--listen", "127.0.0.1:3", "--print-config"];
+    let environment = [("EMSHOP__LISTEN", "127.0.0.1:2"), ("EMSHOP__NATS__URL", "environment"), ("EMSHOP_LOG", "debug")];
+    let printed = stdout(&emshop(&flags).envs(environment).output().unwrap());
+    for line in ["listen: 127.0.0.1:3", "  url: environment", "  sync_interval: 1s", "role: engine", "own: \"1\"", "  log: debug"]
+    {
+        assert!(printed.lines().any(|printed| printed == line), "{line:?} is missing in:\n{printed}");
+    }
+}
+
+#[test]
+fn printed_settings_are_a_settings_file() {
+    let folder = TempDir::new().unwrap();
+    for flags in [&["serve"][..], &["serve", "--nats", "nats://127.0.0.1:1", "--own", "0,2-3", "--nats-sync", "2m"]] {
+        let printed = stdout(&run(&[flags, &["--print-config"]].concat()));
+        let file = settings_file(&folder, &printed);
+        assert_eq!(stdout(&run(&["serve", "--config", &file, "--print-config"])), printed);
+    }
+}
+
+#[test]
+fn a_data_folder_is_used_by_one_process_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    fs::create_dir(folder.path().join("state")).unwrap();
+    let lock = File::create(folder.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    fs::write(folder.path().join("lock"), "4711").unwrap();
+    for command in ["serve", "inspect"] {
+        assert_refused(&run(&[command, "--data", data]), 1, &[data, "in use", "4711"]);
+    }
+}
+
+#[test]
+fn the_demo_keeps_its_books() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    // The second time it finds what the first one left.
+    for round in 1..=2 {
+        let flags = ["demo", "--once", "--json", "--orders", "60", "--data", data, "--listen", FREE_PORT];
+        let printed = stdout(&run(&flags));
+        let summary: Value = serde_json::from_str(printed.lines().last().unwrap()).expect("JSON on the last line");
+        assert_eq!(summary["invariants"], "ok", "{printed}");
+        for (field, orders) in [
+            ("orders", 60),
+            ("completed", 42),
+            ("compensated", 6),
+            ("cancelled", 9),
+            ("expired", 3),
+            ("repeated", 6),
+            ("stuck", 0),
+        ] {
+            assert_eq!(summary[field], orders, "{field}\n{printed}");
+        }
+
+        let inspection: Value = serde_json::from_str(&stdout(&run(&["inspect", "--json", "--data", data]))).expect("JSON");
+        assert_eq!(inspection["invariants"], "ok");
+        assert_eq!(inspection["logs"][0]["orders"], 60 * round);
+        assert_eq!(inspection["logs"][0]["events"], summary["events"]);
+    }
+}
+
+#[test]
+fn a_server_tells_where_it_serves_and_stops_in_order() {
+    let folder = TempDir::new().unwrap();
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut server = Server::start(folder.path());
+        TcpStream::connect(&server.address).expect("it said that it serves");
+        kill(Pid::from_raw(server.process.id().cast_signed()), signal).unwrap();
+        assert_eq!(server.process.wait().unwrap().code(), Some(0), "{signal}");
+    }
+    let data = folder.path().to_str().unwrap();
+    assert!(stdout(&run(&["inspect", "--data", data])).contains("all invariants hold"));
+}
+
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    /// Reads the address from the log line that says so.
+    fn start(data: &Path) -> Self {
+        let mut command = emshop(&["serve", "--listen", FREE_PORT, "--data", data.to_str().unwrap()]);
+        let mut process = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
+        let serving = lines.find(|line| line.contains(r#""message":"serving""#)).expect("it serves");
+        // Whatever it writes further on must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let fields: Value = serde_json::from_str(&serving).expect("JSON");
+        let address = fields["listen"].as_str().expect("an address").to_owned();
+        Self { process, address }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
