@@ -47,7 +47,8 @@ async fn of_server(target: &str) -> Result<Vec<LogInspection>> {
 }
 
 fn violations(log: &LogInspection) -> impl Iterator<Item = String> {
-    log.violations.iter().map(|sentence| format!("log {}: {sentence}", log.log))
+    let stuck = (log.sagas_stuck > 0).then(|| format!("log {}: {} sagas are stuck", log.log, log.sagas_stuck));
+    log.violations.iter().map(|sentence| format!("log {}: {sentence}", log.log)).chain(stuck)
 }
 
 /// What is shown of a log, by the name of the field.

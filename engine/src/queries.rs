@@ -39,7 +39,7 @@ fn find<'a>(replica: &'a mut Replica, order_id: &String) -> Option<&'a OrderRow>
     let place = replica.partitioner().of_text(order_id);
     let state = &mut replica.partition(place).state;
     let number = *state.order_ids.get(order_id)?;
-    state.orders.get(&number)
+    state.orders.get(&number).map(Box::as_ref)
 }
 
 /// The newest orders of a user over all partitions, after the cursor.
@@ -61,7 +61,7 @@ fn user_orders(replica: &mut Replica, query: &UserOrdersQuery) -> Vec<Order> {
             newest.push((index.number, index.created_at_ms));
             ControlFlow::Continue(())
         });
-        let orders = newest.iter().filter_map(|(number, _)| state.orders.get(number).map(view::order));
+        let orders = newest.iter().filter_map(|(number, _)| state.orders.get(number).map(|row| view::order(row)));
         found.extend(orders.filter(is_after));
     }
     found.sort_by(|a, b| (b.created_at_ms, &b.order_id).cmp(&(a.created_at_ms, &a.order_id)));

@@ -124,8 +124,9 @@ impl Replica {
     }
 
     /// When the next timer is due, in log time.
-    pub fn next_due_ms(&self) -> Option<i64> {
-        self.partitions.iter().filter_map(|partition| timer::next_due_ms(&partition.state)).min()
+    pub fn next_due_ms(&mut self) -> Option<i64> {
+        let time_ms = self.log.log_time_ms;
+        self.partitions.iter_mut().filter_map(|partition| timer::next_due_ms(&mut partition.state, time_ms)).min()
     }
 
     /// Applies the envelope at `sequence`, which the log took at `time_ms`.

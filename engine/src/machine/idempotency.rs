@@ -17,9 +17,14 @@ pub fn once(state: &mut State, ctx: &Context, key: String, body_hash: u64, comma
     }
     let answer = command(state);
     let outcome = answer.clone().into_outcome(ctx.position());
-    state.keys.insert(key.clone(), KeyRow { body_hash, outcome: Some(outcome) });
-    state.timers.insert(Timer { due_ms: ctx.time_ms + KEY_LIFETIME_MS, what: TimerKind::KeyExpiry(key) }, ());
+    remember(state, ctx, key, KeyRow { body_hash, outcome: Some(outcome) });
     answer
+}
+
+/// Keeps a key for its lifetime. Without an outcome the state answers when the command comes again.
+pub fn remember(state: &mut State, ctx: &Context, key: String, row: KeyRow) {
+    state.keys.insert(key.clone(), row);
+    state.timers.insert(Timer { due_ms: ctx.time_ms + KEY_LIFETIME_MS, what: TimerKind::KeyExpiry(key) }, ());
 }
 
 fn stored(row: &KeyRow) -> Answer {

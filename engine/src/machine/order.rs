@@ -50,7 +50,7 @@ pub fn submit(
     let counters = state.counters.entry(&());
     counters.orders += 1;
     let number = counters.orders;
-    let mut order = new_order(request, body_hash, ctx.time_ms);
+    let mut order = Box::new(new_order(request, body_hash, ctx.time_ms));
     state.order_ids.insert(order.order_id.clone(), number);
     let index = UserOrder { user_id: order.user_id, created_at_ms: order.created_at_ms, number };
     state.user_orders.insert_new(index, ());

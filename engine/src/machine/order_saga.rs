@@ -83,7 +83,8 @@ pub fn reply(state: &mut State, ctx: &Context, number: u64, reply: &StockReply, 
             refusal = order.refusal.take().or_else(|| price(order).err().map(|refusal| *refusal));
         }
     } else if reply.refused {
-        return advance(order, Some(Code::StockReleaseFailed.refusal()), ctx);
+        advance(order, Some(Code::StockReleaseFailed.refusal()), ctx);
+        return run(order, number, &mut state.timers, ctx, fx);
     } else {
         allocation::settle(&mut order.lines, reply, &mut None);
     }
@@ -227,8 +228,10 @@ fn ask_stock(order: &OrderRow, number: u64, action: StockAction, ctx: &Context, 
     Flow::Waiting(allocation::request(ctx, &owner, &order.lines, action, true, fx))
 }
 
-fn expiry(order: &OrderRow, number: u64) -> Timer {
-    Timer { due_ms: order::payment(order).expires_at_ms, what: TimerKind::OrderExpiry(number) }
+/// The expiry timer of an unpaid order.
+pub fn expiry(order: &OrderRow, number: u64) -> Timer {
+    let payment = order::payment(order);
+    Timer { due_ms: payment.expires_at_ms.max(payment.expiry_retry_ms), what: TimerKind::OrderExpiry(number) }
 }
 
 /// Tells everyone who waits, and the world.

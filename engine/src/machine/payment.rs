@@ -2,7 +2,7 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{OrderRow, PaymentRow, Waiter};
+use emshop_proto::internal::{KeyRow, OrderRow, PaymentRow, Waiter};
 use emshop_proto::v1::{
     CancelPaymentRequest, CloseReason, ConfirmPaymentRequest, OrderStatus, PaymentStatus, RefundPaymentRequest, SagaKind,
     SagaStatus, SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest, outcome,
@@ -179,10 +179,14 @@ pub fn refund(
         None => left_minor,
     };
     let key = format!("refund:{}:{}", request.order_id, request.idempotency_key);
-    if amount_minor != left_minor || state.keys.get(&key).is_some() {
-        return Some(idempotency::once(state, ctx, key, body_hash, |state| refund_part(state, number, amount_minor, fx)));
+    let leaves_nothing = match state.keys.get(&key) {
+        Some(row) => row.body_hash == body_hash && row.outcome.is_none(),
+        None => amount_minor == left_minor,
+    };
+    if leaves_nothing {
+        return refund_rest(state, ctx, number, key, body_hash, waiter, fx);
     }
-    refund_rest(state, ctx, number, waiter, fx)
+    Some(idempotency::once(state, ctx, key, body_hash, |state| refund_part(state, number, amount_minor, fx)))
 }
 
 fn refund_part(state: &mut State, number: u64, amount_minor: i64, fx: &mut Effects) -> Answer {
@@ -200,7 +204,15 @@ fn refund_part(state: &mut State, number: u64, amount_minor: i64, fx: &mut Effec
 }
 
 /// Nothing is left of the payment then, so the order is taken back with it.
-fn refund_rest(state: &mut State, ctx: &Context, number: u64, waiter: Waiter, fx: &mut Effects) -> Option<Answer> {
+fn refund_rest(
+    state: &mut State,
+    ctx: &Context,
+    number: u64,
+    key: String,
+    body_hash: u64,
+    waiter: Waiter,
+    fx: &mut Effects,
+) -> Option<Answer> {
     let order = order::existing(state, number);
     if order::payment(order).status() == PaymentStatus::Refunded && order.close_reason() == CloseReason::Refunded {
         return Some(Answer::new(outcome::Result::Payment(view::payment(order))).repeated());
@@ -208,6 +220,7 @@ fn refund_rest(state: &mut State, ctx: &Context, number: u64, waiter: Waiter, fx
     if let Err(code) = refundable(order) {
         return Some(code.into());
     }
+    idempotency::remember(state, ctx, key, KeyRow { body_hash, outcome: None });
     order::close(state, ctx, number, CloseReason::Refunded, Waiter { wants_payment: true, ..waiter }, fx);
     None
 }
@@ -234,6 +247,6 @@ fn find(state: &mut State, order_id: &String) -> Result<u64, Code> {
     state.order_ids.get(order_id).copied().ok_or(Code::PaymentNotFound)
 }
 
-fn row(order: &mut OrderRow) -> &mut PaymentRow {
+pub fn row(order: &mut OrderRow) -> &mut PaymentRow {
     order.payment.as_mut().expect("orders have a payment")
 }

@@ -33,7 +33,8 @@ macro_rules! rows {
 }
 
 rows! {
-    Orders(Order, 1024) u64 => OrderRow, number, read_number;
+    // Boxed: the rows are large, and the tree moves them about as it grows.
+    Orders(Order, 1024) u64 => Box<OrderRow>, number, read_number;
     OrderIds(OrderId, 1024) String => u64, text, read_text;
     UserOrders(UserOrder, 1024) UserOrder => (), UserOrder::encode, UserOrder::decode;
     Timers(Timer, 1024) Timer => (), Timer::encode, Timer::decode;
@@ -59,6 +60,9 @@ pub struct State {
     pub holds: Table<Holds>,
     pub keys: Table<Keys>,
     pub counters: Table<Counters>,
+    /// A hint, not state: scans for timers begin here, past the removed ones that the store still has to step over. New timers are
+    /// due after the log time, so none comes before it.
+    pub no_timer_before_ms: i64,
 }
 
 /// Calls a method on every table.
@@ -125,6 +129,7 @@ impl State {
             holds: Table::new(partition, Arc::clone(store)),
             keys: Table::new(partition, Arc::clone(store)),
             counters: Table::new(partition, Arc::clone(store)),
+            no_timer_before_ms: 0,
         }
     }
 

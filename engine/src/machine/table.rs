@@ -48,24 +48,22 @@ impl<R: Rows> Table<R> {
     }
 
     pub fn get(&mut self, key: &R::Key) -> Option<&R::Value> {
-        self.load(key).value.as_ref()
+        self.load(key).0.value.as_ref()
     }
 
     /// The row, to be changed in place.
     pub fn change(&mut self, key: &R::Key) -> Option<&mut R::Value> {
-        self.load(key);
-        let slot = self.slots.get_mut(key).expect("just loaded");
+        let (slot, changed) = self.load(key);
         if slot.value.is_some() {
-            mark(slot, &mut self.changed, key);
+            mark(slot, changed, key);
         }
         slot.value.as_mut()
     }
 
     /// The row, made with its default when there is none.
     pub fn entry(&mut self, key: &R::Key) -> &mut R::Value {
-        self.load(key);
-        let slot = self.slots.get_mut(key).expect("just loaded");
-        mark(slot, &mut self.changed, key);
+        let (slot, changed) = self.load(key);
+        mark(slot, changed, key);
         slot.value.get_or_insert_default()
     }
 
@@ -139,13 +137,14 @@ impl<R: Rows> Table<R> {
         self.changed.len()
     }
 
-    fn load(&mut self, key: &R::Key) -> &Slot<R::Value> {
+    /// The slot of a key, read from the store when it is not in memory, and the list to note a change of it in.
+    fn load(&mut self, key: &R::Key) -> (&mut Slot<R::Value>, &mut Vec<R::Key>) {
         if !self.slots.contains_key(key) {
             let value = self.store.get(&self.bytes_of(key)).map(|bytes| decode::<R>(&bytes));
             let slot = Slot { stored: value.is_some(), value, changed: false, checkpoint: 0 };
             self.slots.insert(key.clone(), slot);
         }
-        &self.slots[key]
+        (self.slots.get_mut(key).expect("just loaded"), &mut self.changed)
     }
 
     fn put(&mut self, key: R::Key, value: Option<R::Value>) {

@@ -7,7 +7,7 @@ use emshop_proto::v1::{CloseReason, OrderStatus};
 
 use super::effects::Effects;
 use super::state::{State, Timer, TimerKind};
-use super::{Context, order, order_saga};
+use super::{Context, order, order_saga, payment};
 
 /// Timers that one tick fires in one partition: a turn stays short, and the next tick goes on.
 pub const FIRED_PER_TICK_MAX: usize = 512;
@@ -19,6 +19,7 @@ const BUSY_RETRY_MS: i64 = 1000;
 pub fn fire(state: &mut State, ctx: &Context, fx: &mut Effects) {
     for timer in due(state, ctx.time_ms, FIRED_PER_TICK_MAX) {
         state.timers.remove(&timer);
+        state.no_timer_before_ms = timer.due_ms;
         match timer.what {
             TimerKind::OrderExpiry(number) => expire_order(state, ctx, number, fx),
             TimerKind::KeyExpiry(key) => state.keys.remove(&key),
@@ -26,19 +27,20 @@ pub fn fire(state: &mut State, ctx: &Context, fx: &mut Effects) {
     }
 }
 
-/// When the next timer is due.
-pub fn next_due_ms(state: &State) -> Option<i64> {
+/// When the next timer is due, asked at log time `time_ms`.
+pub fn next_due_ms(state: &mut State, time_ms: i64) -> Option<i64> {
     let mut next = None;
-    state.timers.scan(&earliest(), |timer, ()| {
+    state.timers.scan(&earliest(state), |timer, ()| {
         next = Some(timer.due_ms);
         ControlFlow::Break(())
     });
+    state.no_timer_before_ms = next.unwrap_or(time_ms).min(time_ms);
     next
 }
 
 fn due(state: &State, time_ms: i64, most: usize) -> Vec<Timer> {
     let mut due = Vec::new();
-    state.timers.scan(&earliest(), |timer, ()| {
+    state.timers.scan(&earliest(state), |timer, ()| {
         if timer.due_ms > time_ms || due.len() == most {
             return ControlFlow::Break(());
         }
@@ -51,14 +53,15 @@ fn due(state: &State, time_ms: i64, most: usize) -> Vec<Timer> {
 fn expire_order(state: &mut State, ctx: &Context, number: u64, fx: &mut Effects) {
     let order = order::existing(state, number);
     if order_saga::is_running(order::saga(order).status()) {
-        let again = Timer { due_ms: ctx.time_ms + BUSY_RETRY_MS, what: TimerKind::OrderExpiry(number) };
-        state.timers.insert(again, ());
+        let order = state.orders.change(&number).expect("an indexed order exists");
+        payment::row(order).expiry_retry_ms = ctx.time_ms + BUSY_RETRY_MS;
+        state.timers.insert(order_saga::expiry(order, number), ());
         return;
     }
     assert_eq!(order.status(), OrderStatus::Pending, "order {} is not pending but had an expiry timer", order.order_id);
     order::close(state, ctx, number, CloseReason::Expired, Waiter::default(), fx);
 }
 
-fn earliest() -> Timer {
-    Timer { due_ms: 0, what: TimerKind::OrderExpiry(0) }
+fn earliest(state: &State) -> Timer {
+    Timer { due_ms: state.no_timer_before_ms, what: TimerKind::OrderExpiry(0) }
 }
