@@ -50,7 +50,12 @@ impl Queries {
         if !*self.link.borrow() {
             return Err(status::of_refusal(refusals::unavailable()));
         }
-        let reply = self.request(log, payload, wait).await?;
+        let mut link = self.link.clone();
+        let reply = tokio::select! {
+            reply = self.request(log, payload, wait) => reply?,
+            // What was asked over a connection that breaks is not answered any more.
+            _ = link.wait_for(|up| !*up) => return Err(status::of_refusal(refusals::unavailable())),
+        };
         match QueryReply::decode(reply).map(|reply| reply.body) {
             Ok(Some(query_reply::Body::Refusal(refusal))) => Err(status::of_refusal(refusal)),
             Ok(Some(body)) => Ok(body),
