@@ -1,0 +1,28 @@
+//! Prints what happens in the shop: `cargo run --release --example events -- nats://127.0.0.1:4222`.
+
+mod continuity;
+
+use anyhow::{Context, Result, anyhow};
+use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
+use continuity::Continuity;
+use emshop_proto::subjects::EVENT_STREAM;
+use emshop_proto::v1::EventBatch;
+use futures::StreamExt;
+use prost::Message;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let url = std::env::args().nth(1).context("say where NATS is, such as nats://127.0.0.1:4222")?;
+    let stream = jetstream::new(async_nats::connect(url).await?).get_stream(EVENT_STREAM).await?;
+    let consumer = stream.create_consumer(OrderedConfig::default()).await?;
+    let mut messages = consumer.messages().await?;
+    let mut continuity = Continuity::default();
+    while let Some(message) = messages.next().await {
+        let batch = EventBatch::decode(message?.payload.clone())?;
+        let (log, what) = (batch.log, batch.r#type.clone());
+        for event in continuity.take(batch).map_err(|missed| anyhow!("{what} of log {log}: {missed:?}"))? {
+            println!("log {log} number {} {what} {:?}", event.number, event.body);
+        }
+    }
+    Ok(())
+}

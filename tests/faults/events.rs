@@ -1,0 +1,65 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
+use emshop_proto::events::EventType;
+use emshop_proto::subjects::EVENT_STREAM;
+use emshop_proto::v1::EventBatch;
+use futures::StreamExt;
+use prost::Message;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::continuity::Continuity;
+use crate::model::Model;
+use crate::process::{PATIENCE, Process};
+use crate::shop::Shop;
+
+const MOMENT: Duration = Duration::from_millis(600);
+
+/// Reads the events as a downstream service would, until it has `count` of them; returns the type of each by its number.
+async fn consume(nats: &str, count: u64) -> BTreeMap<u64, String> {
+    let client = async_nats::connect(nats).await.expect("nats-server runs");
+    let stream = jetstream::new(client).get_stream(EVENT_STREAM).await.expect("the stream exists");
+    let consumer = stream.create_consumer(OrderedConfig::default()).await.expect("it can be read");
+    let mut messages = consumer.messages().await.expect("it can be read");
+    let mut continuity = Continuity::default();
+    let mut types = BTreeMap::new();
+    while (types.len() as u64) < count {
+        let message = timeout(PATIENCE, messages.next()).await.expect("all events come").expect("endless").expect("a message");
+        let batch = EventBatch::decode(message.payload.clone()).expect("a batch");
+        let what = batch.r#type.clone();
+        assert_eq!(message.subject.as_str(), format!("emshop.event.{what}"));
+        for event in continuity.take(batch).expect("nothing is missing") {
+            assert!(event.body.is_some() && event.at_ms > 0 && event.log_sequence > 0, "{event:?}");
+            assert_eq!(types.insert(event.number, what.clone()), None, "one number, one event");
+        }
+    }
+    types
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn downstream_misses_no_event_and_takes_none_twice() {
+    let data = TempDir::new().unwrap();
+    let mut process = Process::all(data.path());
+    let mut shop = Shop::new(process.channel().await);
+    let mut model = Model::open(&shop).await;
+    for _ in 0..2 {
+        let load = model.load(&shop);
+        tokio::time::sleep(MOMENT).await;
+        process.kill();
+        model.end(load).await;
+        process = Process::all(data.path());
+        shop = Shop::new(process.channel().await);
+    }
+    model.check(&shop).await;
+
+    let [log] = shop.inspect().await.try_into().expect("one log");
+    let types = consume(&process.nats, log.events).await;
+    assert!(types.keys().copied().eq(1..=log.events), "numbered without gaps");
+    let count = |of: EventType| types.values().filter(|what| *what == of.name()).count();
+    assert_eq!(count(EventType::OrderSubmitted), model.accepted());
+    assert_eq!(count(EventType::GoodsCreated) as u64, log.goods);
+    assert_eq!(count(EventType::LogisticsCreated) as u64, log.parcels);
+    assert_eq!(process.terminate().code(), Some(0));
+}

@@ -1,0 +1,117 @@
+//! Processes of the binary, which do not outlive the test.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tonic::transport::{Channel, Endpoint};
+
+/// For what takes milliseconds: nothing but a bug lets it pass.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+
+/// The binary, without what the environment of the test may set.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_emshop"));
+    for (name, _) in env::vars().filter(|(name, _)| name.starts_with("EMSHOP__") || name == "EMSHOP_LOG") {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+/// A process that serves.
+pub struct Process {
+    child: Child,
+    listen: Option<String>,
+    pub nats: String,
+}
+
+impl Process {
+    /// Everything in one process, with a nats-server of its own.
+    pub fn all(data: &Path) -> Self {
+        Self::serve(&["--data", path(data)])
+    }
+
+    /// Returns when it says that it serves.
+    pub fn serve(flags: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
+        let mut child = command(&arguments).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let serving = lines.by_ref().inspect(|line| eprintln!("{line}")).find(|line| line.contains(r#""message":"serving""#));
+        // Whatever it writes further on must not fill the pipe, and is worth reading when the test fails.
+        thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
+        let fields: Value = serde_json::from_str(&serving.expect("it serves")).expect("JSON");
+        let text = |name: &str| fields[name].as_str().map(str::to_owned);
+        Self { child, listen: text("listen"), nats: text("nats").expect("an address") }
+    }
+
+    pub async fn channel(&self) -> Channel {
+        let address = self.listen.as_ref().expect("it has an ingress");
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address").timeout(PATIENCE);
+        endpoint.connect().await.expect("it serves")
+    }
+
+    /// `kill -9`; returns when it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    pub fn terminate(mut self) -> ExitStatus {
+        send(self.child.id(), Signal::SIGTERM);
+        self.child.wait().expect("it ends")
+    }
+
+    /// The process id of its nats-server.
+    pub fn nats_pid(&self) -> u32 {
+        let parent = self.child.id();
+        let pids = fs::read_dir("/proc").expect("Linux").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let mut children = pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent && stat.state != 'Z'));
+        children.next().expect("its nats-server runs")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+pub fn send(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(pid.cast_signed()), signal).expect("it runs");
+}
+
+/// Returns when the process has ended.
+pub fn wait_until_gone(pid: u32) {
+    let deadline = Instant::now() + PATIENCE;
+    // What has ended may stay as a zombie when nobody asks how.
+    while stat(pid).is_some_and(|stat| stat.state != 'Z') {
+        assert!(Instant::now() < deadline, "process {pid} does not end");
+        thread::sleep(POLL);
+    }
+}
+
+struct Stat {
+    state: char,
+    parent: u32,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before may hold anything, a parenthesis as well.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
+}
