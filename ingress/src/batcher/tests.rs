@@ -1,0 +1,206 @@
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use emshop_proto::envelope;
+use emshop_proto::internal::{Envelope, Record, Tick, record};
+use emshop_storage::log::{Bounds, Entry, LogError};
+use futures::FutureExt;
+use futures::stream::BoxStream;
+use prost::Message;
+use tokio::sync::{oneshot, watch};
+
+use super::*;
+use crate::admission::Admission;
+
+/// A log that answers appends when the test says so.
+type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
+
+#[derive(Default)]
+struct SlowLog {
+    appends: Mutex<Vec<Append>>,
+}
+
+impl SlowLog {
+    /// Takes the oldest append that is not answered yet.
+    async fn next(&self) -> Append {
+        while self.under_way() == 0 {
+            tokio::task::yield_now().await;
+        }
+        self.appends.lock().unwrap().remove(0)
+    }
+
+    fn under_way(&self) -> usize {
+        self.appends.lock().unwrap().len()
+    }
+}
+
+impl CommandLog for SlowLog {
+    fn number(&self) -> u32 {
+        0
+    }
+
+    fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
+        assert!(payload.len() <= ENVELOPE_BYTES_MAX, "{} bytes", payload.len());
+        let (answer, result) = oneshot::channel();
+        self.appends.lock().unwrap().push((envelope::decode(&payload).expect("an envelope"), answer));
+        result.map(|result| result.expect("the test answers")).boxed()
+    }
+
+    fn read(&self, _from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
+        unreachable!("a batcher only writes")
+    }
+
+    fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>> {
+        futures::future::ready(Ok(Bounds { first: 1, last: 0 })).boxed()
+    }
+
+    fn trim(&self, _sequence: u64) -> BoxFuture<'static, Result<(), LogError>> {
+        unreachable!("a batcher only writes")
+    }
+}
+
+struct Bench {
+    log: Arc<SlowLog>,
+    waiters: Arc<Waiters>,
+    link: watch::Sender<bool>,
+    batcher: Batcher,
+    admission: Admission,
+}
+
+const WRITER: u64 = 77;
+const SLOTS: usize = 2;
+
+impl Bench {
+    fn new() -> Self {
+        let (log, waiters) = (Arc::new(SlowLog::default()), Arc::new(Waiters::new()));
+        let (link, receiver) = watch::channel(true);
+        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), receiver);
+        tokio::spawn(work);
+        Self { log, waiters, link, batcher, admission: Admission::new(10_000, u32::MAX >> 4) }
+    }
+
+    fn send(&self, record_bytes: usize, receipt: Option<OrderReceipt>) -> oneshot::Receiver<Outcome> {
+        let (reply, outcome) = oneshot::channel();
+        let waiter = Waiter::Call { reply, room: self.admission.try_admit(1).expect("room") };
+        let mut record = Record { ticket: 0, body_hash: 5, body: Some(record::Body::Tick(Tick {})) }.encode_to_vec();
+        // An unknown field of the size asked for.
+        let padding = record_bytes.saturating_sub(record.len());
+        prost::encoding::bytes::encode(100, &vec![0_u8; padding], &mut record);
+        self.batcher.send(Pending { record, waiter, receipt });
+        outcome
+    }
+
+    async fn refused(&self, outcome: oneshot::Receiver<Outcome>) -> String {
+        match outcome.await.expect("an answer").result {
+            Some(OutcomeResult::Refusal(refusal)) => {
+                assert_eq!((refusal.reason.as_str(), refusal.retry_after_ms), ("SERVICE_UNAVAILABLE", 1_000));
+                refusal.message
+            }
+            other => panic!("{other:?} is no refusal"),
+        }
+    }
+}
+
+fn tickets(envelope: &Envelope) -> Vec<u64> {
+    assert_eq!(envelope.writer, WRITER);
+    assert!(envelope.records.iter().all(|record| record.body_hash == 5 && record.body.is_some()));
+    envelope.records.iter().map(|record| record.ticket).collect()
+}
+
+#[tokio::test]
+async fn what_comes_while_the_slots_are_busy_shares_an_envelope() {
+    let bench = Bench::new();
+    let mut outcomes = Vec::new();
+    for lone in 1..=SLOTS as u64 {
+        outcomes.push(bench.send(10, None));
+        while (bench.log.under_way() as u64) < lone {
+            tokio::task::yield_now().await;
+        }
+    }
+    outcomes.extend((0..5).map(|_| bench.send(10, None)));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(bench.log.under_way(), SLOTS, "no more appends than slots");
+    let (first, answer) = bench.log.next().await;
+    answer.send(Ok(1)).expect("awaited");
+    let (second, _pending) = bench.log.next().await;
+    let (third, _pending) = bench.log.next().await;
+    assert_eq!((tickets(&first), tickets(&second), tickets(&third)), (vec![1], vec![2], vec![3, 4, 5, 6, 7]));
+    let turn = (1..=7).map(|ticket| emshop_proto::internal::TicketOutcome { ticket, outcome: Some(Outcome::default()) });
+    bench.waiters.answer(turn.collect());
+    for outcome in outcomes {
+        outcome.await.expect("an answer");
+    }
+}
+
+#[tokio::test]
+async fn full_envelopes_close_and_lose_nothing() {
+    let bench = Bench::new();
+    let outcomes: Vec<_> = (0..200).map(|index| bench.send(100 + index * 10, None)).collect();
+    let mut all = Vec::new();
+    while all.len() < outcomes.len() {
+        let (envelope, answer) = bench.log.next().await;
+        all.extend(tickets(&envelope));
+        answer.send(Ok(1)).expect("awaited");
+    }
+    assert_eq!(all, (1..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn acceptance_is_answered_by_the_acknowledgement() {
+    let bench = Bench::new();
+    let accepted = bench.send(10, Some(OrderReceipt { order_id: "o1".to_owned(), ..OrderReceipt::default() }));
+    let (envelope, answer) = bench.log.next().await;
+    assert_eq!(tickets(&envelope), [0]);
+    answer.send(Ok(42)).expect("awaited");
+    let outcome = accepted.await.expect("an answer");
+    assert_eq!(outcome.position, Some(LogPosition { log: 0, sequence: 42 }));
+    assert!(matches!(outcome.result, Some(OutcomeResult::Order(receipt)) if receipt.order_id == "o1"));
+}
+
+#[tokio::test]
+async fn failed_appends_answer_all_who_wait() {
+    let bench = Bench::new();
+    let refused = bench.send(10, None);
+    let (_, answer) = bench.log.next().await;
+    answer.send(Err(AppendError::Refused("full".to_owned()))).expect("awaited");
+    assert!(!bench.refused(refused).await.contains("unknown"));
+    assert!(bench.batcher.is_open(), "a log that answers is not away");
+
+    let lost = [bench.send(10, None), bench.send(10, Some(OrderReceipt::default()))];
+    let (_, answer) = bench.log.next().await;
+    answer.send(Err(AppendError::Unknown("late".to_owned()))).expect("awaited");
+    for outcome in lost {
+        assert!(bench.refused(outcome).await.contains("outcome is unknown"));
+    }
+    while !bench.batcher.is_open() {
+        tokio::task::yield_now().await;
+    }
+    let _again = bench.send(10, None);
+    bench.log.next().await;
+}
+
+#[tokio::test]
+async fn nothing_queues_for_a_log_that_is_away() {
+    let bench = Bench::new();
+    let mut sent = Vec::new();
+    for busy in 1..=SLOTS {
+        sent.push(bench.send(10, None));
+        while bench.log.under_way() < busy {
+            tokio::task::yield_now().await;
+        }
+    }
+    let queued = bench.send(10, None);
+    bench.link.send_replace(false);
+    bench.refused(queued).await;
+    assert!(!bench.batcher.is_open());
+    bench.refused(bench.send(10, None)).await;
+    bench.link.send_replace(true);
+    while !bench.batcher.is_open() {
+        tokio::task::yield_now().await;
+    }
+    // What was under way keeps no slot from what comes now.
+    let _again = bench.send(10, None);
+    while bench.log.under_way() <= SLOTS {
+        tokio::task::yield_now().await;
+    }
+}
