@@ -198,7 +198,7 @@ fn compensate(
         SagaStep::CreateOrder => order::set_status(order, OrderStatus::Cancelled),
         SagaStep::CreatePayment => {
             timers.remove(&expiry(order, number));
-            // A payment that failed stays failed.
+            // A payment that was given up or failed stays so.
             if order::payment(order).status() == PaymentStatus::Pending {
                 payment::set_status(order, PaymentStatus::Cancelled);
             }

@@ -111,23 +111,9 @@ pub fn cancel(
     waiter: Waiter,
     fx: &mut Effects,
 ) -> Option<Answer> {
-    let number = match find(state, &request.order_id) {
-        Ok(number) => number,
-        Err(code) => return Some(code.into()),
-    };
-    let order = order::existing(state, number);
-    if order_saga::is_running(order::saga(order).status()) {
-        return Some(Code::OrderInProgress.into());
-    }
-    match order::payment(order).status() {
-        PaymentStatus::Pending => {
-            let waiter = Waiter { wants_payment: true, ..waiter };
-            order::close(state, ctx, number, CloseReason::PaymentCancelled, waiter, fx);
-            None
-        }
-        PaymentStatus::Cancelled => Some(Answer::new(outcome::Result::Payment(view::payment(order))).repeated()),
-        _ => Some(Code::PaymentCannotCancel.into()),
-    }
+    let end =
+        UnpaidEnd { reason: CloseReason::PaymentCancelled, status: PaymentStatus::Cancelled, refusal: Code::PaymentCannotCancel };
+    end_unpaid(state, ctx, &request.order_id, &end, waiter, fx)
 }
 
 /// The provider says that the payment failed.
@@ -138,24 +124,45 @@ pub fn fail(
     waiter: Waiter,
     fx: &mut Effects,
 ) -> Option<Answer> {
-    let number = match find(state, &request.order_id) {
+    let end =
+        UnpaidEnd { reason: CloseReason::PaymentFailed, status: PaymentStatus::Failed, refusal: Code::PaymentStatusInvalid };
+    end_unpaid(state, ctx, &request.order_id, &end, waiter, fx)
+}
+
+/// How a payment ends that was never paid.
+struct UnpaidEnd {
+    reason: CloseReason,
+    status: PaymentStatus,
+    /// When the payment is neither pending nor at this end already.
+    refusal: Code,
+}
+
+fn end_unpaid(
+    state: &mut State,
+    ctx: &Context,
+    order_id: &String,
+    end: &UnpaidEnd,
+    waiter: Waiter,
+    fx: &mut Effects,
+) -> Option<Answer> {
+    let number = match find(state, order_id) {
         Ok(number) => number,
         Err(code) => return Some(code.into()),
     };
     let order = order::existing(state, number);
+    let status = order::payment(order).status();
     if order_saga::is_running(order::saga(order).status()) {
         return Some(Code::OrderInProgress.into());
     }
-    match order::payment(order).status() {
-        PaymentStatus::Pending => {
-            set_status(state.orders.change(&number).expect("an indexed order exists"), PaymentStatus::Failed);
-            let waiter = Waiter { wants_payment: true, ..waiter };
-            order::close(state, ctx, number, CloseReason::PaymentFailed, waiter, fx);
-            None
-        }
-        PaymentStatus::Failed => Some(Answer::new(outcome::Result::Payment(view::payment(order))).repeated()),
-        _ => Some(Code::PaymentStatusInvalid.into()),
+    if status == end.status {
+        return Some(Answer::new(outcome::Result::Payment(view::payment(order))).repeated());
     }
+    if status != PaymentStatus::Pending {
+        return Some(end.refusal.into());
+    }
+    set_status(state.orders.change(&number).expect("an indexed order exists"), end.status);
+    order::close(state, ctx, number, end.reason, Waiter { wants_payment: true, ..waiter }, fx);
+    None
 }
 
 pub fn refund(

@@ -140,7 +140,7 @@ fn w14_cancel_and_confirm_have_one_winner() {
     let mut shop = with_order();
     let [won, lost] = shop.send([cancel_payment("o"), confirm("o")]);
     assert_done(&won);
-    assert_refused(&lost, Code::OrderInProgress);
+    assert_refused(&lost, Code::PaymentAlreadyCancelled);
     assert_refused(&shop.send_one(confirm("o")), Code::PaymentAlreadyCancelled);
     shop.assert_stands("o", OrderStatus::Cancelled, PaymentStatus::Cancelled, None);
 

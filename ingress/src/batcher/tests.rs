@@ -12,9 +12,9 @@ use tokio::sync::{oneshot, watch};
 use super::*;
 use crate::admission::Admission;
 
-/// A log that answers appends when the test says so.
 type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
 
+/// A log that answers appends when the test says so.
 #[derive(Default)]
 struct SlowLog {
     appends: Mutex<Vec<Append>>,

@@ -49,7 +49,7 @@ impl Shop {
     /// Serves on a free port until the test ends; returns the address.
     pub fn open(fault: Fault) -> String {
         let shop = Self { fault, state: Arc::default() };
-        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
         let address = incoming.local_addr().unwrap();
         let server = Server::builder()
             .add_service(order_service_server::OrderServiceServer::new(shop.clone()))
