@@ -32,7 +32,7 @@ lint: ## Check format and lints
 	cargo clippy $(ALL) --all-targets -- -D warnings
 
 docs: ## Write the generated pages of docs/ again
-	EMSHOP_WRITE_DOCS=1 cargo test $(ALL) --lib errors
+	EMSHOP_WRITE_DOCS=1 cargo test --release -p emshop-proto page_is_fresh
 
 bench: ## Run the benchmarks
 	cargo bench --workspace --bench '*' $(ARGS)

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand};
+use emshop_proto::v1::Role;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -17,7 +19,7 @@ const SETTINGS: &str = "\
 Settings come from --config FILE, then the environment (EMSHOP__SECTION__KEY, such as EMSHOP__NATS__URL), then flags;
 the later one wins. --print-config shows them all.";
 
-/// A transaction engine for shops: orders, stock, payments and parcels through one replayable log.
+/// A transaction engine for shops: orders, stock, payments, goods and users through one replayable log.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXIT_STATUS)]
 pub struct Cli {
@@ -41,12 +43,15 @@ pub enum Command {
     Demo(DemoFlags),
     /// Show the state and check its invariants
     Inspect(InspectFlags),
+    /// Sign a token, such as that of the first super admin
+    #[command(after_help = SETTINGS)]
+    Token(TokenFlags),
 }
 
 /// Flags that stand for settings: what they do not give comes from the environment, the file or the defaults.
 #[derive(Debug, Args)]
 pub struct ServeFlags {
-    /// Folder of log and state [default: ./emshop-data]
+    /// Folder of log, state and search index [default: ./emshop-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// Address of the gRPC API [default: 127.0.0.1:50051]
@@ -67,6 +72,12 @@ pub struct ServeFlags {
     /// Logs whose engine this process runs, such as 0,2-3 [default: all]
     #[arg(long, value_name = "LOGS")]
     own: Option<String>,
+    /// Whether calls need a token [default: on]
+    #[arg(long, value_name = "WHETHER", value_parser = ["on", "off"])]
+    auth: Option<String>,
+    /// File of the key that signs tokens [default: auth.key in the data folder, made at the first start]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -100,9 +111,31 @@ pub struct InspectSource {
 }
 
 #[derive(Debug, Args)]
+pub struct TokenFlags {
+    /// Whom it names
+    #[arg(long, value_name = "USER_ID", value_parser = clap::value_parser!(u64).range(1..))]
+    pub user: u64,
+    /// What they are: user, admin or super
+    #[arg(long, value_parser = roles())]
+    pub role: Role,
+    /// How long it is good [default: 2h]
+    #[arg(long, value_name = "TIME")]
+    lifetime: Option<String>,
+    /// Data folder with the key
+    #[arg(long, value_name = "DIR", conflicts_with = "key_file")]
+    data: Option<String>,
+    /// File of the key
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct InspectFlags {
     #[command(flatten)]
     pub source: InspectSource,
+    /// Token of an admin, for a running server
+    #[arg(long, value_name = "TOKEN", env = "EMSHOP_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -121,12 +154,31 @@ impl ServeFlags {
             ("cluster.logs", self.logs.as_deref()),
             ("role", self.role.as_deref()),
             ("own", self.own.as_deref()),
+            ("auth.required", self.auth.as_deref()),
+            ("auth.key_file", self.key_file.as_deref()),
         ]
     }
 }
 
 impl DemoFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
-        vec![("data", self.data.as_deref()), ("listen", self.listen.as_deref()), ("role", Some("all"))]
+        // Whoever tries it out need not log in.
+        let auth = ("auth.required", Some("off"));
+        vec![("data", self.data.as_deref()), ("listen", self.listen.as_deref()), ("role", Some("all")), auth]
     }
+}
+
+impl TokenFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![
+            ("data", self.data.as_deref()),
+            ("auth.key_file", self.key_file.as_deref()),
+            ("auth.token_lifetime", self.lifetime.as_deref()),
+        ]
+    }
+}
+
+fn roles() -> impl TypedValueParser<Value = Role> {
+    clap::builder::PossibleValuesParser::new(["user", "admin", "super"])
+        .map(|name| emshop_ingress::role_of(&name).expect("one of the names of roles"))
 }

@@ -2,14 +2,15 @@
 
 mod units;
 
-use std::env;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{env, fmt, fs};
 
 use anyhow::{Context, Result, ensure};
 use config::{Environment, File, FileFormat};
+use emshop_ingress::{Algorithm, PaymentOptions, Tokens, Verification, WebhookSecret};
+use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
 use emshop_storage::log::jetstream::{ClusterOptions, SyncMode};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,9 @@ pub const SERVE_LOG: &str = "info,async_nats=warn";
 /// Where people read what is printed.
 pub const QUIET_LOG: &str = "warn";
 
+/// Tokens count in seconds.
+const TOKEN_LIFETIME_MIN: Duration = Duration::from_secs(1);
+
 /// Says of an error that it lies with the settings.
 #[derive(Debug)]
 pub struct Unacceptable;
@@ -41,7 +45,7 @@ impl fmt::Display for Unacceptable {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Folder of log and state. An ingress alone needs none.
+    /// Folder of log, state and search index.
     pub data: PathBuf,
     /// Address of the gRPC API; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -54,6 +58,9 @@ pub struct Settings {
     pub events: Events,
     pub engine: Engine,
     pub ingress: Ingress,
+    pub auth: Auth,
+    pub verification: Verification,
+    pub payment: Payment,
     pub telemetry: Telemetry,
 }
 
@@ -70,6 +77,9 @@ impl Default for Settings {
             events: Events::default(),
             engine: Engine::default(),
             ingress: Ingress::default(),
+            auth: Auth::default(),
+            verification: Verification::default(),
+            payment: Payment::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -171,6 +181,9 @@ pub struct Ingress {
     /// How long a stop waits for what is under way.
     #[serde(with = "units::time")]
     pub drain_max: Duration,
+    /// How long after its delivery an order completes by itself.
+    #[serde(with = "units::time")]
+    pub completion: Duration,
 }
 
 impl Default for Ingress {
@@ -181,8 +194,40 @@ impl Default for Ingress {
             bytes_max: options.bytes_max.into(),
             outcome_wait_max: options.outcome_wait_max,
             drain_max: options.drain_max,
+            completion: Duration::from_secs(options.completes_after_seconds.into()),
         }
     }
+}
+
+/// Who may call what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Whether calls need a token; without, anybody may do anything.
+    pub required: bool,
+    /// How tokens are signed.
+    pub algorithm: Algorithm,
+    /// File of the key; without one it is `auth.key` in the data folder, made at the first start.
+    pub key_file: Option<PathBuf>,
+    /// How long the token is good that a login gives.
+    #[serde(with = "units::time")]
+    pub token_lifetime: Duration,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { required: true, algorithm: Algorithm::default(), key_file: None, token_lifetime: Duration::from_secs(2 * 60 * 60) }
+    }
+}
+
+/// Who takes the money.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Payment {
+    /// File with the secret that a real provider signs its notifications with; without one the simulator takes the money.
+    pub webhook_secret_file: Option<PathBuf>,
+    /// Where users pay at the real provider, with `{payment_id}`, `{amount_minor}`, `{currency}` and `{method}` in it.
+    pub pay_url: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -244,9 +289,23 @@ impl Settings {
             self.own.is_none() || self.role != Role::Ingress,
             "own (--own) names logs whose engine runs here, but an ingress runs none"
         );
+        ensure!(
+            self.role != Role::Ingress || self.auth.key_file.is_some() || !self.auth.required,
+            "all ingresses must sign alike: name the file of their key in auth.key_file (--key-file), since an ingress alone makes none"
+        );
+        ensure!(self.auth.token_lifetime >= TOKEN_LIFETIME_MIN, "auth.token_lifetime must be 1s or more");
+        ensure!(
+            self.payment.pay_url.is_none() || self.payment.webhook_secret_file.is_some(),
+            "payment.pay_url is of a real provider, whose notifications need payment.webhook_secret_file"
+        );
         ensure!(self.cluster.logs != Some(0), "cluster.logs (--logs) must be 1 or more");
         ensure!(self.engine.shards > 0, "engine.shards must be 1 or more");
         ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");
+        let completion = self.ingress.completion;
+        ensure!(
+            completion.subsec_nanos() == 0 && (1..=COMPLETION_SECONDS_MAX.into()).contains(&completion.as_secs()),
+            "ingress.completion must be whole seconds, from one to a year"
+        );
         Ok(())
     }
 
@@ -263,10 +322,37 @@ impl Settings {
         emshop_engine::Options { shards, checkpoint_interval, checkpoint_rows_max }
     }
 
-    pub fn ingress_options(&self) -> emshop_ingress::Options {
-        let Ingress { commands_max, bytes_max, outcome_wait_max, drain_max } = self.ingress;
-        let bytes_max = u32::try_from(bytes_max).expect("checked when the settings were read");
-        let defaults = emshop_ingress::Options::default();
-        emshop_ingress::Options { listen: self.listen, commands_max, bytes_max, outcome_wait_max, drain_max, ..defaults }
+    /// # Errors
+    /// [`Unacceptable`], when the secret cannot be read or is none.
+    pub fn payment_options(&self) -> Result<PaymentOptions> {
+        let Payment { webhook_secret_file, pay_url } = self.payment.clone();
+        let webhook_secret = webhook_secret_file.as_deref().map(webhook_secret).transpose().context(Unacceptable)?;
+        Ok(PaymentOptions { webhook_secret, pay_url })
     }
+
+    /// `tokens` are those of this process's key.
+    pub fn ingress_options(&self, tokens: Tokens) -> emshop_ingress::Options {
+        let Ingress { commands_max, bytes_max, outcome_wait_max, drain_max, completion } = self.ingress;
+        let bytes_max = u32::try_from(bytes_max).expect("checked when the settings were read");
+        let completes_after_seconds = u32::try_from(completion.as_secs()).expect("checked when the settings were read");
+        emshop_ingress::Options {
+            listen: self.listen,
+            commands_max,
+            bytes_max,
+            outcome_wait_max,
+            drain_max,
+            completes_after_seconds,
+            auth_required: self.auth.required,
+            tokens,
+            verification: self.verification,
+            ..emshop_ingress::Options::default()
+        }
+    }
+}
+
+/// The bytes of the file, without white space at either end: editors add a line feed.
+fn webhook_secret(file: &Path) -> Result<WebhookSecret> {
+    let bytes = fs::read(file).with_context(|| format!("payment.webhook_secret_file: {} cannot be read", file.display()))?;
+    let secret = WebhookSecret::new(bytes.trim_ascii().to_vec());
+    secret.with_context(|| format!("payment.webhook_secret_file: the secret in {} is shorter than 16 bytes", file.display()))
 }

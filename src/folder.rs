@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! lock            held while a process uses the folder; names it
+//! auth.key        signs tokens, unless another file does
 //! nats/           JetStream files of the server that emshop starts
 //! state/<log>/    RocksDB of that log's engine
+//! search/         the ingress's index of the goods; made anew when lost
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 const STATE: &str = "state";
+const KEY: &str = "auth.key";
 
 /// A data folder, this process's own until dropped.
 pub struct DataFolder {
@@ -57,8 +60,16 @@ impl DataFolder {
         Ok(Self { path, _lock: lock })
     }
 
+    pub fn key(&self) -> PathBuf {
+        key_of(&self.path)
+    }
+
     pub fn nats(&self) -> PathBuf {
         self.path.join("nats")
+    }
+
+    pub fn search(&self) -> PathBuf {
+        self.path.join("search")
     }
 
     /// Of one log; the folder is there, though it may be empty.
@@ -75,6 +86,11 @@ impl DataFolder {
         logs.sort_unstable();
         Ok(logs)
     }
+}
+
+/// Where a data folder has its key, whoever uses the folder now.
+pub fn key_of(data: &Path) -> PathBuf {
+    data.join(KEY)
 }
 
 fn holder(lock: &mut File) -> String {

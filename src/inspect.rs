@@ -11,6 +11,7 @@ use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::{InspectRequest, LogInspection};
 use emshop_storage::state::rocksdb::RocksStore;
 use serde_json::{Value, json};
+use tonic::{Code, Request};
 
 use crate::EXIT_BROKEN;
 use crate::cli::InspectFlags;
@@ -20,7 +21,7 @@ use crate::table;
 pub async fn run(flags: &InspectFlags) -> Result<ExitCode> {
     let logs = match (&flags.source.data, &flags.source.target) {
         (Some(data), _) => of_folder(data)?,
-        (None, Some(target)) => of_server(target).await?,
+        (None, Some(target)) => of_server(target, flags.token.as_deref()).await?,
         (None, None) => unreachable!("one of the two is required"),
     };
     let broken: Vec<String> = logs.iter().flat_map(violations).collect();
@@ -37,11 +38,19 @@ fn of_folder(data: &Path) -> Result<Vec<LogInspection>> {
     folder.state_logs()?.into_iter().map(|log| Ok(emshop_engine::inspect(&RocksStore::open(&folder.state(log)?)?))).collect()
 }
 
-async fn of_server(target: &str) -> Result<Vec<LogInspection>> {
+async fn of_server(target: &str, token: Option<&str>) -> Result<Vec<LogInspection>> {
     let unreachable = || format!("{target} cannot be reached");
     let mut admin = AdminServiceClient::connect(target.to_owned()).await.with_context(unreachable)?;
-    match admin.inspect(InspectRequest {}).await {
+    let mut request = Request::new(InspectRequest {});
+    if let Some(token) = token {
+        let authorization = format!("Bearer {token}").parse().context("the token is none")?;
+        request.metadata_mut().insert("authorization", authorization);
+    }
+    match admin.inspect(request).await {
         Ok(answer) => Ok(answer.into_inner().logs),
+        Err(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
+            bail!("{target} wants the token of an admin (--token; `emshop token` makes one): {}", status.message())
+        }
         Err(status) => bail!("{target} cannot tell: {}", status.message()),
     }
 }

@@ -1,17 +1,19 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`serve`], [`demo`], [`inspect`].
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`serve`], [`demo`], [`inspect`], [`token`].
 
 mod cli;
 mod config;
 mod demo;
 mod folder;
 mod inspect;
+mod key;
 mod node;
 mod serve;
 mod signals;
 mod table;
 mod telemetry;
+mod token;
 
 use std::process::ExitCode;
 
@@ -20,7 +22,7 @@ use clap::Parser;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use cli::{Cli, Command, DemoFlags, InspectFlags, Override, ServeFlags};
+use cli::{Cli, Command, DemoFlags, InspectFlags, Override, ServeFlags, TokenFlags};
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
 
 #[global_allocator]
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Serve(flags) => serve(&cli, flags),
         Command::Demo(flags) => demo(&cli, flags),
         Command::Inspect(flags) => inspect(flags),
+        Command::Token(flags) => token(&cli, flags),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -68,6 +71,12 @@ fn demo(cli: &Cli, flags: &DemoFlags) -> Result<ExitCode> {
 fn inspect(flags: &InspectFlags) -> Result<ExitCode> {
     telemetry::start(&Telemetry { log: QUIET_LOG.to_owned(), ..Telemetry::default() })?;
     Runtime::new()?.block_on(inspect::run(flags))
+}
+
+fn token(cli: &Cli, flags: &TokenFlags) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    println!("{}", token::sign(flags, &settings)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Loads the settings and starts the log lines; `None` when the settings were only to be shown.

@@ -1,4 +1,4 @@
-//! What runs in one process: nats-server, engines and ingress, as the settings say, started and stopped in the order of the flow.
+//! What runs in one process: nats-server, engines, search index and ingress, as the settings say, started and stopped in the order of the flow.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Error, Result, bail};
 use emshop_engine::engine::Connections;
 use emshop_engine::{Engine, EngineError};
-use emshop_ingress::Ingress;
+use emshop_ingress::{Ingress, PaymentOptions, Tokens};
+use emshop_search::Search;
 use emshop_storage::log::CommandLog;
 use emshop_storage::log::jetstream::{Cluster, Connection, NatsServer, ServerOptions};
 use emshop_storage::state::rocksdb::RocksStore;
@@ -14,15 +15,18 @@ use futures::future;
 
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
+use crate::key;
 
 /// The running parts of this process.
 pub struct Node {
     ingress: Option<Ingress>,
+    /// Of the ingress.
+    search: Option<Arc<Search>>,
     engines: Vec<Engine>,
     /// When it is ours.
     nats: Option<NatsServer>,
-    /// Keeps others out until all that use it have stopped. An ingress alone has none.
-    _folder: Option<DataFolder>,
+    /// Keeps others out until all that use it have stopped.
+    _folder: DataFolder,
 }
 
 impl Node {
@@ -31,22 +35,26 @@ impl Node {
     /// # Errors
     /// Whatever keeps a part from starting, in a sentence that says what to do.
     pub async fn start(settings: &Settings) -> Result<Self> {
-        let folder = match settings.role {
-            Role::Ingress => None,
-            Role::All | Role::Engine => Some(DataFolder::create(&settings.data)?),
-        };
-        let nats = start_nats(settings, folder.as_ref()).await?;
+        let payment = settings.payment_options()?;
+        let folder = DataFolder::create(&settings.data)?;
+        let nats = start_nats(settings, &folder).await?;
         let url = settings.nats.url.clone().or_else(|| nats.as_ref().map(NatsServer::url)).expect("theirs or ours");
         let connection = Connection::open(&url).await?;
         let cluster = Cluster::open(&connection, settings.cluster_options()).await?;
         let logs: Vec<_> = (0..cluster.logs).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
 
         let parts = Parts { settings, connection, cluster_id: cluster.id, logs };
-        let (owned, engines) = match &folder {
-            Some(folder) => parts.start_engines(folder).await?,
-            None => (Vec::new(), Vec::new()),
+        let (owned, engines) = match settings.role {
+            Role::Ingress => (Vec::new(), Vec::new()),
+            Role::All | Role::Engine => parts.start_engines(&folder).await?,
         };
-        let ingress = parts.start_ingress().await?;
+        let (search, ingress) = match settings.role {
+            Role::Engine => (None, None),
+            Role::All | Role::Ingress => {
+                let search = parts.open_search(&folder).await?;
+                (Some(search.clone()), Some(parts.start_ingress(&folder, search, payment).await?))
+            }
+        };
         let listen = ingress.as_ref().map(Ingress::local_addr);
         tracing::info!(
             listen = listen.map(tracing::field::display),
@@ -55,7 +63,7 @@ impl Node {
             own = format!("{owned:?}"),
             "serving"
         );
-        Ok(Self { ingress, engines, nats, _folder: folder })
+        Ok(Self { ingress, search, engines, nats, _folder: folder })
     }
 
     /// Where clients reach the ingress, if there is one here.
@@ -77,6 +85,9 @@ impl Node {
         if let Some(ingress) = self.ingress {
             ingress.stop().await;
         }
+        if let Some(search) = self.search {
+            search.stop().await;
+        }
         future::join_all(self.engines.into_iter().map(Engine::stop)).await;
         if let Some(nats) = self.nats {
             nats.stop().await;
@@ -84,14 +95,12 @@ impl Node {
     }
 }
 
-async fn start_nats(settings: &Settings, folder: Option<&DataFolder>) -> Result<Option<NatsServer>> {
-    match (folder, &settings.nats.url) {
-        (Some(folder), None) => {
-            let options = ServerOptions { data_dir: folder.nats(), sync: settings.nats.sync_interval };
-            Ok(Some(NatsServer::start(options).await?))
-        }
-        _ => Ok(None),
+async fn start_nats(settings: &Settings, folder: &DataFolder) -> Result<Option<NatsServer>> {
+    if settings.nats.url.is_some() {
+        return Ok(None);
     }
+    let options = ServerOptions { data_dir: folder.nats(), sync: settings.nats.sync_interval };
+    Ok(Some(NatsServer::start(options).await?))
 }
 
 /// What engines and ingress are made of.
@@ -130,13 +139,24 @@ impl Parts<'_> {
         engine.with_context(|| format!("the engine of log {number} does not start"))
     }
 
-    async fn start_ingress(&self) -> Result<Option<Ingress>> {
-        match self.settings.role {
-            Role::Engine => Ok(None),
-            Role::All | Role::Ingress => {
-                let core = self.connection.core().clone();
-                Ok(Some(emshop_ingress::bind(self.settings.ingress_options(), self.logs.clone(), core).await?))
-            }
-        }
+    async fn open_search(&self, folder: &DataFolder) -> Result<Arc<Search>> {
+        let search = Search::open(&folder.search(), &self.cluster_id, self.connection.read().clone()).await?;
+        Ok(Arc::new(search))
+    }
+
+    async fn start_ingress(&self, folder: &DataFolder, search: Arc<Search>, payment: PaymentOptions) -> Result<Ingress> {
+        let tokens = tokens(self.settings, folder)?;
+        let options = emshop_ingress::Options { payment, ..self.settings.ingress_options(tokens) };
+        let core = self.connection.core().clone();
+        Ok(emshop_ingress::bind(options, self.logs.clone(), core, search).await?)
+    }
+}
+
+/// What signs and verifies tokens here.
+fn tokens(settings: &Settings, folder: &DataFolder) -> Result<Tokens> {
+    let auth = &settings.auth;
+    match &auth.key_file {
+        Some(file) => key::load(file, auth),
+        None => key::load_or_make(&folder.key(), auth),
     }
 }

@@ -5,14 +5,31 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use emshop_ingress::{Captcha, Sms, Verification};
 
-use crate::config::Settings;
+use crate::config::{Role, Settings};
 use crate::node::Node;
 use crate::signals::Signals;
 
 pub async fn run(settings: &Settings) -> Result<ExitCode> {
+    if settings.role != Role::Engine {
+        warn_of_open_doors(settings);
+    }
     serve_while(settings, async |_| pending().await).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn warn_of_open_doors(settings: &Settings) {
+    if !settings.auth.required {
+        tracing::warn!("authentication is off: whoever reaches the API may do anything");
+    }
+    let Verification { sms, captcha } = settings.verification;
+    if sms == Sms::Development {
+        tracing::warn!("no SMS is sent: the code is always 123456");
+    }
+    if captcha == Captcha::Development {
+        tracing::warn!("captchas keep nobody out: the answer is always 12345");
+    }
 }
 
 /// Runs a node while `work` goes on, and stops it in order afterwards, or when a signal says so.

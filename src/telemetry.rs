@@ -5,7 +5,10 @@ use std::panic;
 use std::thread;
 
 use anyhow::{Context, Result};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
 
 use crate::EXIT_BUG;
 use crate::config::{LogFormat, Telemetry};
@@ -20,12 +23,18 @@ pub fn start(settings: &Telemetry) -> Result<()> {
         LogFormat::Json => true,
     };
     if json {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        lines.finish().with(filter_fn(is_discreet)).init();
     } else {
-        lines.with_target(false).init();
+        lines.with_target(false).finish().with(filter_fn(is_discreet)).init();
     }
     exit_on_panic();
     Ok(())
+}
+
+/// The NATS client traces whole messages, and with them the hashes of passwords: no filter brings those out.
+fn is_discreet(line: &Metadata) -> bool {
+    *line.level() != Level::TRACE || !line.target().starts_with("async_nats")
 }
 
 /// Ends the whole process when any of its threads or tasks panics. A panic is a broken invariant: to go on half alive would mean

@@ -17,7 +17,9 @@ const FREE_PORT: &str = "127.0.0.1:0";
 /// The binary, without what the environment of the test may set.
 fn emshop(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_emshop"));
-    for (name, _) in env::vars().filter(|(name, _)| name.starts_with("EMSHOP__") || name == "EMSHOP_LOG") {
+    for (name, _) in
+        env::vars().filter(|(name, _)| name.starts_with("EMSHOP__") || ["EMSHOP_LOG", "EMSHOP_TOKEN"].contains(&name.as_str()))
+    {
         command.env_remove(name);
     }
     command.args(arguments);
@@ -63,7 +65,9 @@ fn unknown_settings_are_refused_by_name() {
 
 #[test]
 fn values_that_make_no_sense_are_refused_by_name() {
-    let wrong: [(&[&str], &[&str]); 8] = [
+    let folder = TempDir::new().unwrap();
+    let file = settings_file(&folder, "auth: {algorithm: rot13}");
+    let wrong: [(&[&str], &[&str]); 11] = [
         (&["--role", "king"], &["king", "ingress"]),
         (&["--listen", "here"], &["listen"]),
         (&["--logs", "0"], &["cluster.logs"]),
@@ -72,6 +76,9 @@ fn values_that_make_no_sense_are_refused_by_name() {
         (&["--role", "ingress"], &["--nats"]),
         (&["--role", "engine"], &["--nats"]),
         (&["--role", "ingress", "--nats", "nats://127.0.0.1:1", "--own", "0"], &["own"]),
+        (&["--role", "ingress", "--nats", "nats://127.0.0.1:1"], &["auth.key_file", "--key-file"]),
+        (&["--auth", "maybe"], &["--auth", "off"]),
+        (&["--config", &file], &["auth.algorithm", "rot13"]),
     ];
     for (flags, words) in wrong {
         assert_refused(&run(&[&["serve"], flags].concat()), 2, words);
@@ -79,6 +86,22 @@ fn values_that_make_no_sense_are_refused_by_name() {
     assert_refused(&run(&["serve", "--config", "/no/such/file"]), 2, &["/no/such/file"]);
     assert_refused(&run(&["inspect"]), 2, &["--data", "--target"]);
     assert_refused(&run(&["inspect", "--data", "/no/such/folder"]), 1, &["/no/such/folder"]);
+}
+
+#[test]
+fn a_webhook_secret_that_is_none_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let secret = folder.path().join("secret");
+    let serve = |payment: &str| {
+        let data = folder.path().join("data");
+        let file = settings_file(&folder, &format!("data: {}\npayment: {payment}", data.display()));
+        run(&["serve", "--listen", FREE_PORT, "--config", &file])
+    };
+    let with_file = format!("{{webhook_secret_file: {}}}", secret.display());
+    assert_refused(&serve(&with_file), 2, &["payment.webhook_secret_file", "cannot be read"]);
+    fs::write(&secret, "fifteen bytes..\n\n").unwrap();
+    assert_refused(&serve(&with_file), 2, &["payment.webhook_secret_file", "shorter than 16 bytes"]);
+    assert_refused(&serve("{pay_url: 'https://pay.example'}"), 2, &["payment.webhook_secret_file"]);
 }
 
 #[test]
@@ -118,6 +141,35 @@ fn a_data_folder_is_used_by_one_process_at_a_time() {
 }
 
 #[test]
+fn tokens_are_signed_with_the_key_there_is() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let token = |flags: &[&str]| run(&[&["token", "--user", "1", "--role", "super"], flags].concat());
+    assert_refused(&token(&["--data", data]), 1, &["auth.key", "emshop serve"]);
+    assert_refused(&token(&["--key-file", "/no/such/key"]), 1, &["/no/such/key"]);
+    assert_refused(&token(&["--data", data, "--key-file", "key"]), 2, &["--data", "--key-file"]);
+    assert_refused(&run(&["token", "--user", "0", "--role", "super"]), 2, &["--user"]);
+    assert_refused(&run(&["token", "--user", "1", "--role", "king"]), 2, &["--role", "admin"]);
+
+    let key = folder.path().join("auth.key");
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    let signed = stdout(&token(&["--data", data]));
+    assert_eq!(signed.trim().split('.').count(), 3, "{signed}");
+    assert_refused(&token(&["--data", data, "--lifetime", "0s"]), 2, &["auth.token_lifetime"]);
+    let eddsa = settings_file(&folder, "auth: {algorithm: eddsa}");
+    let with_eddsa = ["token", "--user", "1", "--role", "super", "--config", &eddsa, "--data", data];
+    assert_refused(&run(&with_eddsa), 1, &["auth.key", "auth.algorithm", "PKCS#8"]);
+
+    // A start makes the key that the algorithm takes.
+    fs::remove_file(&key).unwrap();
+    drop(Server::start_with(&["--data", data, "--config", &eddsa]));
+    assert!(fs::read_to_string(&key).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
+    assert_ne!(stdout(&run(&with_eddsa)), signed);
+    assert_refused(&token(&["--data", data]), 1, &["auth.key", "auth.algorithm", "hex"]);
+    assert_refused(&run(&["serve", "--data", data, "--listen", FREE_PORT]), 1, &["auth.key", "auth.algorithm", "hex"]);
+}
+
+#[test]
 fn the_demo_keeps_its_books() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().to_str().unwrap();
@@ -127,7 +179,8 @@ fn the_demo_keeps_its_books() {
         let printed = stdout(&run(&flags));
         let summary: Value = serde_json::from_str(printed.lines().last().unwrap()).expect("JSON on the last line");
         assert_eq!(summary["invariants"], "ok", "{printed}");
-        for (field, orders) in [
+        for (field, count) in [
+            ("tour", 16),
             ("orders", 60),
             ("completed", 42),
             ("compensated", 6),
@@ -136,12 +189,13 @@ fn the_demo_keeps_its_books() {
             ("repeated", 6),
             ("stuck", 0),
         ] {
-            assert_eq!(summary[field], orders, "{field}\n{printed}");
+            assert_eq!(summary[field], count, "{field}\n{printed}");
         }
 
         let inspection: Value = serde_json::from_str(&stdout(&run(&["inspect", "--json", "--data", data]))).expect("JSON");
         assert_eq!(inspection["invariants"], "ok");
-        assert_eq!(inspection["logs"][0]["orders"], 60 * round);
+        // Those of the run, and two of the tour.
+        assert_eq!(inspection["logs"][0]["orders"], (60 + 2) * round);
         assert_eq!(inspection["logs"][0]["events"], summary["events"]);
     }
 }
@@ -165,9 +219,13 @@ struct Server {
 }
 
 impl Server {
-    /// Reads the address from the log line that says so.
     fn start(data: &Path) -> Self {
-        let mut command = emshop(&["serve", "--listen", FREE_PORT, "--data", data.to_str().unwrap()]);
+        Self::start_with(&["--data", data.to_str().unwrap()])
+    }
+
+    /// Reads the address from the log line that says so.
+    fn start_with(flags: &[&str]) -> Self {
+        let mut command = emshop(&[&["serve", "--listen", FREE_PORT], flags].concat());
         let mut process = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
         let serving = lines.find(|line| line.contains(r#""message":"serving""#)).expect("it serves");

@@ -60,7 +60,8 @@ pub fn envelope(commands: impl IntoIterator<Item = Body>) -> Envelope {
     let records = (1..).zip(commands).map(|(ticket, body)| Record {
         ticket,
         body_hash: ticket,
-        body: Some(record::Body::Command(Command { tag: 0, body: Some(body) })),
+        operator: None,
+        body: Some(record::Body::Command(Box::new(Command { tag: 0, body: Some(body) }))),
     });
     Envelope { writer: 1, records: records.collect(), channel: None }
 }
@@ -110,7 +111,7 @@ pub fn confirm_payment(order: u64) -> Body {
 fn create_goods(goods_id: u64) -> Body {
     let unit_price = Some(Money::new(1_999, "CNY"));
     Body::CreateGoods(CreateGoodsRequest {
-        goods: Some(Goods { goods_id, name: format!("goods {goods_id}"), unit_price, weight_grams: 500 }),
+        goods: Some(Goods { goods_id, name: format!("goods {goods_id}"), unit_price, weight_grams: 500, ..Goods::default() }),
     })
 }
 

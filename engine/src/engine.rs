@@ -317,7 +317,7 @@ impl Loop {
 
     fn perform(&mut self, effects: TurnEffects) {
         for (writer, outcomes) in effects.outcomes {
-            self.post.send(subjects::outcome(writer), outcomes.encode_to_vec());
+            self.post.send_outcomes(writer, outcomes);
         }
         self.publish(effects.events);
         effects.channels.into_iter().for_each(|target| self.send_steps(target));

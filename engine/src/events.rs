@@ -1,4 +1,4 @@
-//! The relay: brings numbered events to the stream that downstream services consume, each at least once and in order.
+//! The relay: brings numbered events to the streams that downstream services consume, each at least once and in order within its type.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// Hands events to the relay, and tells how far they are published.
 pub struct Relay {
     pub events: UnboundedSender<Vec<NumberedEvent>>,
-    /// Number of the last event that is in the stream together with all before it.
+    /// Number of the last event that is in its stream, as all before it are.
     pub published: watch::Receiver<u64>,
 }
 
@@ -42,7 +42,8 @@ impl Relay {
     }
 }
 
-/// Up to which event of `log` the stream is known to be complete.
+/// Up to which event of `log` the streams are known to be complete. The last message in one of them tells: the group before it was in both of
+/// them by then. What the other one would tell beyond is published again, and dropped by consumers.
 async fn last_complete(context: &Context, log: u32) -> Result<u64, jetstream::context::GetStreamError> {
     let stream = context.get_stream(subjects::EVENT_STREAM).await?;
     let state = &stream.cached_info().state;

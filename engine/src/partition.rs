@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use emshop_proto::events::EventType;
+use emshop_proto::internal::StockRow;
 use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::v1::event;
 use emshop_storage::state::StateStore;
 
 use crate::machine::effects::{Caused, Effects};
 use crate::machine::state::State;
-use crate::machine::{self, Context, Message, stock};
+use crate::machine::{self, Context, Message, stock, stock_history};
 
 pub struct Partition {
     place: Place,
@@ -27,19 +28,35 @@ impl Partition {
 
     /// Applies the mailbox.
     pub fn apply(&mut self, partitioner: Partitioner, sequence: u64, time_ms: i64) {
-        let context = Context { partitioner, place: self.place, sequence, time_ms };
+        let mut context = Context { partitioner, place: self.place, sequence, time_ms, operator: None };
         for message in self.mailbox.drain(..) {
             self.effects.cause = message.cause;
+            context.operator = message.what.operator();
             machine::apply(&mut self.state, &context, message.what, &mut self.effects);
         }
     }
 
-    /// One event for each SKU whose stock is not what it was before the turn.
+    /// Makes history of what the turn changed of stock.
+    pub fn write_stock_history(&mut self, sequence: u64, time_ms: i64) {
+        stock_history::write(&mut self.state, sequence, time_ms, &mut self.effects);
+    }
+
+    /// One event for each SKU whose stock is not what it was before the turn, and one more if it has become low.
     pub fn stock_events(&mut self, events: &mut Vec<(EventType, event::Body)>) {
-        for (goods_id, before) in std::mem::take(&mut self.effects.stock_before) {
+        let touched = &mut self.effects.stock_before;
+        touched.sort_by_key(|(goods_id, _)| *goods_id);
+        touched.dedup_by_key(|(goods_id, _)| *goods_id);
+        for (goods_id, before) in touched.drain(..) {
             let stock = self.state.stocks.get(&goods_id).expect("touched stock exists");
-            if *stock != before {
-                events.push((EventType::StockChanged, event::Body::Stock(stock::level(goods_id, stock))));
+            // What came and went is in the history, but the numbers are the same.
+            if (StockRow { changed_sequence: before.changed_sequence, ..*stock }) == before {
+                continue;
+            }
+            let level = event::Body::Stock(stock::level(goods_id, stock));
+            if stock::is_low(stock) && !stock::is_low(&before) {
+                events.extend([(EventType::StockChanged, level.clone()), (EventType::StockLow, level)]);
+            } else {
+                events.push((EventType::StockChanged, level));
             }
         }
     }

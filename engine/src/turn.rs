@@ -17,11 +17,12 @@ use prost::Message as _;
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
 use crate::machine::effects::Caused;
-use crate::machine::{Message, timer};
+use crate::machine::{Message, Request, timer};
 use crate::outbox::Outbox;
 use crate::partition::Partition;
 
-/// Phases of a turn: a submit takes five (reserve, reply, release, reply, end). More means that steps chase each other.
+/// Phases of a turn: a submit takes five (reserve, reply, release, reply, end), and nine when it asks a cart before and after. More means
+/// that steps chase each other.
 const PHASES_MAX: usize = 64;
 
 /// Below so many messages a phase is done sooner by one thread than shared out.
@@ -162,31 +163,45 @@ impl Replica {
     }
 
     fn deliver_record(&mut self, cause: u32, writer: u64, record: Record) {
-        match record.body.expect("a record has a body") {
+        let Record { ticket, body_hash, operator, body } = record;
+        let waiter = Waiter { writer, ticket, ..Waiter::default() };
+        let (place, what) = match body.expect("a record has a body") {
             record::Body::Command(command) => {
                 let place = routing::place(&self.partitioner, &command).expect("a command has a body");
-                let waiter = Waiter { writer, ticket: record.ticket, ..Waiter::default() };
-                let what = Message::Command { command: Box::new(command), body_hash: record.body_hash, waiter };
-                self.partition(place).mailbox.push(Caused { cause, what });
+                (place, Message::Command(Request { command, body_hash, waiter, operator }))
             }
-            record::Body::Step(step) => {
-                let place = self.place_of(&step);
-                self.partition(place).mailbox.push(Caused { cause, what: Message::Step(Box::new(step)) });
+            record::Body::AccountCommand(command) => {
+                let place = routing::place_of_account(&self.partitioner, &command).expect("a command has a body");
+                (place, Message::Account(Box::new(Request { command, body_hash, waiter, operator })))
             }
+            record::Body::Step(step) => (self.place_of(&step), Message::Step(Box::new(step))),
             record::Body::Tick(_) => {
                 for partition in &mut self.partitions {
                     partition.mailbox.push(Caused { cause, what: Message::Tick });
                 }
+                return;
             }
-        }
+        };
+        self.partition(place).mailbox.push(Caused { cause, what });
     }
 
-    /// Where a step from another log goes: to the SKUs it asks for, or to the owner it answers.
+    /// Where a step from another log goes: to the aggregate it asks, or to the owner it answers.
     fn place_of(&self, step: &Step) -> Place {
         use emshop_proto::internal::step::Body;
+        let partitioner = &self.partitioner;
         match step.body.as_ref().expect("steps have a body") {
-            Body::Request(request) => self.partitioner.of_goods(request.lines.first().expect("a request has lines").goods_id),
-            Body::Reply(_) => {
+            Body::Request(request) => partitioner.of_goods(request.lines.first().expect("a request has lines").goods_id),
+            Body::CartRequest(request) => partitioner.of_user(request.user_id),
+            Body::BalanceRequest(request) => partitioner.of_user(request.user_id),
+            Body::MobileRequest(request) => partitioner.of_mobile(&request.mobile),
+            Body::CatalogueRequest(_) => partitioner.of_catalogue(),
+            Body::FavouriteRequest(request) => partitioner.of_goods(request.goods_id),
+            Body::Reply(_)
+            | Body::CartReply(_)
+            | Body::BalanceReply(_)
+            | Body::MobileReply(_)
+            | Body::CatalogueReply(_)
+            | Body::FavouriteReply(_) => {
                 let owner = step.owner.as_ref().expect("steps have an owner");
                 Place { log: owner.log, partition: owner.partition }
             }
@@ -246,9 +261,11 @@ impl Replica {
     fn gather(&mut self, sent_out: Vec<Caused<(u32, Step)>>) -> TurnEffects {
         let mut effects = TurnEffects::default();
         let (mut events, mut outcomes, mut stock_events) = (Vec::new(), Vec::new(), Vec::new());
+        let (sequence, time_ms) = (self.log.applied_sequence, self.log.log_time_ms);
         for partition in &mut self.partitions {
             events.append(&mut partition.effects.events);
             outcomes.append(&mut partition.effects.outcomes);
+            partition.write_stock_history(sequence, time_ms);
             partition.stock_events(&mut stock_events);
         }
         events.sort_by_key(|event| event.cause);

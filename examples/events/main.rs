@@ -5,17 +5,22 @@ mod continuity;
 use anyhow::{Context, Result, anyhow};
 use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
 use continuity::Continuity;
-use emshop_proto::subjects::EVENT_STREAM;
+use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
 use emshop_proto::v1::EventBatch;
 use futures::StreamExt;
+use futures::stream::select_all;
 use prost::Message;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let url = std::env::args().nth(1).context("say where NATS is, such as nats://127.0.0.1:4222")?;
-    let stream = jetstream::new(async_nats::connect(url).await?).get_stream(EVENT_STREAM).await?;
-    let consumer = stream.create_consumer(OrderedConfig::default()).await?;
-    let mut messages = consumer.messages().await?;
+    let jetstream = jetstream::new(async_nats::connect(url).await?);
+    let mut streams = Vec::new();
+    for name in [EVENT_STREAM, CATALOGUE_STREAM] {
+        let consumer = jetstream.get_stream(name).await?.create_consumer(OrderedConfig::default()).await?;
+        streams.push(consumer.messages().await?);
+    }
+    let mut messages = select_all(streams);
     let mut continuity = Continuity::default();
     while let Some(message) = messages.next().await {
         let batch = EventBatch::decode(message?.payload.clone())?;

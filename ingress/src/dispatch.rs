@@ -3,24 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use emshop_proto::errors::Code;
+use emshop_proto::internal::{AccountCommand, account_command};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
-use emshop_proto::v1::{Command, Outcome, Refusal, command};
+use emshop_proto::v1::{Command, Operator, Outcome, Refusal, command};
 use prost::Message;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 
+use crate::access::Caller;
 use crate::admission::Admission;
 use crate::batcher::{Batcher, Pending};
 use crate::link::Link;
-use crate::prepare::{self, Prepared, prepare};
+use crate::prepare::{self, Defaults, Prepared, prepare, prepare_account};
 use crate::sink::{Sink, Unread};
 use crate::waiters::Waiter;
-use crate::{deadline, refusals, status, validate};
+use crate::{access, deadline, refusals, status, validate};
 
 pub struct Dispatcher {
     pub partitioner: Partitioner,
+    pub defaults: Defaults,
     pub admission: Arc<Admission>,
     /// One per log, by its number.
     pub batchers: Arc<[Batcher]>,
@@ -32,46 +37,92 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Carries out the command of a call. `Ok` is never a refusal.
     pub async fn call<T>(&self, request: Request<T>, body: impl FnOnce(T) -> command::Body) -> Result<Outcome, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         let mut command = Command { tag: 0, body: Some(body(request)) };
         let violations = validate::command(&command);
         if !violations.is_empty() {
             return Err(status::of_refusal(refusals::invalid(violations)));
         }
-        let prepared = prepare(&mut command, self.partitioner);
+        let prepared = prepare(&mut command, access::operator(&extensions), self.partitioner, self.defaults);
         let identity = prepare::identity(&mut command);
         drop(command);
-        let outcome = self.outcome_of(prepared, &metadata).await.unwrap_or_else(refusals::outcome);
-        match outcome.result {
-            Some(OutcomeResult::Refusal(refusal)) => Err(status::of(refusal, identity)),
-            _ => Ok(outcome),
+        let outcome = match self.send(prepared) {
+            Ok(outcome) => wait_for(outcome, self.deadline(&metadata)).await,
+            Err(refusal) => Err(*refusal),
+        };
+        outcome.map_err(|refusal| status::of(refusal, identity))
+    }
+
+    /// Carries out the commands of one call, each by itself: they get into their logs in the given order, and their outcomes come
+    /// back in it. How many a call may have is its validation's to say.
+    pub async fn call_each(
+        &self,
+        metadata: &MetadataMap,
+        extensions: &Extensions,
+        bodies: impl IntoIterator<Item = command::Body>,
+    ) -> Vec<Result<Outcome, Refusal>> {
+        let (deadline, caller) = (self.deadline(metadata), access::caller(extensions));
+        let send = |body| self.send(self.prepare(&mut Command { tag: 0, body: Some(body) }, caller)?);
+        let sent: Vec<_> = bodies.into_iter().map(send).collect();
+        let mut results = Vec::with_capacity(sent.len());
+        for outcome in sent {
+            results.push(match outcome {
+                Ok(outcome) => wait_for(outcome, deadline).await,
+                Err(refusal) => Err(*refusal),
+            });
+        }
+        results
+    }
+
+    /// Carries out what only the ingress itself may ask for, on behalf of a call with this metadata. `Ok` is never a refusal.
+    pub async fn account(
+        &self,
+        metadata: &MetadataMap,
+        operator: Option<Operator>,
+        body: account_command::Body,
+    ) -> Result<Outcome, Refusal> {
+        let prepared = prepare_account(&AccountCommand { body: Some(body) }, operator, self.partitioner);
+        let outcome = self.send(prepared).map_err(|refusal| *refusal)?;
+        wait_for(outcome, self.deadline(metadata)).await
+    }
+
+    /// Carries out a command that did not come by a call. `Ok` is never a refusal.
+    pub async fn carry_out(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
+        let mut command = Command { tag: 0, body: Some(body) };
+        let violations = validate::command(&command);
+        if !violations.is_empty() {
+            return Err(refusals::invalid(violations));
+        }
+        let prepared = prepare(&mut command, Some(operator), self.partitioner, self.defaults);
+        match self.send(prepared) {
+            Ok(outcome) => wait_for(outcome, Instant::now() + self.outcome_wait_max).await,
+            Err(refusal) => Err(*refusal),
         }
     }
 
-    async fn outcome_of(&self, prepared: Prepared, metadata: &MetadataMap) -> Result<Outcome, Refusal> {
-        let wait = deadline::wait(metadata, self.outcome_wait_max);
+    /// Sends a call's command on its way, if there is room at once.
+    fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Outcome>, Box<Refusal>> {
         let batcher = self.batcher(prepared.log).ok_or_else(refusals::unavailable)?;
         let room = self.admission.try_admit(prepared.record.len()).ok_or_else(refusals::overloaded)?;
         let (reply, outcome) = oneshot::channel();
         let waiter = Waiter::Call { reply, room };
         batcher.send(Pending { record: prepared.record, waiter, receipt: prepared.receipt });
-        match tokio::time::timeout(wait, outcome).await {
-            Ok(Ok(outcome)) => Ok(outcome),
-            // Whoever was to answer has stopped.
-            Ok(Err(_)) => Err(refusals::perhaps_unavailable()),
-            Err(_) => Err(refusals::outcome_unknown()),
-        }
+        Ok(outcome)
+    }
+
+    fn deadline(&self, metadata: &MetadataMap) -> Instant {
+        Instant::now() + deadline::wait(metadata, self.outcome_wait_max)
     }
 
     /// Sends a stream's commands on their way; each outcome, refusals included, goes to the sink under the command's tag.
     /// Waits while there is no room.
-    pub async fn submit(&self, commands: Vec<Command>, sink: &Arc<Sink>) {
+    pub async fn submit(&self, commands: Vec<Command>, caller: Option<Caller>, sink: &Arc<Sink>) {
         let mut ready = Vec::with_capacity(commands.len());
         let mut refused = Vec::new();
         let mut bytes = 0;
         for mut command in commands {
             let tag = command.tag;
-            match self.prepare(&mut command) {
+            match self.prepare(&mut command, caller) {
                 Ok(prepared) => {
                     bytes += prepared.record.len();
                     ready.push((tag, prepared));
@@ -98,12 +149,17 @@ impl Dispatcher {
         sink.push(commands.iter().map(|command| Unread::new(outcome(command), &room)).collect());
     }
 
-    fn prepare(&self, command: &mut Command) -> Result<Prepared, Box<Refusal>> {
+    fn prepare(&self, command: &mut Command, caller: Option<Caller>) -> Result<Prepared, Box<Refusal>> {
+        if let (Some(caller), Some(body)) = (caller, &command.body)
+            && !caller.may_stream(body)
+        {
+            return Err(Box::new(Code::PermissionDenied.refusal()));
+        }
         let violations = validate::command(command);
         if !violations.is_empty() {
             return Err(Box::new(refusals::invalid(violations)));
         }
-        let prepared = prepare(command, self.partitioner);
+        let prepared = prepare(command, caller.map(Caller::operator), self.partitioner, self.defaults);
         match self.batcher(prepared.log) {
             Some(_) => Ok(prepared),
             None => Err(Box::new(refusals::unavailable())),
@@ -114,5 +170,19 @@ impl Dispatcher {
     fn batcher(&self, log: u32) -> Option<&Batcher> {
         let batcher = &self.batchers[log as usize];
         (*self.link.borrow() && batcher.is_open()).then_some(batcher)
+    }
+}
+
+/// `Ok` is never a refusal.
+async fn wait_for(outcome: oneshot::Receiver<Outcome>, deadline: Instant) -> Result<Outcome, Refusal> {
+    let outcome = match tokio::time::timeout_at(deadline, outcome).await {
+        Ok(Ok(outcome)) => outcome,
+        // Whoever was to answer has stopped.
+        Ok(Err(_)) => return Err(refusals::perhaps_unavailable()),
+        Err(_) => return Err(refusals::outcome_unknown()),
+    };
+    match outcome.result {
+        Some(OutcomeResult::Refusal(refusal)) => Err(refusal),
+        _ => Ok(outcome),
     }
 }

@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use emshop_search::Search;
 use tokio::sync::watch;
 
+use crate::accounts::Accounts;
 use crate::dispatch::Dispatcher;
+use crate::payment_provider::PaymentProvider;
 use crate::queries::Queries;
 
 /// The services of [`crate::services`] are this one's.
 pub struct Gateway {
     pub dispatcher: Arc<Dispatcher>,
     pub queries: Queries,
+    pub search: Arc<Search>,
+    pub accounts: Accounts,
+    pub payment_provider: Arc<dyn PaymentProvider>,
     /// Commands under way in one stream.
     pub stream_window: usize,
     /// How long a stream's client may leave outcomes unread.

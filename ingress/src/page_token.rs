@@ -1,4 +1,4 @@
-//! Page tokens of ListOrders: where the previous page ended, as `<created_at_ms>.<order_id>`.
+//! Page tokens: where the previous page ended. Of ListOrders as `<created_at_ms>.<order_id>`, of what is listed by id that id.
 
 use emshop_proto::ids;
 use emshop_proto::v1::Order;
@@ -21,6 +21,16 @@ pub fn decode(token: &str) -> Option<Cursor> {
     ids::is_valid(order_id).then(|| Cursor { created_at_ms, order_id: order_id.to_owned() })
 }
 
+/// Of a list by ascending id, whose last one this is.
+pub fn encode_id(last: u64) -> String {
+    last.to_string()
+}
+
+/// `None` when [`encode_id`] did not make it.
+pub fn decode_id(token: &str) -> Option<u64> {
+    token.parse().ok().filter(|id| *id > 0 && encode_id(*id) == token)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +42,14 @@ mod tests {
         assert_eq!(cursor, Cursor { created_at_ms: 1_700_000_000_123, order_id: "shop.7:a".to_owned() });
         for bad in ["", ".", "1", "1.", ".a", "x.a", "-1.a", "0.a", "1.a b", "99999999999999999999.a"] {
             assert_eq!(decode(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ids_come_back_as_they_went() {
+        assert_eq!(decode_id(&encode_id(u64::MAX)), Some(u64::MAX));
+        for bad in ["", "0", "-1", "+1", "01", "1.a", "18446744073709551616"] {
+            assert_eq!(decode_id(bad), None, "{bad:?}");
         }
     }
 }

@@ -42,8 +42,13 @@ impl Queries {
 
     /// Asks the engine of one log. What it refuses, such as an id that it does not know, is the status.
     pub async fn ask(&self, log: u32, body: query::Body) -> Result<query_reply::Body, Status> {
+        self.ask_as(0, log, body).await
+    }
+
+    /// As [`Queries::ask`], for a user who may see only what is theirs; 0 sees everything.
+    pub async fn ask_as(&self, viewer: u64, log: u32, body: query::Body) -> Result<query_reply::Body, Status> {
         let wait = if matches!(body, query::Body::Inspect(_)) { INSPECT_WAIT } else { REPLY_WAIT };
-        let payload = Bytes::from(Query { body: Some(body) }.encode_to_vec());
+        let payload = Bytes::from(Query { body: Some(body), viewer }.encode_to_vec());
         let Some(_room) = self.admission.try_admit(payload.len()) else {
             return Err(status::of_refusal(refusals::overloaded()));
         };

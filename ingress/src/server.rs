@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
+use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::{FILE_DESCRIPTOR_SET, subjects};
+use emshop_search::Search;
 use emshop_storage::log::CommandLog;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -16,13 +18,19 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use crate::access::GuardLayer;
+use crate::accounts::Accounts;
 use crate::admission::Admission;
 use crate::batcher::Batcher;
 use crate::dispatch::Dispatcher;
 use crate::gateway::Gateway;
+use crate::payment_provider::PaymentOptions;
+use crate::prepare::Defaults;
 use crate::queries::Queries;
+use crate::token::Tokens;
+use crate::verification::Verification;
 use crate::waiters::Waiters;
-use crate::{health, link, outcomes, services};
+use crate::{health, link, outcomes, services, webhook};
 
 /// Clients that may connect at the same moment.
 const LISTEN_BACKLOG: u32 = 4_096;
@@ -33,6 +41,8 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Finds clients that are gone without a word, which would hold their room for ever.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+/// Of tokens whose key is made by chance.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Settings of the ingress.
 #[derive(Clone, Debug)]
@@ -53,6 +63,14 @@ pub struct Options {
     pub unread_max: Duration,
     /// How long [`Ingress::stop`] waits for what is under way.
     pub drain_max: Duration,
+    /// Whether calls need a token, as their protos say it. Without, anybody may do anything.
+    pub auth_required: bool,
+    /// Signs the tokens of those who log in, and verifies those that come with calls.
+    pub tokens: Tokens,
+    pub verification: Verification,
+    /// How long after its delivery an order completes by itself, when the command that leads there does not say.
+    pub completes_after_seconds: u32,
+    pub payment: PaymentOptions,
 }
 
 impl Default for Options {
@@ -66,6 +84,11 @@ impl Default for Options {
             outcome_wait_max: Duration::from_secs(10),
             unread_max: Duration::from_secs(30),
             drain_max: Duration::from_secs(10),
+            auth_required: true,
+            tokens: Tokens::of_chance(TOKEN_LIFETIME),
+            verification: Verification::default(),
+            completes_after_seconds: COMPLETION_SECONDS,
+            payment: PaymentOptions::default(),
         }
     }
 }
@@ -96,8 +119,14 @@ pub struct Ingress {
     _helping: JoinSet<()>,
 }
 
-/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers; `core` is for outcomes and queries.
-pub async fn bind(options: Options, logs: Vec<Arc<dyn CommandLog>>, core: Client) -> Result<Ingress, BindError> {
+/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers; `core` is for outcomes and queries; `search` knows the
+/// cluster's goods.
+pub async fn bind(
+    options: Options,
+    logs: Vec<Arc<dyn CommandLog>>,
+    core: Client,
+    search: Arc<Search>,
+) -> Result<Ingress, BindError> {
     check(&logs)?;
     let listener = listen(options.listen).map_err(|error| BindError::Listen { listen: options.listen, error })?;
     let local_addr = listener.local_addr().map_err(|error| BindError::Listen { listen: options.listen, error })?;
@@ -126,13 +155,21 @@ pub async fn bind(options: Options, logs: Vec<Arc<dyn CommandLog>>, core: Client
     let admission = Arc::new(Admission::new(options.commands_max, options.bytes_max));
     let queries = Queries::new(core, partitioner, admission.clone(), link.clone());
     let outcome_wait_max = options.outcome_wait_max;
-    let dispatcher = Arc::new(Dispatcher { partitioner, admission, batchers, link, outcome_wait_max });
-    let Options { stream_window, unread_max, drain_max, .. } = options;
-    let gateway = Arc::new(Gateway { dispatcher, queries, stream_window, unread_max, stopping: stop.clone() });
-    let mut routes = services::routes(gateway);
+    let defaults = Defaults { completes_after_seconds: options.completes_after_seconds };
+    let dispatcher = Arc::new(Dispatcher { partitioner, defaults, admission, batchers, link, outcome_wait_max });
+    let Options { stream_window, unread_max, drain_max, auth_required, .. } = options;
+    let tokens = Arc::new(options.tokens);
+    let guard = GuardLayer::new(auth_required.then(|| tokens.clone()));
+    let accounts = Accounts::new(tokens, options.verification);
+    let payment_provider = options.payment.provider();
+    let webhook = webhook::routes(dispatcher.clone(), payment_provider.clone());
+    let gateway =
+        Gateway { dispatcher, queries, search, accounts, payment_provider, stream_window, unread_max, stopping: stop.clone() };
+    let mut routes = services::routes(Arc::new(gateway));
     routes.add_service(health_service);
     add_reflection(&mut routes).map_err(BindError::Descriptors)?;
-    working.spawn(serve(routes.routes(), listener, stop));
+    let routes = routes.routes().into_axum_router().merge(webhook);
+    working.spawn(serve(routes.into(), guard, listener, stop));
     Ok(Ingress { local_addr, stopping, drain_max, working, _helping: helping })
 }
 
@@ -183,13 +220,16 @@ fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::se
     Ok(())
 }
 
-async fn serve(routes: Routes, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+async fn serve(routes: Routes, guard: GuardLayer, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .layer(guard)
+        // Payment providers call as web servers do.
+        .accept_http1(true)
         .add_routes(routes);
     let stopped = async move {
         // An error means that the ingress was dropped.

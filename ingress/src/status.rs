@@ -48,6 +48,10 @@ fn metadata(refusal: &Refusal, identity: impl IntoIterator<Item = (&'static str,
         let told: Vec<_> = refusal.unknown_goods_ids.iter().take(GOODS_TOLD_MAX).map(u64::to_string).collect();
         metadata.insert("unknown_goods_ids".to_owned(), told.join(","));
     }
+    if !refusal.off_sale_goods_ids.is_empty() {
+        let told: Vec<_> = refusal.off_sale_goods_ids.iter().take(GOODS_TOLD_MAX).map(u64::to_string).collect();
+        metadata.insert("off_sale_goods_ids".to_owned(), told.join(","));
+    }
     if let Some(total) = &refusal.actual_total {
         metadata.insert("actual_total".to_owned(), format!("{} {}", total.amount_minor, total.currency));
     }

@@ -1,8 +1,8 @@
 //! Carries out one order at a time by unary calls.
 
+use crate::connection::Connection;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::payment_service_client::PaymentServiceClient;
-use tonic::transport::Channel;
 
 use crate::answer::Answer;
 use crate::workload::{Step, Workload};
@@ -10,12 +10,12 @@ use crate::workload::{Step, Workload};
 /// The two services that an order needs.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    pub orders: OrderServiceClient<Channel>,
-    payments: PaymentServiceClient<Channel>,
+    pub orders: OrderServiceClient<Connection>,
+    payments: PaymentServiceClient<Connection>,
 }
 
 impl Caller {
-    pub fn new(channel: Channel) -> Self {
+    pub fn new(channel: Connection) -> Self {
         Self { orders: OrderServiceClient::new(channel.clone()), payments: PaymentServiceClient::new(channel) }
     }
 

@@ -3,44 +3,95 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Flow-control windows: enough that outcomes never wait for the generator.
 const WINDOW_BYTES: u32 = 4 << 20;
+
+/// A connection whose calls say who makes them.
+pub type Connection = InterceptedService<Channel, Bearer>;
+
+/// Puts the token, if there is one, on every call.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    authorization: Option<MetadataValue<Ascii>>,
+}
+
+impl Bearer {
+    fn new(token: Option<&str>) -> anyhow::Result<Self> {
+        let value = |token| format!("Bearer {token}").parse().context("the token is none");
+        let mut authorization: Option<MetadataValue<Ascii>> = token.map(value).transpose()?;
+        if let Some(authorization) = &mut authorization {
+            authorization.set_sensitive(true);
+        }
+        Ok(Self { authorization })
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        Ok(request)
+    }
+}
 
 /// Where the server is, and how to connect to it.
 #[derive(Clone, Debug)]
 pub struct Server {
     endpoint: Endpoint,
     timeout: Duration,
+    bearer: Bearer,
 }
 
 impl Server {
-    /// `timeout` bounds each unary call.
+    /// `timeout` bounds each unary call; `token` says who makes them.
     ///
     /// # Errors
-    /// When `target` is not a URL.
-    pub fn new(target: &str, timeout: Duration) -> anyhow::Result<Self> {
+    /// When `target` is not a URL, or the token none.
+    pub fn new(target: &str, timeout: Duration, token: Option<&str>) -> anyhow::Result<Self> {
         let endpoint = Endpoint::from_shared(target.to_owned())
             .with_context(|| format!("{target} is not a URL"))?
             .connect_timeout(CONNECT_TIMEOUT)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES);
-        Ok(Self { endpoint, timeout })
+        Ok(Self { endpoint, timeout, bearer: Bearer::new(token)? })
     }
 
     /// A connection whose calls time out.
-    pub async fn connect(&self) -> anyhow::Result<Channel> {
-        open(&self.endpoint.clone().timeout(self.timeout)).await
+    pub async fn connect(&self) -> anyhow::Result<Connection> {
+        self.open(&self.endpoint.clone().timeout(self.timeout)).await
     }
 
     /// A connection whose calls may last as long as the run.
-    pub async fn connect_for_streams(&self) -> anyhow::Result<Channel> {
-        open(&self.endpoint).await
+    pub async fn connect_for_streams(&self) -> anyhow::Result<Connection> {
+        self.open(&self.endpoint).await
+    }
+
+    async fn open(&self, endpoint: &Endpoint) -> anyhow::Result<Connection> {
+        let channel = endpoint.connect().await.with_context(|| format!("cannot connect to {}", endpoint.uri()))?;
+        Ok(InterceptedService::new(channel, self.bearer.clone()))
     }
 }
 
-async fn open(endpoint: &Endpoint) -> anyhow::Result<Channel> {
-    endpoint.connect().await.with_context(|| format!("cannot connect to {}", endpoint.uri()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_shows_the_token_there_is() {
+        let header = |token: Option<&str>| {
+            let request = Bearer::new(token).expect("ASCII").call(Request::new(())).expect("let through");
+            request.metadata().get("authorization").map(|value| value.to_str().expect("ASCII").to_owned())
+        };
+        assert_eq!(header(Some("a.b.c")).as_deref(), Some("Bearer a.b.c"));
+        assert_eq!(header(None), None);
+        assert!(Bearer::new(Some("a\nb")).is_err());
+    }
 }

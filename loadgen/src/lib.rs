@@ -27,9 +27,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
-use crate::connection::Server;
+use crate::connection::{Connection, Server};
 use crate::progress::Progress;
 pub use crate::report::Report;
 use crate::schedule::Arrivals;
@@ -58,7 +57,7 @@ pub struct Load {
 pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     settings.check()?;
     let progress = Progress::new(settings.json);
-    let server = Server::new(&settings.target, settings.timeout)?;
+    let server = Server::new(&settings.target, settings.timeout, settings.token.as_deref())?;
     let workload = settings.workload();
     progress.phase("creating goods and stock");
     setup::run(&server, &workload, settings.stock).await.context("could not set up the goods and their stock")?;
@@ -78,7 +77,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
 
 /// Opens the connections before the clock starts, each with its number of clients. A stream has one of its own; unary callers
 /// share them.
-async fn connect(settings: &Settings, server: &Server) -> anyhow::Result<Vec<(Channel, usize)>> {
+async fn connect(settings: &Settings, server: &Server) -> anyhow::Result<Vec<(Connection, usize)>> {
     let mut connections = Vec::new();
     match settings.mode {
         Mode::Stream => {
@@ -96,7 +95,7 @@ async fn connect(settings: &Settings, server: &Server) -> anyhow::Result<Vec<(Ch
 }
 
 /// Carries out every order of the run; returns what was answered.
-async fn carry_out(load: &Arc<Load>, mode: Mode, connections: Vec<(Channel, usize)>) -> anyhow::Result<Tally> {
+async fn carry_out(load: &Arc<Load>, mode: Mode, connections: Vec<(Connection, usize)>) -> anyhow::Result<Tally> {
     let mut running = JoinSet::new();
     for (channel, callers) in connections {
         let load = Arc::clone(load);

@@ -35,6 +35,9 @@ pub struct Settings {
     /// Address of the server.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
     pub target: String,
+    /// Token of an admin, as `emshop token` makes it; not needed while authentication is off.
+    #[arg(long, value_name = "TOKEN", env = "EMSHOP_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
     /// What an order is: `submit` two lines; `checkout` the same, then paid; `flash` one unit of the one SKU.
     #[arg(long, value_enum, default_value = "submit")]
     pub workload: Kind,

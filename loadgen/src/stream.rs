@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::connection::Connection;
 use emshop_proto::v1::pipeline_service_client::PipelineServiceClient;
 use emshop_proto::v1::{Command, CommandBatch, Outcome};
 use futures::FutureExt;
@@ -11,7 +12,6 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use crate::Load;
 use crate::answer::{Answer, Failure};
@@ -28,7 +28,7 @@ const TIMED_OUT: &str = "timed out";
 const UNMATCHED: &str = "unmatched outcome";
 
 /// Keeps one stream busy until no order is left; opens it again when it breaks.
-pub async fn run(load: Arc<Load>, channel: Channel) -> Tally {
+pub async fn run(load: Arc<Load>, channel: Connection) -> Tally {
     let mut client = Client::new(&load);
     let mut pipeline = PipelineServiceClient::new(channel);
     while let Err(status) = client.session(&mut pipeline).await {
@@ -65,7 +65,7 @@ impl<'load> Client<'load> {
     }
 
     /// Returns when all is done, or with the error that broke the stream.
-    async fn session(&mut self, pipeline: &mut PipelineServiceClient<Channel>) -> Result<(), Status> {
+    async fn session(&mut self, pipeline: &mut PipelineServiceClient<Connection>) -> Result<(), Status> {
         // Orders begin before the stream is there, so that a server that stays away cannot keep the run from its end.
         self.begin_all_due();
         if self.is_done() {

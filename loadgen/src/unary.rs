@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::connection::Connection;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 use crate::Load;
 use crate::answer::Answer;
@@ -21,7 +21,7 @@ pub fn callers_by_connection(callers: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Runs the callers of one connection until no order is left.
-pub async fn run(load: Arc<Load>, channel: Channel, callers: usize) -> Tally {
+pub async fn run(load: Arc<Load>, channel: Connection, callers: usize) -> Tally {
     let tally = Arc::new(Mutex::new(Tally::new(load.workload.skus())));
     let mut running = JoinSet::new();
     for _ in 0..callers {

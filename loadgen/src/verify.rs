@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::connection::Connection;
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::inventory_service_client::InventoryServiceClient;
 use emshop_proto::v1::{
     BatchGetStockRequest, CloseReason, GetOrderRequest, InspectRequest, Order, OrderStatus, SagaStatus, StockLevel,
 };
 use futures::{StreamExt, stream};
-use tonic::transport::Channel;
 
 use crate::answer::Answer;
 use crate::caller::Caller;
@@ -148,7 +148,7 @@ fn order_difference(workload: &Workload, number: u64, expected: Expected, order:
     }
 }
 
-async fn check_stock(channel: Channel, workload: &Workload, stock: u64, units: &[u64], found: &mut Verification) {
+async fn check_stock(channel: Connection, workload: &Workload, stock: u64, units: &[u64], found: &mut Verification) {
     let mut inventory = InventoryServiceClient::new(channel);
     let oversold = workload.goods_ids().zip(units).filter(|(_, units)| **units > stock);
     found
@@ -173,7 +173,15 @@ async fn check_stock(channel: Channel, workload: &Workload, stock: u64, units: &
 fn level(workload: &Workload, goods_id: u64, stock: u64, units: u64) -> StockLevel {
     let (reserved, sold) = if workload.pays() { (0, units) } else { (units, 0) };
     let on_hand = stock.saturating_sub(sold);
-    StockLevel { goods_id, on_hand, available: on_hand.saturating_sub(reserved), reserved, sold, received: stock }
+    StockLevel {
+        goods_id,
+        on_hand,
+        available: on_hand.saturating_sub(reserved),
+        reserved,
+        sold,
+        received: stock,
+        low_threshold: 0,
+    }
 }
 
 fn stock_differences(expected: &[StockLevel], read: &[StockLevel]) -> Vec<String> {
@@ -186,7 +194,7 @@ fn stock_differences(expected: &[StockLevel], read: &[StockLevel]) -> Vec<String
     expected.iter().filter_map(differs).collect()
 }
 
-async fn inspect(channel: Channel, found: &mut Verification) {
+async fn inspect(channel: Connection, found: &mut Verification) {
     let mut admin = AdminServiceClient::new(channel);
     let violations = match tokio::time::timeout(INSPECT_TIMEOUT, admin.inspect(InspectRequest {})).await {
         Ok(Ok(answer)) => answer.into_inner().logs.into_iter().flat_map(|log| log.violations).collect(),

@@ -104,6 +104,7 @@ impl Workload {
             name: format!("Goods {}", self.index(goods_id)),
             unit_price: Some(Money::new(self.unit_price_minor(goods_id), CURRENCY)),
             weight_grams: 500,
+            ..Goods::default()
         }
     }
 

@@ -8,6 +8,7 @@ pub const ID_BYTES_MAX: usize = 64;
 
 const PAYMENT_PREFIX: &str = "pay-";
 const LOGISTICS_PREFIX: &str = "lg-";
+const CAPTCHA_KEY_PREFIX: &str = "captcha:";
 
 /// An id that a client may choose: 1 to 64 bytes of `A-Z a-z 0-9 - _ . :`.
 pub fn is_valid(id: &str) -> bool {
@@ -36,6 +37,25 @@ pub fn logistics_id(order_id: &str) -> String {
 
 pub fn order_id_of_logistics(logistics_id: &str) -> Option<&str> {
     logistics_id.strip_prefix(LOGISTICS_PREFIX).filter(|id| is_valid(id))
+}
+
+/// Key of the code that a registration of this number needs.
+pub fn register_code_key(mobile: &str) -> String {
+    format!("sms:register:{mobile}")
+}
+
+/// Key of the code that logs in who has this number.
+pub fn login_code_key(mobile: &str) -> String {
+    format!("sms:login:{mobile}")
+}
+
+/// Key of what a captcha says.
+pub fn captcha_key(captcha_id: &str) -> String {
+    format!("{CAPTCHA_KEY_PREFIX}{captcha_id}")
+}
+
+pub fn is_captcha_key(code_key: &str) -> bool {
+    code_key.starts_with(CAPTCHA_KEY_PREFIX)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! What all parts of emshop agree on: the API, the log and row formats, where keys live, and what refusals are called.
 //!
 //! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`envelope`] (bytes of a log message),
-//! [`errors`] (the table of codes), [`events`] (types of events), [`subjects`] (names on NATS). Pure: no I/O in here.
+//! [`errors`] (the table of codes), [`access`] (who may call what), [`events`] (types of events), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
 
+pub mod access;
 pub mod envelope;
 pub mod errors;
 pub mod events;
 pub mod ids;
+pub mod logistics;
 pub mod money;
 pub mod partitioner;
 pub mod routing;

@@ -41,6 +41,26 @@ impl Partitioner {
         self.of_hash(xxh3_64(&goods_id.to_le_bytes()))
     }
 
+    /// Of a user, with all that is theirs.
+    pub fn of_user(&self, user_id: u64) -> Place {
+        self.of_hash(xxh3_64(&user_id.to_le_bytes()))
+    }
+
+    /// Of a mobile number: who has it.
+    pub fn of_mobile(&self, mobile: &str) -> Place {
+        self.of_text(mobile)
+    }
+
+    /// Of a one-time code. Those sent to a mobile number live with it: their keys end with the number behind a colon.
+    pub fn of_code(&self, key: &str) -> Place {
+        self.of_text(key.rsplit_once(':').map_or(key, |(_, owner)| owner))
+    }
+
+    /// Of categories, brands and banners: they depend on each other and are few, so one writer has them all.
+    pub fn of_catalogue(&self) -> Place {
+        self.of_text("catalogue")
+    }
+
     fn of_hash(&self, hash: u64) -> Place {
         let all = u64::from(self.logs) * u64::from(PARTITIONS);
         // Multiply-shift: as even as a remainder, without the division.
@@ -64,6 +84,10 @@ mod tests {
             (place.log, place.partition)
         };
         assert_eq!([place(1, "order-1"), place(2, "order-1"), place(8, "order-1")], GOLDEN_TEXT);
+        let users = Partitioner::new(2);
+        assert_eq!(users.of_user(7), users.of_goods(7), "numbers are hashed alike");
+        assert_eq!(users.of_code("sms:login:13800000000"), users.of_mobile("13800000000"));
+        assert_eq!(users.of_catalogue(), users.of_text("catalogue"));
         assert_eq!([goods(1, 1), goods(2, 1), goods(8, 1), goods(2, u64::MAX)], GOLDEN_GOODS);
     }
 

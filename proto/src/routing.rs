@@ -1,5 +1,6 @@
 //! Where a command goes: the place of the aggregate that it is about. Ingress and engine must agree on it.
 
+use crate::internal::{AccountCommand, account_command};
 use crate::partitioner::{Partitioner, Place};
 use crate::v1::Command;
 use crate::v1::command::Body;
@@ -11,6 +12,12 @@ pub enum Key<'a> {
     Order(&'a str),
     Goods(u64),
     Business(&'a str),
+    /// A user, and all that is theirs.
+    User(u64),
+    /// Categories, brands and banners: one partition has them all.
+    Catalogue,
+    /// A one-time code.
+    Code(&'a str),
 }
 
 impl Key<'_> {
@@ -18,31 +25,93 @@ impl Key<'_> {
         match self {
             Key::Order(id) | Key::Business(id) => partitioner.of_text(id),
             Key::Goods(id) => partitioner.of_goods(*id),
+            Key::User(id) => partitioner.of_user(*id),
+            Key::Catalogue => partitioner.of_catalogue(),
+            Key::Code(key) => partitioner.of_code(key),
         }
     }
 }
 
-/// The key of a command whose payment requests name their order, as the ingress makes them.
+/// The key of a command whose payment and parcel requests name their order, as the ingress makes them.
 pub fn key_of(body: &Body) -> Key<'_> {
     match body {
         Body::SubmitOrder(request) => Key::Order(&request.order_id),
+        Body::CheckoutCart(request) => Key::Order(&request.order_id),
         Body::CancelOrder(request) => Key::Order(&request.order_id),
+        Body::CompleteOrder(request) => Key::Order(&request.order_id),
+        Body::RequestReturn(request) => Key::Order(&request.order_id),
+        Body::ResolveReturn(request) => Key::Order(&request.order_id),
         Body::ConfirmPayment(request) => Key::Order(&request.order_id),
+        Body::PayWithBalance(request) => Key::Order(&request.order_id),
         Body::CancelPayment(request) => Key::Order(&request.order_id),
         Body::RefundPayment(request) => Key::Order(&request.order_id),
         Body::SimulatePaymentSuccess(request) => Key::Order(&request.order_id),
         Body::SimulatePaymentFailure(request) => Key::Order(&request.order_id),
+        Body::CreateLogisticsOrder(request) => Key::Order(&request.order_id),
+        Body::UpdateLogisticsStatus(request) => Key::Order(&request.order_id),
+        Body::SimulateShipment(request) => Key::Order(&request.order_id),
+        Body::SimulateDelivery(request) => Key::Order(&request.order_id),
+        Body::CancelLogisticsOrder(request) => Key::Order(&request.order_id),
         Body::CreateGoods(request) => Key::Goods(request.goods.as_ref().map_or(0, |goods| goods.goods_id)),
+        Body::UpdateGoods(request) => Key::Goods(request.goods.as_ref().map_or(0, |goods| goods.goods_id)),
+        Body::DeleteGoods(request) => Key::Goods(request.goods_id),
+        Body::SetOnSale(request) => Key::Goods(request.goods_id),
         Body::SetStock(request) => Key::Goods(request.goods_id),
         Body::AdjustStock(request) => Key::Goods(request.goods_id),
+        Body::SetStockThreshold(request) => Key::Goods(request.goods_id),
         Body::ReserveStock(request) => Key::Business(&request.business_id),
         Body::ReleaseReserved(request) => Key::Business(&request.business_id),
         Body::ConfirmSell(request) => Key::Business(&request.business_id),
         Body::Reback(request) => Key::Business(&request.business_id),
+        Body::CreateCategory(_)
+        | Body::UpdateCategory(_)
+        | Body::DeleteCategory(_)
+        | Body::CreateBrand(_)
+        | Body::UpdateBrand(_)
+        | Body::DeleteBrand(_)
+        | Body::CreateBanner(_)
+        | Body::UpdateBanner(_)
+        | Body::DeleteBanner(_)
+        | Body::LinkBrand(_)
+        | Body::UnlinkBrand(_) => Key::Catalogue,
+        Body::AddCartItem(request) => Key::User(request.user_id),
+        Body::UpdateCartItem(request) => Key::User(request.user_id),
+        Body::SelectCartItems(request) => Key::User(request.user_id),
+        Body::RemoveCartItems(request) => Key::User(request.user_id),
+        Body::ClearCart(request) => Key::User(request.user_id),
+        Body::AddFavourite(request) => Key::User(request.user_id),
+        Body::RemoveFavourite(request) => Key::User(request.user_id),
+        Body::CreateAddress(request) => Key::User(request.user_id),
+        Body::UpdateAddress(request) => Key::User(request.user_id),
+        Body::DeleteAddress(request) => Key::User(request.user_id),
+        Body::CreateMessage(request) => Key::User(request.user_id),
+        Body::UpdateProfile(request) => Key::User(request.user_id),
+        Body::SetUserStatus(request) => Key::User(request.user_id),
+        Body::SetUserRole(request) => Key::User(request.user_id),
+        Body::AdjustBalance(request) => Key::User(request.user_id),
+        Body::TryPayment(request) => Key::User(request.user_id),
+        Body::ConfirmTriedPayment(request) => Key::User(request.user_id),
+        Body::CancelTriedPayment(request) => Key::User(request.user_id),
+    }
+}
+
+/// The key of a command that only an ingress makes.
+pub fn key_of_account(body: &account_command::Body) -> Key<'_> {
+    use account_command::Body;
+    match body {
+        Body::RegisterUser(command) => Key::User(command.user_id),
+        Body::SetPassword(command) => Key::User(command.user_id),
+        Body::IssueCode(command) => Key::Code(&command.key),
+        Body::UseCode(command) => Key::Code(&command.key),
     }
 }
 
 /// The place of a command; `None` when it has no body.
 pub fn place(partitioner: &Partitioner, command: &Command) -> Option<Place> {
     Some(key_of(command.body.as_ref()?).place(partitioner))
+}
+
+/// As [`place`], of a command that only an ingress makes.
+pub fn place_of_account(partitioner: &Partitioner, command: &AccountCommand) -> Option<Place> {
+    Some(key_of_account(command.body.as_ref()?).place(partitioner))
 }

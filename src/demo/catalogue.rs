@@ -34,6 +34,7 @@ pub fn goods() -> impl Iterator<Item = Goods> {
         name: name.to_owned(),
         unit_price: Some(Money::new(price_minor, CURRENCY)),
         weight_grams,
+        ..Goods::default()
     })
 }
 

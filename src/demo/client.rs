@@ -5,10 +5,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
+use emshop_proto::v1::balance_service_client::BalanceServiceClient;
+use emshop_proto::v1::cart_service_client::CartServiceClient;
+use emshop_proto::v1::catalogue_service_client::CatalogueServiceClient;
 use emshop_proto::v1::goods_service_client::GoodsServiceClient;
 use emshop_proto::v1::inventory_service_client::InventoryServiceClient;
+use emshop_proto::v1::logistics_service_client::LogisticsServiceClient;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::payment_service_client::PaymentServiceClient;
+use emshop_proto::v1::tcc_service_client::TccServiceClient;
+use emshop_proto::v1::user_operation_service_client::UserOperationServiceClient;
+use emshop_proto::v1::user_service_client::UserServiceClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
@@ -46,6 +53,34 @@ impl Client {
 
     pub fn payments(&self) -> PaymentServiceClient<Channel> {
         PaymentServiceClient::new(self.channel.clone())
+    }
+
+    pub fn balances(&self) -> BalanceServiceClient<Channel> {
+        BalanceServiceClient::new(self.channel.clone())
+    }
+
+    pub fn carts(&self) -> CartServiceClient<Channel> {
+        CartServiceClient::new(self.channel.clone())
+    }
+
+    pub fn catalogue(&self) -> CatalogueServiceClient<Channel> {
+        CatalogueServiceClient::new(self.channel.clone())
+    }
+
+    pub fn logistics(&self) -> LogisticsServiceClient<Channel> {
+        LogisticsServiceClient::new(self.channel.clone())
+    }
+
+    pub fn tcc(&self) -> TccServiceClient<Channel> {
+        TccServiceClient::new(self.channel.clone())
+    }
+
+    pub fn users(&self) -> UserServiceClient<Channel> {
+        UserServiceClient::new(self.channel.clone())
+    }
+
+    pub fn user_operations(&self) -> UserOperationServiceClient<Channel> {
+        UserOperationServiceClient::new(self.channel.clone())
     }
 }
 

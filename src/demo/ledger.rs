@@ -70,7 +70,7 @@ impl Ledger {
     async fn read(client: &Client, run: Run) -> Result<Self> {
         let mut orders = Vec::with_capacity(run.orders);
         for user_id in run.user_ids() {
-            let mut request = ListOrdersRequest { user_id, page_size: PAGE_SIZE, page_token: String::new() };
+            let mut request = ListOrdersRequest { user_id, page_size: PAGE_SIZE, ..ListOrdersRequest::default() };
             loop {
                 let page = client.orders().list_orders(request.clone()).await?.into_inner();
                 orders.extend(page.orders);

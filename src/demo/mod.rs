@@ -1,6 +1,6 @@
 //! `emshop demo`: a shop with customers, from an empty folder to checked books.
 //!
-//! Reading order: [`catalogue`] (what is sold), [`shopper`] (what customers do), [`ledger`] (what became of it, read back),
+//! Reading order: [`tour`] (one customer through every service), then many orders at once: [`catalogue`] (what is sold), [`shopper`] (what customers do), [`ledger`] (what became of it, read back),
 //! [`audit`] (does it add up), [`report`] (what is printed).
 
 mod audit;
@@ -9,6 +9,7 @@ mod client;
 mod ledger;
 mod report;
 mod shopper;
+mod tour;
 
 use std::fmt::Write;
 use std::future::pending;
@@ -62,12 +63,14 @@ async fn perform(flags: &DemoFlags, address: SocketAddr) -> Result<bool> {
     let client = Client::connect(address).await?;
     let number = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let run = Run { number, orders: flags.orders as usize };
+    let stops = tour::take(&client, number).await?;
+    report::print_tour(&stops);
     let stock_before = catalogue::load(&client, run).await?;
     let visits = shop_all(&client, run).await?;
     let facts = settle(&client, run, visits, stock_before).await?;
 
     let checks = facts.checks();
-    let summary = Summary::new(&facts, &checks);
+    let summary = Summary::new(stops.len(), &facts, &checks);
     report::print(&facts, &checks);
     if !flags.once && summary.is_good() {
         report::print_next_steps(address, &facts);

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::audit::{Check, Facts};
 use super::catalogue;
 use super::ledger::Ending;
+use super::tour::Stop;
 use crate::table;
 
 const MS_PER_DAY: i64 = 86_400_000;
@@ -18,6 +19,8 @@ const MS_PER_DAY: i64 = 86_400_000;
 /// The demo's result in one JSON object.
 #[derive(Debug, Serialize)]
 pub struct Summary {
+    /// Stops of the tour.
+    tour: usize,
     orders: u64,
     completed: u64,
     /// Refused for lack of stock, or without parcel after the payment: all their steps were taken back.
@@ -33,10 +36,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn new(facts: &Facts, checks: &[Check]) -> Self {
+    pub fn new(tour: usize, facts: &Facts, checks: &[Check]) -> Self {
         let count = |endings: &[Ending]| endings.iter().map(|ending| facts.ledger.count(*ending)).sum();
         let broken: Vec<&str> = checks.iter().flat_map(|check| &check.broken).map(String::as_str).collect();
         Self {
+            tour,
             orders: facts.ledger.orders.len() as u64,
             completed: count(&[Ending::Completed]),
             compensated: count(&[Ending::RefusedForStock, Ending::ParcelFailed]),
@@ -53,6 +57,16 @@ impl Summary {
     pub fn is_good(&self) -> bool {
         self.invariants == "ok" && self.stuck == 0
     }
+}
+
+/// What was seen on the way through the services.
+pub fn print_tour(stops: &[Stop]) {
+    heading("A tour through every service");
+    println!("  This server runs without authentication (auth.required: false), so the tour plays customer and admin alike.\n");
+    for Stop { what, seen } in stops {
+        println!("  {} {what:<15} {seen}", style("✓").green());
+    }
+    println!();
 }
 
 pub fn print(facts: &Facts, checks: &[Check]) {
@@ -77,7 +91,8 @@ pub fn print_next_steps(address: SocketAddr, facts: &Facts) {
         r#""order_id": "my-order", "user_id": 7, "lines": [{{"goods_id": {goods_id}, "quantity": 2}}], "address": "Shanghai", "#
     ) + r#""receiver": {"name": "Wang", "phone": "13800000000"}, "payment_method": "PAYMENT_METHOD_ALIPAY""#;
     let call = |method: &str, request: &str| println!("  grpcurl -plaintext -d '{{{request}}}' {address} emshop.v1.{method}");
-    println!("{} http://{address} until Ctrl-C. Try:\n", style("Serving on").bold());
+    println!("{} http://{address} until Ctrl-C,", style("Serving on").bold());
+    println!("without authentication: whoever reaches it may do anything, which `emshop serve` does not allow. Try:\n");
     println!("  grpcurl -plaintext {address} list");
     call("OrderService/GetOrder", &format!(r#""order_id": "{order_id}""#));
     call("InventoryService/GetStock", &format!(r#""goods_id": {goods_id}"#));

@@ -199,7 +199,11 @@ impl Shopper {
     }
 
     async fn cancel(&self) -> Result<()> {
-        let request = CancelOrderRequest { order_id: self.order_id(), user_id: self.run.user_id(self.index) };
+        let request = CancelOrderRequest {
+            order_id: self.order_id(),
+            user_id: self.run.user_id(self.index),
+            reason: "changed my mind".to_owned(),
+        };
         self.client.orders().cancel_order(request).await?;
         Ok(())
     }

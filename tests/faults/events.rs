@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
 use emshop_proto::events::EventType;
-use emshop_proto::subjects::EVENT_STREAM;
+use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
 use emshop_proto::v1::EventBatch;
 use futures::StreamExt;
+use futures::stream::select_all;
 use prost::Message;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -19,10 +20,14 @@ const MOMENT: Duration = Duration::from_millis(600);
 
 /// Reads the events as a downstream service would, until it has `count` of them; returns the type of each by its number.
 async fn consume(nats: &str, count: u64) -> BTreeMap<u64, String> {
-    let client = async_nats::connect(nats).await.expect("nats-server runs");
-    let stream = jetstream::new(client).get_stream(EVENT_STREAM).await.expect("the stream exists");
-    let consumer = stream.create_consumer(OrderedConfig::default()).await.expect("it can be read");
-    let mut messages = consumer.messages().await.expect("it can be read");
+    let jetstream = jetstream::new(async_nats::connect(nats).await.expect("nats-server runs"));
+    let mut streams = Vec::new();
+    for name in [EVENT_STREAM, CATALOGUE_STREAM] {
+        let stream = jetstream.get_stream(name).await.expect("the stream exists");
+        let consumer = stream.create_consumer(OrderedConfig::default()).await.expect("it can be read");
+        streams.push(consumer.messages().await.expect("it can be read"));
+    }
+    let mut messages = select_all(streams);
     let mut continuity = Continuity::default();
     let mut types = BTreeMap::new();
     while (types.len() as u64) < count {

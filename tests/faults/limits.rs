@@ -1,12 +1,16 @@
+use emshop_proto::v1::cart_service_client::CartServiceClient;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::goods_service_client::GoodsServiceClient;
 use emshop_proto::v1::inventory_service_client::InventoryServiceClient;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::payment_service_client::PaymentServiceClient;
 use emshop_proto::v1::pipeline_service_client::PipelineServiceClient;
+use emshop_proto::v1::user_operation_service_client::UserOperationServiceClient;
 use emshop_proto::v1::{
-    AdjustStockRequest, BatchGetStockRequest, Command, CommandBatch, ConfirmPaymentRequest, CreateGoodsRequest, GetOrderRequest,
-    Goods, GoodsQuantity, ListOrdersRequest, Money, ReserveStockRequest, SetStockRequest, SubmitOrderRequest, outcome,
+    AddCartItemRequest, AdjustStockRequest, BatchGetStockRequest, CheckoutCartRequest, Command, CommandBatch,
+    ConfirmPaymentRequest, CreateAddressRequest, CreateGoodsRequest, CreateMessageRequest, GetOrderRequest, Goods, GoodsQuantity,
+    ListCartRequest, ListFavouritesRequest, ListMessagesRequest, ListOrdersRequest, Money, RemoveCartItemsRequest,
+    ReserveStockRequest, SetStockRequest, SubmitOrderRequest, outcome,
 };
 use futures::stream;
 use tempfile::TempDir;
@@ -73,6 +77,7 @@ async fn broken_requests_are_told_field_by_field_and_write_nothing() {
     let reserve = |business_id: &str, quantity| ReserveStockRequest {
         business_id: business_id.to_owned(),
         lines: vec![GoodsQuantity { goods_id: 1, quantity }],
+        expires_in_seconds: 0,
     };
     call!("order_id", orders.get_order(GetOrderRequest { order_id: "?".to_owned() }));
     call!("user_id", orders.list_orders(ListOrdersRequest::default()));
@@ -92,6 +97,22 @@ async fn broken_requests_are_told_field_by_field_and_write_nothing() {
     call!(
         "goods.unit_price.amount_minor",
         catalogue.create_goods(CreateGoodsRequest { goods: Some(Goods { unit_price: free, ..goods(3) }) })
+    );
+
+    let mut carts = CartServiceClient::new(channel.clone());
+    let mut users = UserOperationServiceClient::new(channel.clone());
+    let item = AddCartItemRequest { user_id: 7, goods_id: 1, quantity: 1, ..Default::default() };
+    call!("quantity", carts.add_cart_item(AddCartItemRequest { quantity: u64::MAX, ..item.clone() }));
+    call!("goods_id", carts.add_cart_item(AddCartItemRequest { goods_id: 0, ..item }));
+    call!("user_id", carts.list_cart(ListCartRequest { user_id: 0 }));
+    call!("goods_ids", carts.remove_cart_items(RemoveCartItemsRequest { user_id: 7, goods_ids: vec![1; 1_001] }));
+    call!("receiver", carts.checkout_cart(CheckoutCartRequest { user_id: 7, payment_method: 1, ..Default::default() }));
+    call!("address", users.create_address(CreateAddressRequest { user_id: 7, ..Default::default() }));
+    call!("message", users.create_message(CreateMessageRequest { user_id: 7, ..Default::default() }));
+    call!("page_size", users.list_messages(ListMessagesRequest { user_id: 7, page_size: 101, ..Default::default() }));
+    call!(
+        "page_token",
+        users.list_favourites(ListFavouritesRequest { user_id: 7, page_token: "?".to_owned(), ..Default::default() })
     );
 
     for (field, status) in answers {

@@ -1,12 +1,20 @@
 //! The real binary, real nats-server and real disks, stopped and killed at all the wrong moments.
 
+mod access;
+mod accounts;
+mod balance;
+mod carts;
 #[path = "../../examples/events/continuity.rs"]
 mod continuity;
+mod delivery;
 mod events;
+mod goods;
 mod kill;
 mod limits;
 mod model;
 mod outage;
 mod process;
+mod search;
 mod shop;
 mod split;
+mod webhook;

@@ -100,7 +100,7 @@ impl Tracked {
                 third_party_sn: format!("sn-{}", self.id),
                 ..ConfirmPaymentRequest::default()
             }),
-            Step::Cancel => Body::CancelOrder(CancelOrderRequest { order_id, user_id: 7 }),
+            Step::Cancel => Body::CancelOrder(CancelOrderRequest { order_id, user_id: 7, ..CancelOrderRequest::default() }),
         }
     }
 

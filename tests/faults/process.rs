@@ -20,7 +20,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// The binary, without what the environment of the test may set.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_emshop"));
-    for (name, _) in env::vars().filter(|(name, _)| name.starts_with("EMSHOP__") || name == "EMSHOP_LOG") {
+    for (name, _) in
+        env::vars().filter(|(name, _)| name.starts_with("EMSHOP__") || ["EMSHOP_LOG", "EMSHOP_TOKEN"].contains(&name.as_str()))
+    {
         command.env_remove(name);
     }
     command.args(arguments);
@@ -40,8 +42,13 @@ impl Process {
         Self::serve(&["--data", path(data)])
     }
 
-    /// Returns when it says that it serves.
+    /// Lets everybody in. Returns when it says that it serves.
     pub fn serve(flags: &[&str]) -> Self {
+        Self::guarded(&[&["--auth", "off"], flags].concat())
+    }
+
+    /// As [`Process::serve`], but calls need a token unless the flags say otherwise.
+    pub fn guarded(flags: &[&str]) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
         let mut child = command(&arguments).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
@@ -53,8 +60,13 @@ impl Process {
         Self { child, listen: text("listen"), nats: text("nats").expect("an address") }
     }
 
+    /// Where its ingress listens.
+    pub fn address(&self) -> &str {
+        self.listen.as_ref().expect("it has an ingress")
+    }
+
     pub async fn channel(&self) -> Channel {
-        let address = self.listen.as_ref().expect("it has an ingress");
+        let address = self.address();
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address").timeout(PATIENCE);
         endpoint.connect().await.expect("it serves")
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use emshop_proto::errors::Code;
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
+use emshop_proto::v1::cart_service_client::CartServiceClient;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::goods_service_client::GoodsServiceClient;
 use emshop_proto::v1::inventory_service_client::InventoryServiceClient;
@@ -13,7 +14,8 @@ use emshop_proto::v1::payment_service_client::PaymentServiceClient;
 use emshop_proto::v1::pipeline_service_client::PipelineServiceClient;
 use emshop_proto::v1::{
     BatchGetStockRequest, Command, CommandBatch, CreateGoodsRequest, GetOrderRequest, Goods, GoodsQuantity, InspectRequest,
-    LogInspection, Money, Order, Outcome, PaymentMethod, Receiver, SetStockRequest, StockLevel, SubmitOrderRequest, outcome,
+    ListCartRequest, ListCartResponse, LogInspection, Money, Order, Outcome, PaymentMethod, Receiver, SetStockRequest,
+    StockLevel, SubmitOrderRequest, outcome,
 };
 use futures::{StreamExt, stream};
 use tonic::Status;
@@ -111,6 +113,8 @@ impl Shop {
         }
         let result = match body {
             Body::SubmitOrder(request) => call!(OrderServiceClient, submit_order, request),
+            Body::CheckoutCart(request) => call!(CartServiceClient, checkout_cart, request),
+            Body::AddCartItem(request) => call!(CartServiceClient, add_cart_item, request),
             Body::CancelOrder(request) => call!(OrderServiceClient, cancel_order, request),
             Body::ConfirmPayment(request) => call!(PaymentServiceClient, confirm_payment, request),
             Body::CreateGoods(request) => call!(GoodsServiceClient, create_goods, request),
@@ -165,6 +169,11 @@ impl Shop {
         until_available(read).await.into_inner().stocks
     }
 
+    pub async fn cart(&self, user_id: u64) -> ListCartResponse {
+        let read = async || CartServiceClient::new(self.channel.clone()).list_cart(ListCartRequest { user_id }).await;
+        until_available(read).await.into_inner()
+    }
+
     pub async fn inspect(&self) -> Vec<LogInspection> {
         let read = async || AdminServiceClient::new(self.channel.clone()).inspect(InspectRequest {}).await;
         until_available(read).await.into_inner().logs
@@ -208,7 +217,7 @@ pub fn price(goods_id: u64) -> i64 {
 
 pub fn goods(goods_id: u64) -> Goods {
     let unit_price = Some(Money { amount_minor: price(goods_id), currency: "CNY".to_owned() });
-    Goods { goods_id, name: format!("goods {goods_id}"), unit_price, weight_grams: 100 }
+    Goods { goods_id, name: format!("goods {goods_id}"), unit_price, weight_grams: 100, ..Goods::default() }
 }
 
 pub fn submit(order_id: &str, lines: &[(u64, u64)]) -> SubmitOrderRequest {

@@ -24,7 +24,8 @@ async fn orders_over_two_logs_end_although_an_engine_is_killed() {
     let nats = NatsServer::start(options).await.expect("nats-server starts");
     let url = nats.url();
     let (first, second) = (engine(&url, "0", data.path()), engine(&url, "1", data.path()));
-    let ingress = Process::serve(&["--role", "ingress", "--logs", "2", "--nats", &url]);
+    let index = data.path().join("ingress");
+    let ingress = Process::serve(&["--role", "ingress", "--logs", "2", "--nats", &url, "--data", path(&index)]);
     let shop = Shop::new(ingress.channel().await);
     let logs: BTreeSet<_> = (1..=40).map(|goods_id| Partitioner::new(2).of_goods(goods_id).log).collect();
     assert_eq!(logs.len(), 2, "goods live in both logs, so orders do");

@@ -44,15 +44,18 @@ pub fn request(ctx: &Context, owner: &Owner, lines: &[LineRow], action: StockAct
 pub fn settle(lines: &mut [LineRow], reply: &StockReply, refusal: &mut Option<Refusal>) {
     if let Some(code) = refused(reply) {
         let refusal = refusal.get_or_insert_with(|| code.refusal());
-        // Unknown goods in one partition outweigh a shortage in another: waiting for stock would not help.
-        if code == Code::GoodsNotFound && refusal.code == Code::StockInsufficientForReservation.number() {
-            let shortages = std::mem::take(&mut refusal.shortages);
-            *refusal = Refusal { shortages, ..code.refusal() };
+        // What waiting for stock would not help with outweighs a shortage in another partition.
+        let lasting = |code| [Code::GoodsNotFound, Code::GoodsOffSale].iter().position(|known| known.number() == code);
+        if lasting(code.number()).is_some_and(|rank| lasting(refusal.code).is_none_or(|other| rank < other)) {
+            let Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, .. } = std::mem::take(refusal);
+            *refusal = Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, ..code.refusal() };
         }
         refusal.shortages.extend_from_slice(&reply.shortages);
         refusal.shortages.sort_by_key(|shortage| shortage.goods_id);
         refusal.unknown_goods_ids.extend_from_slice(&reply.unknown_goods_ids);
         refusal.unknown_goods_ids.sort_unstable();
+        refusal.off_sale_goods_ids.extend_from_slice(&reply.off_sale_goods_ids);
+        refusal.off_sale_goods_ids.sort_unstable();
         return;
     }
     let (from, to) = transition(reply.action());
@@ -80,6 +83,8 @@ fn refused(reply: &StockReply) -> Option<Code> {
         Some(Code::StockReservationReleased)
     } else if !reply.unknown_goods_ids.is_empty() {
         Some(Code::GoodsNotFound)
+    } else if !reply.off_sale_goods_ids.is_empty() {
+        Some(Code::GoodsOffSale)
     } else if !reply.shortages.is_empty() {
         Some(Code::StockInsufficientForReservation)
     } else {

@@ -1,10 +1,8 @@
 //! What applying a record leads to outside of its partition. Data only: the turn delivers steps, the shell performs the rest.
 
-use std::collections::BTreeMap;
-
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{Step, StockRow, Waiter};
+use emshop_proto::internal::{Step, StockChangeRow, StockRow, Waiter};
 use emshop_proto::partitioner::Place;
 use emshop_proto::v1::{Outcome, Refusal, event, outcome};
 
@@ -23,8 +21,11 @@ pub struct Effects {
     pub outcomes: Vec<Caused<(Waiter, Outcome)>>,
     pub events: Vec<Caused<(EventType, event::Body)>>,
     pub steps: Vec<Caused<(Place, Step)>>,
-    /// Stock of the SKUs touched in this turn, as it was before: each gives one event, however many orders touched it.
-    pub stock_before: BTreeMap<u64, StockRow>,
+    /// Stock of the SKUs touched in this turn, as it was before: each gives one event, however many orders touched it. Of a SKU that is here
+    /// twice the first counts.
+    pub stock_before: Vec<(u64, StockRow)>,
+    /// Changes of stock in this turn, in order: they become one row of the history.
+    pub stock_changes: Vec<StockChangeRow>,
 }
 
 impl Effects {

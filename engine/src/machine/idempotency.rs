@@ -6,7 +6,8 @@ use emshop_proto::v1::outcome;
 
 use super::Context;
 use super::effects::Answer;
-use super::state::{State, Timer, TimerKind};
+use super::rows::{Timer, TimerKind};
+use super::state::State;
 
 pub const KEY_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
 

@@ -1,13 +1,16 @@
 //! Reservations for outside transaction managers: several SKUs under one business id, in the id's partition.
 //!
-//! A release or a reback that comes before its reserve leaves a row that is a tombstone, so the late reserve is refused.
+//! A release or a reback that comes before its reserve leaves a row that is a tombstone, so the late reserve is refused. One with a
+//! time-out has a timer while it is reserved and nothing is under way with it: what is begun then ends as sold or as released.
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{LineRow, LineStock, OwnerKind, ReservationRow, SagaRow, StockAction, StockReply, Waiter};
 use emshop_proto::v1::{GoodsQuantity, Reservation, ReservationStatus, ReserveStockRequest, SagaStatus, SagaStep, outcome};
 
 use super::effects::{Answer, Effects};
+use super::rows::{Timer, TimerKind, Timers};
 use super::state::State;
+use super::table::Table;
 use super::{Context, allocation};
 
 pub fn reserve(
@@ -23,7 +26,11 @@ pub fn reserve(
     }
     let lines = request.lines.iter();
     let lines = lines.map(|line| LineRow { goods_id: line.goods_id, quantity: line.quantity, ..LineRow::default() }).collect();
-    let mut row = ReservationRow { lines, body_hash, ..new_row(&request.business_id, ctx) };
+    let expires_at_ms = match request.expires_in_seconds {
+        0 => 0,
+        seconds => ctx.time_ms + i64::from(seconds) * 1000,
+    };
+    let mut row = ReservationRow { lines, body_hash, expires_at_ms, ..new_row(&request.business_id, ctx) };
     row.set_status(ReservationStatus::Reserving);
     let number = add(state, row);
     begin(state, ctx, number, SagaStatus::Running, SagaStep::ReserveStock, waiter, fx);
@@ -45,7 +52,7 @@ fn repeat_reserve(state: &mut State, number: u64, body_hash: u64, waiter: Waiter
         }
         ReservationStatus::Refused => Some(Answer::from(row.refusal.clone().expect("a refused reservation says why")).repeated()),
         _ => {
-            let mut as_reserved = view(row);
+            let mut as_reserved = Reservation { expires_at_ms: row.expires_at_ms, ..view(row) };
             as_reserved.set_status(ReservationStatus::Reserved);
             Some(Answer::new(outcome::Result::Reservation(as_reserved)).repeated())
         }
@@ -73,6 +80,8 @@ pub fn confirm(state: &mut State, ctx: &Context, business_id: &String, waiter: W
     };
     match idle_status(state, number) {
         Err(code) => Some(code.into()),
+        // Whether its timer has fired or not: the log time decides.
+        Ok(ReservationStatus::Reserved) if is_over(state, ctx, number) => Some(Code::StockConfirmFailed.into()),
         Ok(ReservationStatus::Reserved) => {
             begin(state, ctx, number, SagaStatus::Running, SagaStep::ConfirmSell, waiter, fx);
             None
@@ -94,6 +103,13 @@ pub fn reback(state: &mut State, ctx: &Context, business_id: &String, waiter: Wa
     };
     begin(state, ctx, number, SagaStatus::Compensating, step, waiter, fx);
     None
+}
+
+/// The time of a reservation is over that was neither confirmed nor released.
+pub fn expire(state: &mut State, ctx: &Context, number: u64, fx: &mut Effects) {
+    let status = idle_status(state, number);
+    assert_eq!(status, Ok(ReservationStatus::Reserved), "reservation number {number} is not reserved but had an expiry timer");
+    begin(state, ctx, number, SagaStatus::Compensating, SagaStep::ReserveStock, Waiter::default(), fx);
 }
 
 /// Takes the reply of one stock partition; with the last one the reservation moves on.
@@ -120,12 +136,16 @@ pub fn reply(state: &mut State, ctx: &Context, number: u64, reply: &StockReply, 
         (SagaStatus::Compensating, _) => ReservationStatus::Released,
         other => panic!("a reservation cannot be at {other:?}"),
     };
-    finish(row, status, ctx, fx);
+    finish(row, number, status, &mut state.timers, ctx, fx);
 }
 
 fn begin(state: &mut State, ctx: &Context, number: u64, status: SagaStatus, step: SagaStep, waiter: Waiter, fx: &mut Effects) {
     let row = state.reservations.change(&number).expect("an indexed reservation exists");
-    let mut saga = SagaRow { waiters: vec![waiter], ..SagaRow::default() };
+    if row.status() == ReservationStatus::Reserved && row.expires_at_ms != 0 {
+        state.timers.remove(&expiry(row, number));
+    }
+    let waiters = if waiter.ticket == 0 { Vec::new() } else { vec![waiter] };
+    let mut saga = SagaRow { waiters, ..SagaRow::default() };
     saga.set_status(status);
     saga.set_step(step);
     row.saga = Some(saga);
@@ -145,8 +165,20 @@ fn ask(row: &mut ReservationRow, number: u64, ctx: &Context, fx: &mut Effects) {
     assert!(saga.replies_due > 0, "reservation {} has no line to ask about", row.business_id);
 }
 
-fn finish(row: &mut ReservationRow, status: ReservationStatus, ctx: &Context, fx: &mut Effects) {
+fn finish(
+    row: &mut ReservationRow,
+    number: u64,
+    status: ReservationStatus,
+    timers: &mut Table<Timers>,
+    ctx: &Context,
+    fx: &mut Effects,
+) {
     row.set_status(status);
+    if status == ReservationStatus::Reserved && row.expires_at_ms != 0 {
+        // Another log may have replied late: a timer is never due in the past.
+        row.expires_at_ms = row.expires_at_ms.max(ctx.time_ms);
+        timers.insert_new(expiry(row, number), ());
+    }
     let saga = row.saga.take().unwrap_or_default();
     for waiter in saga.waiters {
         let answer = match &row.refusal {
@@ -162,6 +194,17 @@ fn finish(row: &mut ReservationRow, status: ReservationStatus, ctx: &Context, fx
 fn idle_status(state: &mut State, number: u64) -> Result<ReservationStatus, Code> {
     let row = state.reservations.get(&number).expect("an indexed reservation exists");
     if row.saga.is_some() { Err(Code::ReservationInProgress) } else { Ok(row.status()) }
+}
+
+/// The reservation was to be confirmed before this.
+fn is_over(state: &mut State, ctx: &Context, number: u64) -> bool {
+    let row = state.reservations.get(&number).expect("an indexed reservation exists");
+    row.expires_at_ms != 0 && ctx.time_ms >= row.expires_at_ms
+}
+
+/// The timer of a reservation that has a time-out, while it is reserved.
+fn expiry(row: &ReservationRow, number: u64) -> Timer {
+    Timer { due_ms: row.expires_at_ms, what: TimerKind::ReservationExpiry(number) }
 }
 
 fn tombstone(state: &mut State, ctx: &Context, business_id: &str) -> Answer {
@@ -196,5 +239,6 @@ fn find(state: &mut State, business_id: &String) -> Option<u64> {
 
 fn view(row: &ReservationRow) -> Reservation {
     let lines = row.lines.iter().map(|line| GoodsQuantity { goods_id: line.goods_id, quantity: line.quantity }).collect();
-    Reservation { business_id: row.business_id.clone(), status: row.status, lines }
+    let expires_at_ms = if row.status() == ReservationStatus::Reserved { row.expires_at_ms } else { 0 };
+    Reservation { business_id: row.business_id.clone(), status: row.status, lines, expires_at_ms }
 }

@@ -1,4 +1,4 @@
-//! The two sagas as tables, and the one function that moves them on.
+//! The sagas of an order as tables, and the one function that moves them on.
 //!
 //! A step that is refused leaves nothing behind, so compensation begins with the step before it. Only a step over several stock
 //! partitions can be refused by one and done by another; what it holds then is given back first.
@@ -6,6 +6,7 @@
 use emshop_proto::v1::{SagaKind, SagaStatus, SagaStep};
 
 /// A step and the compensation that undoes it, as people read them.
+#[derive(Clone, Copy)]
 pub struct Step {
     pub step: SagaStep,
     pub action: &'static str,
@@ -16,6 +17,14 @@ pub const SUBMIT_ORDER: &[Step] = &[
     Step { step: SagaStep::CreateOrder, action: "Order/CreateOrder", compensation: "Order/CreateOrderCompensate" },
     Step { step: SagaStep::CreatePayment, action: "Payment/CreatePayment", compensation: "Payment/CancelPayment" },
     Step { step: SagaStep::ReserveStock, action: "Inventory/ReserveStock", compensation: "Inventory/ReleaseReserved" },
+];
+
+/// As [`SUBMIT_ORDER`], with lines and perhaps the address out of the user's cart.
+pub const CHECKOUT_CART: &[Step] = &[
+    SUBMIT_ORDER[0],
+    Step { step: SagaStep::TakeCartItems, action: "Cart/TakeItems", compensation: "Cart/PutItemsBack" },
+    SUBMIT_ORDER[1],
+    SUBMIT_ORDER[2],
 ];
 
 pub const PAYMENT_SUCCESS: &[Step] = &[
@@ -50,6 +59,7 @@ pub fn steps(kind: SagaKind) -> &'static [Step] {
     match kind {
         SagaKind::SubmitOrder => SUBMIT_ORDER,
         SagaKind::PaymentSuccess => PAYMENT_SUCCESS,
+        SagaKind::CheckoutCart => CHECKOUT_CART,
         SagaKind::Unspecified => panic!("a saga without a kind"),
     }
 }
@@ -117,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_step_refused_takes_back_what_was_done_in_reverse() {
-        for kind in [SagaKind::SubmitOrder, SagaKind::PaymentSuccess] {
+        for kind in [SagaKind::SubmitOrder, SagaKind::CheckoutCart, SagaKind::PaymentSuccess] {
             let table = steps(kind);
             for refused in 0..table.len() {
                 let actions = table[..refused].iter().map(|step| step.action);

@@ -2,330 +2,71 @@
 
 use std::sync::Arc;
 
-use emshop_proto::internal::{GoodsRow, HoldRow, KeyRow, OrderRow, Owner, OwnerKind, PartitionRow, ReservationRow, StockRow};
-use emshop_storage::state::keys::Kind;
 use emshop_storage::state::{Change, StateStore};
 
-use super::table::{Rows, Table};
+use super::rows::*;
+use super::table::Table;
 
-/// Declares kinds of rows: `name(kind, cached rows) key → value`, with how the key becomes bytes and is read back.
-macro_rules! rows {
-    ($($name:ident($kind:ident, $cached:literal) $key:ty => $value:ty, $encode:expr, $decode:expr;)+) => {$(
-        pub struct $name;
+macro_rules! tables {
+    ($($table:ident: $rows:ident,)+) => {
+        /// Everything that one partition knows.
+        pub struct State {
+            $(pub $table: Table<$rows>,)+
+            /// A hint, not state: scans for timers begin here, past the removed ones that the store still has to step over. New timers
+            /// are due after the log time, so none comes before it.
+            pub no_timer_before_ms: i64,
+        }
 
-        impl Rows for $name {
-            const KIND: Kind = Kind::$kind;
-            const CACHED_ROWS_MAX: usize = $cached;
-            type Key = $key;
-            type Value = $value;
-
-            fn encode_key(key: &$key, bytes: &mut Vec<u8>) {
-                let encode: fn(&$key, &mut Vec<u8>) = $encode;
-                encode(key, bytes);
+        impl State {
+            pub fn new(partition: u8, store: &Arc<dyn StateStore>) -> Self {
+                Self { $($table: Table::new(partition, Arc::clone(store)),)+ no_timer_before_ms: 0 }
             }
 
-            fn decode_key(bytes: &[u8]) -> $key {
-                let decode: fn(&[u8]) -> $key = $decode;
-                decode(bytes)
+            /// See [`Table::take_changes`].
+            pub fn take_changes(&mut self, checkpoint: u64, changes: &mut Vec<Change>) {
+                $(self.$table.take_changes(checkpoint, changes);)+
+            }
+
+            /// See [`Table::evict`].
+            pub fn evict(&mut self, written: u64) {
+                $(self.$table.evict(written);)+
+            }
+
+            /// Rows that the next checkpoint will carry.
+            pub fn changed_len(&self) -> usize {
+                0 $(+ self.$table.changed_len())+
             }
         }
-    )+};
+    };
 }
 
-rows! {
-    // Boxed: the rows are large, and the tree moves them about as it grows.
-    Orders(Order, 1024) u64 => Box<OrderRow>, number, read_number;
-    OrderIds(OrderId, 1024) String => u64, text, read_text;
-    UserOrders(UserOrder, 1024) UserOrder => (), UserOrder::encode, UserOrder::decode;
-    Timers(Timer, 1024) Timer => (), Timer::encode, Timer::decode;
-    Stocks(Stock, 65_536) u64 => StockRow, number, read_number;
-    Catalogue(Goods, 65_536) u64 => GoodsRow, number, read_number;
-    Reservations(Reservation, 1024) u64 => ReservationRow, number, read_number;
-    ReservationIds(ReservationId, 1024) String => u64, text, read_text;
-    Holds(Hold, 4096) Hold => HoldRow, Hold::encode, Hold::decode;
-    Keys(Key, 1024) String => KeyRow, text, read_text;
-    Counters(Partition, 1) () => PartitionRow, |_, _| {}, |_| ();
-}
-
-/// Everything that one partition knows.
-pub struct State {
-    pub orders: Table<Orders>,
-    pub order_ids: Table<OrderIds>,
-    pub user_orders: Table<UserOrders>,
-    pub timers: Table<Timers>,
-    pub stocks: Table<Stocks>,
-    pub goods: Table<Catalogue>,
-    pub reservations: Table<Reservations>,
-    pub reservation_ids: Table<ReservationIds>,
-    pub holds: Table<Holds>,
-    pub keys: Table<Keys>,
-    pub counters: Table<Counters>,
-    /// A hint, not state: scans for timers begin here, past the removed ones that the store still has to step over. New timers are
-    /// due after the log time, so none comes before it.
-    pub no_timer_before_ms: i64,
-}
-
-/// Calls a method on every table.
-macro_rules! each_table {
-    ($state:ident, $table:ident => $call:expr) => {{
-        {
-            let $table = &mut $state.orders;
-            $call;
-        }
-        {
-            let $table = &mut $state.order_ids;
-            $call;
-        }
-        {
-            let $table = &mut $state.user_orders;
-            $call;
-        }
-        {
-            let $table = &mut $state.timers;
-            $call;
-        }
-        {
-            let $table = &mut $state.stocks;
-            $call;
-        }
-        {
-            let $table = &mut $state.goods;
-            $call;
-        }
-        {
-            let $table = &mut $state.reservations;
-            $call;
-        }
-        {
-            let $table = &mut $state.reservation_ids;
-            $call;
-        }
-        {
-            let $table = &mut $state.holds;
-            $call;
-        }
-        {
-            let $table = &mut $state.keys;
-            $call;
-        }
-        {
-            let $table = &mut $state.counters;
-            $call;
-        }
-    }};
-}
-
-impl State {
-    pub fn new(partition: u8, store: &Arc<dyn StateStore>) -> Self {
-        Self {
-            orders: Table::new(partition, Arc::clone(store)),
-            order_ids: Table::new(partition, Arc::clone(store)),
-            user_orders: Table::new(partition, Arc::clone(store)),
-            timers: Table::new(partition, Arc::clone(store)),
-            stocks: Table::new(partition, Arc::clone(store)),
-            goods: Table::new(partition, Arc::clone(store)),
-            reservations: Table::new(partition, Arc::clone(store)),
-            reservation_ids: Table::new(partition, Arc::clone(store)),
-            holds: Table::new(partition, Arc::clone(store)),
-            keys: Table::new(partition, Arc::clone(store)),
-            counters: Table::new(partition, Arc::clone(store)),
-            no_timer_before_ms: 0,
-        }
-    }
-
-    /// See [`Table::take_changes`].
-    pub fn take_changes(&mut self, checkpoint: u64, changes: &mut Vec<Change>) {
-        each_table!(self, table => table.take_changes(checkpoint, changes));
-    }
-
-    /// See [`Table::evict`].
-    pub fn evict(&mut self, written: u64) {
-        each_table!(self, table => table.evict(written));
-    }
-
-    /// Rows that the next checkpoint will carry.
-    pub fn changed_len(&mut self) -> usize {
-        let mut sum = 0;
-        each_table!(self, table => sum += table.changed_len());
-        sum
-    }
-}
-
-/// Key of the index of a user's orders, newest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UserOrder {
-    pub user_id: u64,
-    pub created_at_ms: i64,
-    pub number: u64,
-}
-
-impl UserOrder {
-    fn sort_key(&self) -> (u64, u64, u64) {
-        (self.user_id, !(self.created_at_ms as u64), !self.number)
-    }
-
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        let (user_id, created, number) = self.sort_key();
-        [user_id, created, number].iter().for_each(|part| bytes.extend_from_slice(&part.to_be_bytes()));
-    }
-
-    fn decode(bytes: &[u8]) -> Self {
-        Self { user_id: read_at(bytes, 0), created_at_ms: !read_at(bytes, 8) as i64, number: !read_at(bytes, 16) }
-    }
-}
-
-impl Ord for UserOrder {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.sort_key().cmp(&other.sort_key())
-    }
-}
-
-impl PartialOrd for UserOrder {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// Something to be done when log time reaches `due_ms`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timer {
-    pub due_ms: i64,
-    pub what: TimerKind,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TimerKind {
-    /// The order of this number has not been paid in time.
-    OrderExpiry(u64),
-    /// The idempotency key is forgotten.
-    KeyExpiry(String),
-}
-
-impl Timer {
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&(self.due_ms as u64).to_be_bytes());
-        match &self.what {
-            TimerKind::OrderExpiry(order) => {
-                bytes.push(1);
-                number(order, bytes);
-            }
-            TimerKind::KeyExpiry(key) => {
-                bytes.push(2);
-                text(key, bytes);
-            }
-        }
-    }
-
-    fn decode(bytes: &[u8]) -> Self {
-        let what = match bytes[8] {
-            1 => TimerKind::OrderExpiry(read_at(bytes, 9)),
-            2 => TimerKind::KeyExpiry(read_text(&bytes[9..])),
-            other => panic!("no kind of timer has number {other}"),
-        };
-        Self { due_ms: read_at(bytes, 0) as i64, what }
-    }
-}
-
-/// What an owner in another log holds of one SKU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hold {
-    pub log: u32,
-    pub partition: u32,
-    pub kind: OwnerKind,
-    pub number: u64,
-    pub goods_id: u64,
-}
-
-impl Hold {
-    pub fn new(owner: &Owner, goods_id: u64) -> Self {
-        Self { log: owner.log, partition: owner.partition, kind: owner.kind(), number: owner.number, goods_id }
-    }
-
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.log.to_be_bytes());
-        bytes.extend_from_slice(&self.partition.to_be_bytes());
-        bytes.push(self.kind as u8);
-        number(&self.number, bytes);
-        number(&self.goods_id, bytes);
-    }
-
-    fn decode(bytes: &[u8]) -> Self {
-        let part = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
-        let kind = OwnerKind::try_from(i32::from(bytes[8])).expect("a kind of owner");
-        Self { log: part(0), partition: part(4), kind, number: read_at(bytes, 9), goods_id: read_at(bytes, 17) }
-    }
-}
-
-fn number(number: &u64, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(&number.to_be_bytes());
-}
-
-fn read_number(bytes: &[u8]) -> u64 {
-    read_at(bytes, 0)
-}
-
-fn read_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
-}
-
-fn text(text: &String, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(text.as_bytes());
-}
-
-fn read_text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("keys of text are UTF-8")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Bytes of the keys in the given order, which must be ascending both ways.
-    fn sorted<R: Rows<Key: std::fmt::Debug>>(keys: &[R::Key]) -> Vec<Vec<u8>> {
-        let bytes: Vec<Vec<u8>> = keys
-            .iter()
-            .map(|key| {
-                let mut bytes = Vec::new();
-                R::encode_key(key, &mut bytes);
-                assert!(R::decode_key(&bytes) == *key, "{key:?} does not come back");
-                bytes
-            })
-            .collect();
-        assert!(keys.is_sorted(), "{keys:?}");
-        assert!(bytes.is_sorted(), "{keys:?} sort otherwise as bytes");
-        bytes
-    }
-
-    #[test]
-    fn keys_sort_as_they_are_listed() {
-        sorted::<Orders>(&[0, 1, 255, 256, u64::MAX]);
-        sorted::<OrderIds>(&["A".into(), "a".into(), "a1".into(), "b".into()]);
-        let newest_first = |user_id, created_at_ms, number| UserOrder { user_id, created_at_ms, number };
-        sorted::<UserOrders>(&[newest_first(1, 20, 3), newest_first(1, 10, 2), newest_first(1, 10, 1), newest_first(2, 30, 4)]);
-        let timer = |due_ms, what| Timer { due_ms, what };
-        let timers = [
-            timer(5, TimerKind::OrderExpiry(300)),
-            timer(5, TimerKind::KeyExpiry("k".into())),
-            timer(256, TimerKind::OrderExpiry(1)),
-        ];
-        sorted::<Timers>(&timers);
-        let hold = |log, kind, number, goods_id| Hold { log, partition: 1, kind, number, goods_id };
-        sorted::<Holds>(&[
-            hold(1, OwnerKind::Order, 1, 2),
-            hold(1, OwnerKind::Order, 256, 1),
-            hold(1, OwnerKind::Reservation, 1, 1),
-            hold(256, OwnerKind::Order, 1, 1),
-        ]);
-    }
-
-    #[test]
-    fn golden_key_bytes() {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let timer = Timer { due_ms: 0x0102, what: TimerKind::OrderExpiry(7) };
-        assert_eq!(hex(&sorted::<Timers>(&[timer])[0]), "0000000000000102010000000000000007");
-        let index = UserOrder { user_id: 1, created_at_ms: 2, number: 3 };
-        assert_eq!(hex(&sorted::<UserOrders>(&[index])[0]), "0000000000000001fffffffffffffffdfffffffffffffffc");
-        let hold = Hold { log: 1, partition: 2, kind: OwnerKind::Order, number: 3, goods_id: 4 };
-        assert_eq!(hex(&sorted::<Holds>(&[hold])[0]), "00000001000000020100000000000000030000000000000004");
-    }
+tables! {
+    orders: Orders,
+    order_ids: OrderIds,
+    user_orders: UserOrders,
+    timers: Timers,
+    stocks: Stocks,
+    stock_history: StockHistory,
+    goods: Catalogue,
+    goods_details: GoodsDetails,
+    goods_changes: GoodsChanges,
+    goods_sns: GoodsSns,
+    categories: Categories,
+    brands: Brands,
+    banners: Banners,
+    category_brands: CategoryBrands,
+    reservations: Reservations,
+    reservation_ids: ReservationIds,
+    holds: Holds,
+    cart_items: CartItems,
+    favourites: Favourites,
+    addresses: Addresses,
+    messages: Messages,
+    users: Users,
+    mobiles: Mobiles,
+    codes: Codes,
+    balances: Balances,
+    payment_holds: PaymentHolds,
+    keys: Keys,
+    counters: Counters,
 }

@@ -4,13 +4,19 @@
 //! check its counters by itself, and a release that comes first leaves a tombstone.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{HoldRow, LineStock, Owner, Step, StockAction, StockReply, StockRequest, StockRow, step};
+use emshop_proto::internal::{
+    HoldRow, LineStock, Owner, PricedGoods, Step, StockAction, StockReply, StockRequest, StockRow, step,
+};
 use emshop_proto::partitioner::Place;
-use emshop_proto::v1::{AdjustStockRequest, Goods, GoodsQuantity, Money, SetStockRequest, Shortage, StockLevel, outcome};
+use emshop_proto::v1::{
+    AdjustStockRequest, GoodsQuantity, Money, SetStockRequest, SetStockThresholdRequest, Shortage, StockCause, StockLevel,
+    outcome,
+};
 
 use super::effects::{Answer, Effects};
-use super::state::{Hold, State};
-use super::{Context, idempotency};
+use super::rows::Hold;
+use super::state::State;
+use super::{Context, idempotency, stock_history};
 
 /// Most units that one SKU may have on hand.
 pub const ON_HAND_MAX: u64 = 1_000_000_000_000;
@@ -22,7 +28,7 @@ pub fn set(state: &mut State, ctx: &Context, request: &SetStockRequest, body_has
         let Some(available) = request.on_hand.checked_sub(stock.reserved) else {
             return Code::StockBelowReserved.into();
         };
-        put_available(state, request.goods_id, stock, available, fx)
+        put_available(state, ctx, request.goods_id, stock, available, StockCause::Set, fx)
     })
 }
 
@@ -33,19 +39,27 @@ pub fn adjust(state: &mut State, ctx: &Context, request: &AdjustStockRequest, bo
             return Code::InventoryNotFound.into();
         };
         match stock.available.checked_add_signed(request.delta) {
-            Some(available) => put_available(state, request.goods_id, stock, available, fx),
+            Some(available) => put_available(state, ctx, request.goods_id, stock, available, StockCause::Adjust, fx),
             None => Code::StockInsufficient.into(),
         }
     })
 }
 
-fn put_available(state: &mut State, goods_id: u64, stock: StockRow, available: u64, fx: &mut Effects) -> Answer {
+fn put_available(
+    state: &mut State,
+    ctx: &Context,
+    goods_id: u64,
+    stock: StockRow,
+    available: u64,
+    cause: StockCause,
+    fx: &mut Effects,
+) -> Answer {
     let on_hand = available.saturating_add(stock.reserved);
     if on_hand > ON_HAND_MAX {
         return Code::StockTooLarge.into();
     }
-    let row = StockRow { available, received: on_hand + stock.sold, ..stock };
-    fx.stock_before.entry(goods_id).or_insert(stock);
+    let mut row = StockRow { available, received: on_hand + stock.sold, ..stock };
+    stock_history::note(ctx, goods_id, &stock, &mut row, cause, None, fx);
     state.stocks.insert(goods_id, row);
     Answer::new(outcome::Result::Stock(level(goods_id, &row)))
 }
@@ -56,7 +70,7 @@ pub fn serve(state: &mut State, ctx: &Context, owner: Owner, request: &StockRequ
         reserve(state, ctx, &owner, request, fx)
     } else {
         let moved = request.lines.iter().all(|line| move_units(state, ctx, &owner, request.action(), line, fx));
-        let goods = request.lines.iter().map(|line| Goods { goods_id: line.goods_id, ..Goods::default() }).collect();
+        let goods = request.lines.iter().map(|line| PricedGoods { goods_id: line.goods_id, ..PricedGoods::default() }).collect();
         StockReply { goods, refused: !moved, ..StockReply::default() }
     };
     let reply = StockReply { action: request.action, ..reply };
@@ -75,15 +89,19 @@ fn reserve(state: &mut State, ctx: &Context, owner: &Owner, request: &StockReque
             reply.unknown_goods_ids.push(line.goods_id);
             continue;
         }
+        if request.priced && goods.is_some_and(|row| row.off_sale) {
+            reply.off_sale_goods_ids.push(line.goods_id);
+        }
         let unit_price = goods.map(|row| Money::new(row.unit_price_minor, &row.currency)).filter(|_| request.priced);
         let (name, weight_grams) = goods.map_or_else(Default::default, |row| (row.name.clone(), row.weight_grams));
-        reply.goods.push(Goods { goods_id: line.goods_id, name, unit_price, weight_grams });
+        reply.goods.push(PricedGoods { goods_id: line.goods_id, name, unit_price, weight_grams });
         let available = state.stocks.get(&line.goods_id).map_or(0, |stock| stock.available);
         if available < line.quantity {
             reply.shortages.push(Shortage { goods_id: line.goods_id, requested: line.quantity, available });
         }
     }
-    if reply.released_before || !reply.shortages.is_empty() || !reply.unknown_goods_ids.is_empty() {
+    let refused = [&reply.unknown_goods_ids, &reply.off_sale_goods_ids].iter().any(|ids| !ids.is_empty());
+    if reply.released_before || refused || !reply.shortages.is_empty() {
         reply.goods.clear();
         return reply;
     }
@@ -93,7 +111,7 @@ fn reserve(state: &mut State, ctx: &Context, owner: &Owner, request: &StockReque
             hold.set_stock(LineStock::Reserved);
             state.holds.insert(Hold::new(owner, line.goods_id), hold);
         }
-        count(state, line.goods_id, fx, |stock| {
+        count(state, ctx, owner, StockCause::Reserve, line.goods_id, fx, |stock| {
             stock.available = less(stock.available, line.quantity);
             stock.reserved += line.quantity;
         });
@@ -119,20 +137,20 @@ fn move_units(
             Moved::Refused => return false,
         }
     };
-    count(state, line.goods_id, fx, |stock| match action {
-        StockAction::Release => {
-            stock.reserved = less(stock.reserved, quantity);
-            stock.available += quantity;
-        }
-        StockAction::Sell => {
-            stock.reserved = less(stock.reserved, quantity);
-            stock.sold += quantity;
-        }
-        StockAction::Reback => {
-            stock.sold = less(stock.sold, quantity);
-            stock.available += quantity;
-        }
+    let cause = match action {
+        StockAction::Release => StockCause::Release,
+        StockAction::Sell => StockCause::Sell,
+        StockAction::Reback => StockCause::Reback,
         StockAction::Reserve | StockAction::Unspecified => panic!("{action:?} does not move reserved units"),
+    };
+    count(state, ctx, owner, cause, line.goods_id, fx, |stock| {
+        let (from, to) = match cause {
+            StockCause::Release => (&mut stock.reserved, &mut stock.available),
+            StockCause::Sell => (&mut stock.reserved, &mut stock.sold),
+            _ => (&mut stock.sold, &mut stock.available),
+        };
+        *from = less(*from, quantity);
+        *to += quantity;
     });
     true
 }
@@ -169,15 +187,25 @@ fn move_hold(state: &mut State, key: Hold, action: StockAction) -> Moved {
     Moved::Units(hold.quantity)
 }
 
-fn count(state: &mut State, goods_id: u64, fx: &mut Effects, change: impl FnOnce(&mut StockRow)) {
+/// Changes the counters of a SKU for an owner.
+fn count(
+    state: &mut State,
+    ctx: &Context,
+    owner: &Owner,
+    cause: StockCause,
+    goods_id: u64,
+    fx: &mut Effects,
+    change: impl FnOnce(&mut StockRow),
+) {
     let stock = state.stocks.change(&goods_id).unwrap_or_else(|| panic!("units of goods {goods_id} were held without stock"));
-    fx.stock_before.entry(goods_id).or_insert(*stock);
+    let before = *stock;
     change(stock);
     assert_eq!(
         stock.received,
         stock.available + stock.reserved + stock.sold,
         "received = available + reserved + sold is broken for goods {goods_id}"
     );
+    stock_history::note(ctx, goods_id, &before, stock, cause, Some(*owner), fx);
 }
 
 fn less(counter: u64, quantity: u64) -> u64 {
@@ -192,5 +220,26 @@ pub fn level(goods_id: u64, stock: &StockRow) -> StockLevel {
         reserved: stock.reserved,
         sold: stock.sold,
         received: stock.received,
+        low_threshold: stock.low_threshold,
     }
+}
+
+/// Sets when stock counts as low. It is no change of the stock itself, so the history does not tell it.
+pub fn set_threshold(state: &mut State, request: &SetStockThresholdRequest, fx: &mut Effects) -> Answer {
+    let Some(before) = state.stocks.get(&request.goods_id).copied() else {
+        return Code::InventoryNotFound.into();
+    };
+    let row = StockRow { low_threshold: request.low_threshold, ..before };
+    let answer = Answer::new(outcome::Result::Stock(level(request.goods_id, &row)));
+    if row == before {
+        return answer.repeated();
+    }
+    fx.stock_before.push((request.goods_id, before));
+    state.stocks.insert(request.goods_id, row);
+    answer
+}
+
+/// What is available is at the threshold or below it.
+pub fn is_low(stock: &StockRow) -> bool {
+    stock.low_threshold > 0 && stock.available <= stock.low_threshold
 }

@@ -6,8 +6,9 @@ use emshop_proto::internal::Waiter;
 use emshop_proto::v1::{CloseReason, OrderStatus};
 
 use super::effects::Effects;
-use super::state::{State, Timer, TimerKind};
-use super::{Context, order, order_saga, payment};
+use super::rows::{Timer, TimerKind};
+use super::state::State;
+use super::{Context, code, order, order_saga, parcel_way, payment, payment_hold, reservation};
 
 /// Timers that one tick fires in one partition: a turn stays short, and the next tick goes on.
 pub const FIRED_PER_TICK_MAX: usize = 512;
@@ -23,6 +24,11 @@ pub fn fire(state: &mut State, ctx: &Context, fx: &mut Effects) {
         match timer.what {
             TimerKind::OrderExpiry(number) => expire_order(state, ctx, number, fx),
             TimerKind::KeyExpiry(key) => state.keys.remove(&key),
+            TimerKind::OrderCompletion(number) => order::complete_by_itself(state, ctx, number, fx),
+            TimerKind::ParcelStation(number) => parcel_way::arrive(state, ctx, number, fx),
+            TimerKind::ReservationExpiry(number) => reservation::expire(state, ctx, number, fx),
+            TimerKind::PaymentHoldExpiry(hold) => payment_hold::expire(state, ctx, &hold),
+            TimerKind::CodeExpiry(key) => code::forget(state, ctx, &key),
         }
     }
 }
@@ -59,7 +65,7 @@ fn expire_order(state: &mut State, ctx: &Context, number: u64, fx: &mut Effects)
         return;
     }
     assert_eq!(order.status(), OrderStatus::Pending, "order {} is not pending but had an expiry timer", order.order_id);
-    order::close(state, ctx, number, CloseReason::Expired, Waiter::default(), fx);
+    order::close(state, ctx, number, CloseReason::Expired, "", Waiter::default(), fx);
 }
 
 fn earliest(state: &State) -> Timer {

@@ -10,7 +10,7 @@ use crate::shop::*;
 use ReservationStatus::{Released, Reserved, Sold};
 
 /// Two goods with ten units each: both in the log of "r", or one of them in the other log. With each the reservation's id.
-fn shops() -> Vec<(Shop, [u64; 2], String)> {
+pub fn shops() -> Vec<(Shop, [u64; 2], String)> {
     let mut shops = Vec::new();
     for logs in [1, 2] {
         let mut shop = Shop::new(logs);
@@ -23,11 +23,11 @@ fn shops() -> Vec<(Shop, [u64; 2], String)> {
     shops
 }
 
-fn assert_levels(shop: &mut Shop, goods: [u64; 2], levels: [Levels; 2]) {
+pub fn assert_levels(shop: &mut Shop, goods: [u64; 2], levels: [Levels; 2]) {
     assert_eq!(goods.map(|goods_id| shop.levels(goods_id)), levels);
 }
 
-const UNTOUCHED: [Levels; 2] = [(10, 0, 0); 2];
+pub const UNTOUCHED: [Levels; 2] = [(10, 0, 0); 2];
 
 #[test]
 fn stock_is_set_to_what_is_on_hand() {
@@ -35,7 +35,7 @@ fn stock_is_set_to_what_is_on_hand() {
     shop.send_one(reserve("r", &[(1, 4)]));
     assert_refused(&shop.send_one(set_stock(1, 3, "k1")), Code::StockBelowReserved);
     let answer = shop.send_one(set_stock(1, 5, "k2"));
-    let level = StockLevel { goods_id: 1, on_hand: 5, available: 1, reserved: 4, sold: 0, received: 5 };
+    let level = StockLevel { goods_id: 1, on_hand: 5, available: 1, reserved: 4, sold: 0, received: 5, low_threshold: 0 };
     assert_eq!(answer.result, Some(outcome::Result::Stock(level)));
     shop.send_one(sell("r"));
     assert_done(&shop.send_one(set_stock(1, 7, "k3")));

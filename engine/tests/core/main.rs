@@ -1,9 +1,27 @@
 //! The core of the engine, turn by turn, over stores in memory: no NATS, no clock, no threads but the shards.
 
+mod balances;
+mod cart;
+mod catalogue;
+mod checkout;
+mod codes;
 mod commands;
+mod goods;
 mod inventory;
+mod lists;
+mod logistics;
 mod orders;
+mod payment_holds;
+mod payments;
 mod replay;
+mod returns;
 mod shop;
+mod stages;
+mod stock_history;
+mod stock_listing;
+mod strategies;
+mod tcc_stock;
 mod transitions;
+mod user_operations;
+mod users;
 mod weaknesses;

@@ -159,14 +159,14 @@ fn cancel_after_payment_refunds() {
     assert_done(&shop.send_one(cancel("o")));
     assert_refunded(&mut shop, CloseReason::Cancelled, Some(LogisticsStatus::Cancelled));
     assert!(shop.send_one(cancel("o")).repeated);
-    assert_refused(&shop.send_one(confirm("o")), Code::PaymentStatusInvalid);
+    assert_refused(&shop.send_one(confirm_with("o", "sn-2", None)), Code::PaymentStatusInvalid);
 }
 
 #[test]
 fn only_its_user_cancels_an_order() {
     let mut shop = submitted();
     let by = |user_id| {
-        let request = CancelOrderRequest { order_id: "o".to_owned(), user_id };
+        let request = CancelOrderRequest { order_id: "o".to_owned(), user_id, ..CancelOrderRequest::default() };
         Command { tag: 0, body: Some(command::Body::CancelOrder(request)) }
     };
     assert_refused(&shop.send_one(by(USER + 1)), Code::OrderNotYours);
@@ -310,7 +310,7 @@ fn a_submit_again_answers_the_same() {
 #[test]
 fn every_message_is_delivered_twice() {
     let mut shop = Shop::with_two_goods();
-    let steps: [fn() -> Command; 12] = [
+    let steps: [fn() -> Command; 24] = [
         || goods(1, Money::new(1000, "CNY")),
         || set_stock(1, 10, "first"),
         || adjust_stock(1, 5, "more"),
@@ -323,6 +323,18 @@ fn every_message_is_delivered_twice() {
         || cancel("o"),
         || reserve("r", &[(1, 1), (2, 1)]),
         || sell("r"),
+        || reserve_within("timed", &[(2, 1)], 35),
+        || set_threshold(2, 5),
+        || submit(order("p", &[(1, 1)])),
+        || confirm("p"),
+        || cancel_parcel("p"),
+        || create_parcel("p"),
+        || ship("p"),
+        || move_parcel("p", LogisticsStatus::InTransit),
+        || deliver("p"),
+        || request_return("p"),
+        || decline_return("p"),
+        || complete("p"),
     ];
     for step in steps {
         let first = shop.send_one(step());
@@ -379,6 +391,7 @@ fn a_compensation_that_cannot_be_is_stuck() {
     shop.apply(0, refusing(asked));
     assert_refused(&shop.outcome(ticket).expect("whoever waits is told"), Code::StockReleaseFailed);
     assert_eq!(shop.order(&id).saga_status(), SagaStatus::Stuck);
+    assert_refused(&shop.send_one(confirm(&id)), Code::OrderStatusInvalid);
     assert_eq!(emshop_engine::inspect(shop.logs[0].store.as_ref()).sagas_stuck, 1);
 }
 

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use emshop_engine::inspect;
 use emshop_engine::machine::view;
 use emshop_engine::turn::{NumberedEvent, Replica};
+use emshop_engine::{inspect, queries};
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{ClusterRow, Envelope, OrderRow, Record, Tick, TurnOutcomes, record};
+use emshop_proto::internal::{
+    AccountCommand, ClusterRow, Envelope, OrderRow, Query, Record, Tick, TurnOutcomes, account_command, query, query_reply,
+    record,
+};
 use emshop_proto::partitioner::{PARTITIONS, Partitioner};
 use emshop_proto::routing;
 use emshop_proto::v1::{
-    Command, LogInspection, LogisticsStatus, Money, Order, OrderStatus, Outcome, Payment, PaymentStatus, Refusal, Reservation,
-    ReservationStatus, outcome,
+    Command, LogInspection, LogisticsOrder, LogisticsStatus, Money, Operator, Order, OrderStatus, Outcome, Payment,
+    PaymentStatus, Refusal, Reservation, ReservationStatus, Track, outcome,
 };
 use emshop_storage::state::keys::Kind;
 use emshop_storage::state::memory::MemoryStore;
@@ -38,6 +41,8 @@ pub struct Shop {
     pub now_ms: i64,
     /// Every envelope between logs arrives a second time.
     pub channels_repeat: bool,
+    /// Who gives the commands.
+    pub operator: Option<Operator>,
     outcomes: BTreeMap<u64, Outcome>,
     tickets: u64,
 }
@@ -53,7 +58,7 @@ pub fn open(store: &Arc<MemoryStore>, log: u32, logs: u32, shards: usize) -> Rep
 
 pub fn record_of(command: Command, ticket: u64) -> Record {
     let body_hash = xxh3_64(&command.encode_to_vec());
-    Record { ticket, body_hash, body: Some(record::Body::Command(command)) }
+    Record { ticket, body_hash, operator: None, body: Some(record::Body::Command(Box::new(command))) }
 }
 
 pub fn envelope_of(records: Vec<Record>) -> Envelope {
@@ -82,7 +87,8 @@ impl Shop {
             Log { replica: open(&store, log, logs, 1), store, events: Vec::new() }
         };
         let (logs, partitioner) = ((0..logs).map(log).collect(), Partitioner::new(logs));
-        Self { logs, partitioner, now_ms: START_MS, channels_repeat: false, outcomes: BTreeMap::new(), tickets: 0 }
+        let outcomes = BTreeMap::new();
+        Self { logs, partitioner, now_ms: START_MS, channels_repeat: false, operator: None, outcomes, tickets: 0 }
     }
 
     /// One log that sells goods 1 at 10.00 and goods 2 at 2.50, ten of each.
@@ -104,6 +110,11 @@ impl Shop {
         std::array::from_fn(|_| found.next().expect("numbers do not end"))
     }
 
+    /// A user who lives in a log.
+    pub fn user_of(&self, log: u32) -> u64 {
+        (1..).find(|user_id| self.partitioner.of_user(*user_id).log == log).expect("numbers do not end")
+    }
+
     /// An id of an order or a reservation that lives in a log.
     pub fn id_of(&self, log: u32, name: &str) -> String {
         let mut ids = (0..).map(|number: u32| format!("{name}-{number}"));
@@ -122,19 +133,46 @@ impl Shop {
         outcome
     }
 
+    /// The answer to a command that nothing goes from log to log for.
+    pub fn send_one_uncarried(&mut self, command: Command) -> Outcome {
+        let [ticket] = self.send_only([command]);
+        self.outcome(ticket).expect("it is answered at once")
+    }
+
+    /// Sends a command in somebody's name.
+    pub fn send_as(&mut self, operator: Option<Operator>, command: Command) -> Outcome {
+        self.tickets += 1;
+        let (ticket, place) = (self.tickets, routing::place(&self.partitioner, &command).expect("a command has a body"));
+        self.apply(place.log, envelope_of(vec![Record { operator, ..record_of(command, ticket) }]));
+        self.carry();
+        self.outcome(ticket).expect("a quiet shop has answered")
+    }
+
     /// Sends commands, but nothing goes from log to log yet. Returns the tickets for [`Shop::outcome`].
     pub fn send_only<const N: usize>(&mut self, commands: [Command; N]) -> [u64; N] {
         let mut by_log: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
         let tickets = commands.map(|command| {
             self.tickets += 1;
             let place = routing::place(&self.partitioner, &command).expect("a command has a body");
-            by_log.entry(place.log).or_default().push(record_of(command, self.tickets));
+            let record = Record { operator: self.operator, ..record_of(command, self.tickets) };
+            by_log.entry(place.log).or_default().push(record);
             self.tickets
         });
         for (log, records) in by_log {
             self.apply(log, envelope_of(records));
         }
         tickets
+    }
+
+    /// Sends what only an ingress may; nothing goes from log to log yet. Returns the ticket for [`Shop::outcome`].
+    pub fn send_account_only(&mut self, body: account_command::Body, body_hash: u64) -> u64 {
+        self.tickets += 1;
+        let command = AccountCommand { body: Some(body) };
+        let place = routing::place_of_account(&self.partitioner, &command).expect("a command has a body");
+        let body = Some(record::Body::AccountCommand(command));
+        let record = Record { ticket: self.tickets, body_hash, operator: None, body };
+        self.apply(place.log, envelope_of(vec![record]));
+        self.tickets
     }
 
     pub fn outcome(&mut self, ticket: u64) -> Option<Outcome> {
@@ -216,6 +254,40 @@ impl Shop {
         view::payment(&self.order_row(order_id))
     }
 
+    /// What the engine of a log answers to a read of this user; of anybody when it is 0.
+    pub fn ask(&mut self, log: u32, viewer: u64, question: query::Body) -> query_reply::Body {
+        let query = Query { viewer, body: Some(question) };
+        let reply = queries::answer(&mut self.logs[log as usize].replica, query).expect("no inspection");
+        reply.body.expect("replies have a body")
+    }
+
+    pub fn parcel(&mut self, order_id: &str) -> LogisticsOrder {
+        view::logistics_order(&self.order_row(order_id)).expect("the order has a parcel")
+    }
+
+    /// The tracks of an order's parcel, a line each: minutes after `START_MS`, status, location, words, operator.
+    pub fn tracks(&mut self, order_id: &str) -> String {
+        let tracks = view::tracks(&self.order_row(order_id)).expect("the order has a parcel").tracks;
+        let line = |track: Track| {
+            let minutes = (track.at_ms - START_MS) / 60_000;
+            let status = track.status().as_str_name().trim_start_matches("LOGISTICS_STATUS_").to_owned();
+            format!("{minutes} {status} {} | {} | {}\n", track.location, track.description, track.operator_name)
+        };
+        tracks.into_iter().map(line).collect()
+    }
+
+    /// Names of the events of one log after the first `last` ones.
+    pub fn events_after(&self, log: u32, last: usize) -> Vec<&'static str> {
+        self.logs[log as usize].events[last..].iter().map(|event| event.event_type.name()).collect()
+    }
+
+    /// What a user has, as (available, frozen).
+    pub fn balance(&mut self, user_id: u64) -> (i64, i64) {
+        let place = self.partitioner.of_user(user_id);
+        let balances = &mut self.logs[place.log as usize].replica.partition(place).state.balances;
+        balances.get(&user_id).map_or((0, 0), |row| (row.available_minor, row.frozen_minor))
+    }
+
     pub fn orders(&self) -> u64 {
         self.logs.iter().map(|log| inspect(log.store.as_ref()).orders).sum()
     }
@@ -257,6 +329,22 @@ pub fn refused(outcome: &Outcome) -> Option<Code> {
     match outcome.result.as_ref().expect("outcomes have a result") {
         outcome::Result::Refusal(refusal) => Some(Code::from_number(refusal.code).expect("a code of the table")),
         _ => None,
+    }
+}
+
+/// What a table of commands expects of one.
+#[derive(Debug, PartialEq)]
+pub enum Expected {
+    Done,
+    Repeated,
+    Refused(Code),
+}
+
+pub fn seen(outcome: &Outcome) -> Expected {
+    match refused(outcome) {
+        Some(code) => Expected::Refused(code),
+        None if outcome.repeated => Expected::Repeated,
+        None => Expected::Done,
     }
 }
 

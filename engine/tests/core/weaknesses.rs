@@ -1,9 +1,11 @@
 //! What went wrong in the system that this one replaces, by number, and that it does not go wrong here.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Channel, Envelope, Record, StockAction, StockRequest, record, step};
+use emshop_proto::internal::{
+    Channel, Envelope, OrderQuery, Record, StockAction, StockRequest, query, query_reply, record, step,
+};
 use emshop_proto::v1::{
-    CloseReason, Command, LogisticsStatus, Money, OrderStatus, PaymentStatus, ReservationStatus, SagaStatus, outcome,
+    CloseReason, Command, LogisticsStatus, Money, OrderStatus, PaymentStatus, ReservationStatus, SagaStatus, StockCause, outcome,
 };
 use emshop_storage::state::StateStore;
 
@@ -30,6 +32,25 @@ fn with_far_goods() -> (Shop, String, u64) {
     let id = shop.id_of(0, "o");
     assert_done(&shop.send_one(submit(order(&id, &[(far, 2)]))));
     (shop, id, far)
+}
+
+/// The simulated provider paid a payment, and order, stock and parcel never heard of it. Here one saga moves all four.
+#[test]
+fn w02_a_simulated_payment_moves_the_whole_order() {
+    let mut shop = with_order();
+    assert_done(&shop.send_one(simulate_success("o")));
+    shop.assert_stands("o", OrderStatus::Paid, PaymentStatus::Paid, Some(LogisticsStatus::Pending));
+    assert_eq!((shop.levels(1), shop.levels(2)), ((8, 0, 2), (6, 0, 4)));
+    assert!(shop.send_one(simulate_success("o")).repeated);
+}
+
+/// Nobody looked for payments whose time was over, so their stock was held for ever. Here a timer ends them.
+#[test]
+fn w03_an_unpaid_order_gives_its_stock_back() {
+    let mut shop = with_order();
+    shop.tick_after(i64::from(EXPIRES_IN_SECONDS) * 1000);
+    shop.assert_stands("o", OrderStatus::Cancelled, PaymentStatus::Cancelled, None);
+    assert_eq!((shop.levels(1), shop.levels(2)), ((10, 0, 0), (10, 0, 0)));
 }
 
 /// A sell that came again hit a duplicate key, and the saga never ended. Here a repeated step changes nothing and is replied to.
@@ -152,6 +173,35 @@ fn w14_cancel_and_confirm_have_one_winner() {
     shop.assert_stands("o", OrderStatus::Paid, PaymentStatus::Paid, Some(LogisticsStatus::Pending));
 }
 
+/// A reservation was a row that no stock stood behind, and to reserve again after a release hit a unique key. Here it takes units that
+/// nobody else gets, is refused when there are none, and a second one is refused for what it is.
+#[test]
+fn w16_a_reservation_takes_stock() {
+    let mut shop = Shop::with_two_goods();
+    assert_reservation(shop.send_one(reserve("r", &[(1, 9)])), ReservationStatus::Reserved, false);
+    assert_refused(&shop.send_one(reserve("r2", &[(1, 2)])), Code::StockInsufficientForReservation);
+    assert_refused(&shop.send_one(submit(order("o", &[(1, 2)]))), Code::StockInsufficientForReservation);
+    assert_eq!(shop.levels(1), (1, 9, 0));
+    shop.send_one(release("r"));
+    assert_refused(&shop.send_one(reserve("r", &[(1, 9)])), Code::StockReservationReleased);
+    assert_eq!(shop.levels(1), (10, 0, 0));
+}
+
+/// A partial refund marked the whole payment as refunded. Here parts add up, and the payment stays paid until nothing is left of it.
+#[test]
+fn w15_parts_of_a_refund_add_up() {
+    let mut shop = with_paid_order();
+    for (part, (amount_minor, sum_minor)) in [(1, 1), (999, 1000), (1500, 2500)].into_iter().enumerate() {
+        assert_done(&shop.send_one(refund("o", amount_minor, &format!("k{part}"))));
+        let payment = shop.payment("o");
+        assert_eq!((payment.status(), payment.refunded), (PaymentStatus::Paid, Some(Money::new(sum_minor, "CNY"))));
+    }
+    assert_refused(&shop.send_one(refund("o", 501, "too much")), Code::PaymentAmountInvalid);
+    assert_done(&shop.send_one(refund("o", 500, "the rest")));
+    shop.assert_stands("o", OrderStatus::Refunded, PaymentStatus::Refunded, Some(LogisticsStatus::Cancelled));
+    assert_eq!(shop.payment("o").refunded, Some(Money::new(3000, "CNY")));
+}
+
 /// Two sellers saw the same stock, since locks were let go before the commit. Here a SKU has one writer.
 #[test]
 fn w17_the_last_units_are_sold_once() {
@@ -170,6 +220,9 @@ fn w18_what_was_not_taken_is_not_given_back() {
     assert_refused(&shop.send_one(sell("r")), Code::StockConfirmFailed);
     shop.send_one(reback("r"));
     assert_eq!(shop.levels(1), (10, 0, 0));
+    let place = shop.partitioner.of_goods(1);
+    let stock = shop.logs[0].replica.partition(place).state.stocks.get(&1).copied().expect("an entry");
+    assert_eq!(stock.changed_sequence, 1, "its history ends with the first stock");
 }
 
 /// A reback that failed was answered as done. Here the answer comes only when the other log has given the units back.
@@ -250,6 +303,22 @@ fn w22_stock_is_set_not_added() {
     assert_eq!(emshop_engine::inspect(shop.logs[0].store.as_ref()).stocks, 2);
 }
 
+/// What was sold stood in one field, and more than about ten goods did not fit. Here as many as a request may have are reserved, sold
+/// and given back, each as it was.
+#[test]
+fn w23_many_lines_fit() {
+    const LINES: usize = 200;
+    let mut shop = Shop::new(1);
+    let goods: [u64; LINES] = shop.goods_of(0);
+    shop.send::<LINES>(goods.map(|goods_id| set_stock(goods_id, goods_id + 1, "first")));
+    let lines = goods.map(|goods_id| (goods_id, goods_id));
+    assert_reservation(shop.send_one(reserve("r", &lines)), ReservationStatus::Reserved, false);
+    assert_reservation(shop.send_one(sell("r")), ReservationStatus::Sold, false);
+    assert!(goods.iter().all(|goods_id| shop.levels(*goods_id) == (1, 0, *goods_id)));
+    assert_reservation(shop.send_one(reback("r")), ReservationStatus::Released, false);
+    assert!(goods.iter().all(|goods_id| shop.levels(*goods_id) == (goods_id + 1, 0, 0)));
+}
+
 /// Compensating what was never done failed for ever. Here it succeeds or refuses for good, and nothing is left running.
 #[test]
 fn w25_a_null_compensation_ends() {
@@ -274,6 +343,121 @@ fn w26_a_closed_order_is_not_paid() {
     assert_eq!(shop.payment("o").third_party_sn, "sn-1");
 }
 
+/// The command that changed an order's status failed always. Here each change has its command, and the parcel takes the order along.
+#[test]
+fn w27_an_order_is_moved_to_its_end() {
+    let mut shop = with_paid_order();
+    let moves: [(OnOrder, OrderStatus); 3] =
+        [(ship, OrderStatus::Shipped), (deliver, OrderStatus::Delivered), (complete, OrderStatus::Completed)];
+    for (command, status) in moves {
+        assert_done(&shop.send_one(command("o")));
+        assert_eq!(shop.order("o").status(), status);
+    }
+}
+
+/// A parcel could be cancelled on its way, and each cancel left another track. Here only before its shipment, and once.
+#[test]
+fn w28_a_parcel_is_cancelled_once_and_before_its_shipment() {
+    let mut shop = with_paid_order();
+    let first = shop.send_one(cancel_parcel("o"));
+    assert_done(&first);
+    let tracks = shop.tracks("o");
+    let again = shop.send_one(cancel_parcel("o"));
+    assert_eq!((again.result == first.result, again.repeated, shop.tracks("o")), (true, true, tracks));
+    assert_refused(&shop.send_one(cancel_parcel("unknown")), Code::LogisticsOrderNotFound);
+
+    let mut shop = with_paid_order();
+    shop.send_one(ship("o"));
+    for status in [LogisticsStatus::InTransit, LogisticsStatus::Delivering] {
+        shop.send_one(move_parcel("o", status));
+        assert_refused(&shop.send_one(cancel_parcel("o")), Code::LogisticsAlreadyShipped);
+        assert_eq!(shop.parcel("o").status(), status);
+    }
+}
+
+/// Any parcel could be delivered. Here one that was cancelled, or never sent, stays where it is.
+#[test]
+fn w29_a_cancelled_parcel_is_not_delivered() {
+    let mut shop = with_paid_order();
+    assert_refused(&shop.send_one(deliver("o")), Code::LogisticsNotShipped);
+    shop.send_one(cancel_parcel("o"));
+    assert_refused(&shop.send_one(deliver("o")), Code::LogisticsOrderStatusInvalid);
+    let by_hand = shop.send_one(move_parcel("o", LogisticsStatus::Delivered));
+    assert_refused(&by_hand, Code::LogisticsStatusTransitionInvalid);
+    shop.assert_stands("o", OrderStatus::Paid, PaymentStatus::Paid, Some(LogisticsStatus::Cancelled));
+}
+
+/// A thread slept for two hours and then only wrote a log line, if the process still lived. Here the way is in the state, and goes on in
+/// another process.
+#[test]
+fn w30_tracks_come_by_themselves_after_a_restart_too() {
+    let mut shop = with_paid_order();
+    shop.send_one(ship("o"));
+    shop.tick_after(60 * 60_000);
+    shop.logs[0].store.flush();
+    let store = std::sync::Arc::new(shop.logs[0].store.after_crash());
+    shop.logs[0].replica = open(&store, 0, 1, 1);
+    shop.logs[0].store = store;
+    shop.tick_after(26 * 60 * 60_000);
+    assert_eq!(shop.tracks("o").lines().count(), 9);
+    shop.assert_stands("o", OrderStatus::Delivered, PaymentStatus::Paid, Some(LogisticsStatus::Delivered));
+}
+
+/// Numbers were a second and four digits of chance. Here each order of each partition has its own, and it leads back to the order.
+#[test]
+fn w34_tracking_numbers_do_not_collide() {
+    let mut shop = Shop::new(2);
+    let [goods] = shop.goods_of(0);
+    shop.stock_up(goods, 100, 50);
+    let mut seen = std::collections::HashMap::new();
+    for number in 0..50 {
+        let id = format!("o{number}");
+        shop.send_one(submit(order(&id, &[(goods, 1)])));
+        shop.send_one(confirm(&id));
+        let tracking_number = shop.parcel(&id).tracking_number;
+        let found = emshop_proto::logistics::tracking_number::order_of(&tracking_number, shop.partitioner).expect("ours");
+        assert_eq!(found.place, shop.partitioner.of_text(&id));
+        assert_eq!(seen.insert(tracking_number, id), None);
+    }
+}
+
+/// Anybody could read where any parcel goes and to whom. Here a user reads their own; who moves parcels, the access table says.
+#[test]
+fn w39_a_stranger_reads_no_parcel() {
+    let mut shop = with_paid_order();
+    let query = || OrderQuery { order_id: "o".to_owned() };
+    for question in [query::Body::LogisticsOrder(query()), query::Body::Tracks(query()), query::Body::Order(query())] {
+        let answer = shop.ask(0, USER + 1, question.clone());
+        let query_reply::Body::Refusal(refusal) = answer else { panic!("{answer:?}") };
+        assert_eq!(refusal.code, Code::OrderNotYours.number());
+        let answer = shop.ask(0, USER, question);
+        assert!(!matches!(answer, query_reply::Body::Refusal(_)), "{answer:?}");
+    }
+}
+
+/// Prices and totals were floats, and drifted. Here they are integers from the entry to the last refund: right to the fen, or refused.
+#[test]
+fn w35_money_is_an_integer() {
+    // As floats of yuan none of these come out even: 0.1 × 3 + 0.01, 99.99 × 1000 + 0.01, 0.07 × 99,999 + 0.01.
+    for (price, quantity) in [(10, 3), (9_999, 1_000), (7, 99_999)] {
+        let mut shop = Shop::new(1);
+        shop.stock_up(1, price, 100_000);
+        shop.stock_up(2, 1, 10);
+        let answer = shop.send_one(submit(order("o", &[(1, quantity), (2, 1)])));
+        let Some(outcome::Result::Order(receipt)) = answer.result else { panic!("{answer:?}") };
+        let total = price * quantity as i64 + 1;
+        assert_eq!(receipt.total, Some(Money::new(total, "CNY")));
+        assert_done(&shop.send_one(confirm_with("o", "sn-1", receipt.total)));
+        for (part, key) in [(total / 3, "k1"), (total / 3, "k2"), (total - 2 * (total / 3), "k3")] {
+            assert_done(&shop.send_one(refund("o", part, key)));
+        }
+        shop.assert_stands("o", OrderStatus::Refunded, PaymentStatus::Refunded, Some(LogisticsStatus::Cancelled));
+    }
+    let mut shop = Shop::new(1);
+    shop.stock_up(1, 1_000_000_000_000, 1_000_000_000);
+    assert_refused(&shop.send_one(submit(order("too-much", &[(1, 9_223_373)]))), Code::TotalTooLarge);
+}
+
 /// A panic was turned into success, and the saga went on. Here it goes up, and the process stops before anything is written.
 #[test]
 fn w45_a_panic_is_not_success() {
@@ -296,6 +480,11 @@ fn w46_recorded_amounts_are_given_back() {
     request_of(&mut asked.records[0]).lines[0].quantity = 1000;
     shop.apply(1, asked);
     assert_eq!(shop.levels(far), (10, 0, 0));
+    // And the history tells what was given back, not what was asked for.
+    let place = shop.partitioner.of_goods(far);
+    let (sequence, partition) = (shop.logs[1].replica.applied_sequence(), shop.logs[1].replica.partition(place));
+    let row = partition.state.stock_history.get(&sequence).expect("a history");
+    assert_eq!(row.changes.iter().map(|change| (change.cause(), change.delta)).collect::<Vec<_>>(), [(StockCause::Reback, 2)]);
 }
 
 /// A paid payment had no time unless the provider's number was given. Here it always has the log's.
@@ -319,4 +508,17 @@ fn w48_cancelling_a_parcel_ends_its_saga() {
     assert_eq!((again.result == first.result, again.repeated), (true, true));
     shop.assert_stands("o", OrderStatus::Refunded, PaymentStatus::Refunded, Some(LogisticsStatus::Cancelled));
     assert_eq!(shop.order("o").saga_status(), SagaStatus::Compensated);
+
+    // Nothing is left of the parcel that could be cancelled.
+    let mut shop = with_paid_order();
+    shop.send_one(cancel_parcel("o"));
+    assert_done(&shop.send_one(cancel("o")));
+    assert_eq!(shop.order("o").saga_status(), SagaStatus::Compensated);
+    assert!(!shop.timeline("o").contains("CancelLogisticsOrder"));
+
+    // A shipped one does not let its saga begin.
+    let mut shop = with_paid_order();
+    shop.send_one(ship("o"));
+    assert_refused(&shop.send_one(cancel("o")), Code::OrderStatusInvalid);
+    assert_eq!(shop.order("o").saga_status(), SagaStatus::Completed);
 }

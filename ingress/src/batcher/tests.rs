@@ -82,7 +82,7 @@ impl Bench {
     fn send(&self, record_bytes: usize, receipt: Option<OrderReceipt>) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
         let waiter = Waiter::Call { reply, room: self.admission.try_admit(1).expect("room") };
-        let mut record = Record { ticket: 0, body_hash: 5, body: Some(record::Body::Tick(Tick {})) }.encode_to_vec();
+        let mut record = Record { body_hash: 5, body: Some(record::Body::Tick(Tick {})), ..Record::default() }.encode_to_vec();
         // An unknown field of the size asked for.
         let padding = record_bytes.saturating_sub(record.len());
         prost::encoding::bytes::encode(100, &vec![0_u8; padding], &mut record);

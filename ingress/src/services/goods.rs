@@ -1,32 +1,106 @@
+use std::collections::HashMap;
+
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{GoodsQuery, query, query_reply};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::goods_service_server::GoodsService;
-use emshop_proto::v1::{CreateGoodsRequest, CreateGoodsResponse, GetGoodsRequest, GetGoodsResponse};
+use emshop_proto::v1::{
+    BatchDeleteGoodsRequest, BatchGetGoodsRequest, BatchGetGoodsResponse, BatchGoodsResponse, BatchSetOnSaleRequest,
+    CreateGoodsRequest, DeleteGoodsRequest, GetGoodsRequest, GetGoodsResponse, Goods, GoodsResponse, GoodsResult,
+    ListGoodsRequest, ListGoodsResponse, Outcome, Refusal, SetOnSaleRequest, UpdateGoodsRequest,
+};
 use tonic::{Request, Response, Status};
 
+use super::inventory::by_log;
 use super::{accept, respond};
 use crate::gateway::Gateway;
 use crate::queries::unexpected;
 use crate::{status, validate};
 
+/// Entries asked for at once: fifty of the longest, at 17 KiB each, are still below the 1 MiB of a reply.
+const ENTRIES_PER_REPLY_MAX: usize = 50;
+
 #[tonic::async_trait]
 impl GoodsService for Gateway {
-    async fn create_goods(&self, request: Request<CreateGoodsRequest>) -> Result<Response<CreateGoodsResponse>, Status> {
-        respond!(self.dispatcher.call(request, Body::CreateGoods).await?, Goods, CreateGoodsResponse { goods })
+    async fn create_goods(&self, request: Request<CreateGoodsRequest>) -> Result<Response<GoodsResponse>, Status> {
+        respond!(self.dispatcher.call(request, Body::CreateGoods).await?, boxed Goods, GoodsResponse { goods })
     }
 
     async fn get_goods(&self, request: Request<GetGoodsRequest>) -> Result<Response<GetGoodsResponse>, Status> {
         let GetGoodsRequest { goods_id } = request.into_inner();
         accept(validate::goods_id(goods_id))?;
-        let place = self.queries.partitioner.of_goods(goods_id);
-        let question = query::Body::Goods(GoodsQuery { goods_ids: vec![goods_id] });
-        match self.queries.ask(place.log, question).await? {
-            query_reply::Body::Goods(entries) => match entries.goods.into_iter().next() {
-                Some(goods) => Ok(Response::new(GetGoodsResponse { goods: Some(goods) })),
-                None => Err(status::of_refusal(Code::GoodsNotFound.refusal())),
-            },
-            _ => Err(unexpected("not goods entries")),
+        match self.goods(&[goods_id]).await?.remove(&goods_id) {
+            Some(goods) => Ok(Response::new(GetGoodsResponse { goods: Some(goods) })),
+            None => Err(status::of_refusal(Code::GoodsNotFound.refusal())),
         }
     }
+
+    async fn update_goods(&self, request: Request<UpdateGoodsRequest>) -> Result<Response<GoodsResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::UpdateGoods).await?;
+        respond!(outcome, boxed Goods, GoodsResponse { goods })
+    }
+
+    async fn delete_goods(&self, request: Request<DeleteGoodsRequest>) -> Result<Response<GoodsResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::DeleteGoods).await?;
+        respond!(outcome, boxed Goods, GoodsResponse { goods })
+    }
+
+    async fn batch_set_on_sale(&self, request: Request<BatchSetOnSaleRequest>) -> Result<Response<BatchGoodsResponse>, Status> {
+        accept(validate::goods::batch_set_on_sale(request.get_ref()))?;
+        let (metadata, extensions, BatchSetOnSaleRequest { goods_ids, on_sale }) = request.into_parts();
+        let set = |goods_id: &u64| Body::SetOnSale(SetOnSaleRequest { goods_id: *goods_id, on_sale });
+        let results = self.dispatcher.call_each(&metadata, &extensions, goods_ids.iter().map(set)).await;
+        Ok(Response::new(results_of(&goods_ids, results)))
+    }
+
+    async fn batch_delete_goods(
+        &self,
+        request: Request<BatchDeleteGoodsRequest>,
+    ) -> Result<Response<BatchGoodsResponse>, Status> {
+        accept(validate::goods::batch_delete_goods(request.get_ref()))?;
+        let (metadata, extensions, BatchDeleteGoodsRequest { goods_ids }) = request.into_parts();
+        let delete = |goods_id: &u64| Body::DeleteGoods(DeleteGoodsRequest { goods_id: *goods_id });
+        let results = self.dispatcher.call_each(&metadata, &extensions, goods_ids.iter().map(delete)).await;
+        Ok(Response::new(results_of(&goods_ids, results)))
+    }
+
+    async fn batch_get_goods(&self, request: Request<BatchGetGoodsRequest>) -> Result<Response<BatchGetGoodsResponse>, Status> {
+        let request = request.into_inner();
+        accept(validate::goods::batch_get_goods(&request))?;
+        let known = self.goods(&request.goods_ids).await?;
+        let (found, unknown_goods_ids) = request.goods_ids.into_iter().partition::<Vec<_>, _>(|id| known.contains_key(id));
+        let goods = found.iter().map(|id| known[id].clone()).collect();
+        Ok(Response::new(BatchGetGoodsResponse { goods, unknown_goods_ids }))
+    }
+
+    async fn list_goods(&self, request: Request<ListGoodsRequest>) -> Result<Response<ListGoodsResponse>, Status> {
+        Ok(Response::new(self.goods_list(request).await?))
+    }
+}
+
+impl Gateway {
+    /// Those goods that have an entry, from all logs concerned.
+    pub(super) async fn goods(&self, goods_ids: &[u64]) -> Result<HashMap<u64, Goods>, Status> {
+        let mut questions = Vec::new();
+        for (log, goods_ids) in by_log(goods_ids, self.queries.partitioner) {
+            let parts = goods_ids.chunks(ENTRIES_PER_REPLY_MAX).map(|part| GoodsQuery { goods_ids: part.to_vec() });
+            questions.extend(parts.map(|part| (log, query::Body::Goods(part))));
+        }
+        let mut known = HashMap::with_capacity(goods_ids.len());
+        for answer in self.queries.ask_all(questions).await? {
+            match answer {
+                query_reply::Body::Goods(entries) => known.extend(entries.goods.into_iter().map(|goods| (goods.goods_id, goods))),
+                _ => return Err(unexpected("not goods entries")),
+            }
+        }
+        Ok(known)
+    }
+}
+
+fn results_of(goods_ids: &[u64], results: Vec<Result<Outcome, Refusal>>) -> BatchGoodsResponse {
+    let result = |(goods_id, result): (&u64, Result<Outcome, Refusal>)| match result {
+        Ok(outcome) => GoodsResult { goods_id: *goods_id, repeated: outcome.repeated, refusal: None },
+        Err(refusal) => GoodsResult { goods_id: *goods_id, repeated: false, refusal: Some(refusal) },
+    };
+    BatchGoodsResponse { results: goods_ids.iter().zip(results).map(result).collect() }
 }

@@ -1,21 +1,37 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{GoodsQuery, query, query_reply};
+use emshop_proto::internal::{
+    GoodsQuery, OwnedStockChange, Owner, OwnerKind, OwnersQuery, PageQuery, StockChanges, StockChangesQuery, Stocks, query,
+    query_reply,
+};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::inventory_service_server::InventoryService;
+use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
-    AdjustStockRequest, AdjustStockResponse, BatchGetStockRequest, BatchGetStockResponse, ConfirmSellRequest,
-    ConfirmSellResponse, GetStockRequest, GetStockResponse, RebackRequest, RebackResponse, ReleaseReservedRequest,
-    ReleaseReservedResponse, ReserveStockRequest, ReserveStockResponse, SetStockRequest, SetStockResponse, StockLevel,
+    AdjustStockRequest, AdjustStockResponse, BatchGetStockRequest, BatchGetStockResponse, BatchSetStockRequest,
+    BatchSetStockResponse, ConfirmSellRequest, ConfirmSellResponse, GetStockRequest, GetStockResponse, ListStockChangesRequest,
+    ListStockChangesResponse, ListStocksRequest, ListStocksResponse, Outcome, RebackRequest, RebackResponse, Refusal,
+    ReleaseReservedRequest, ReleaseReservedResponse, ReserveStockRequest, ReserveStockResponse, SetStockRequest,
+    SetStockResponse, SetStockResult, SetStockThresholdRequest, SetStockThresholdResponse, StockChange, StockLevel,
+    set_stock_result,
 };
 use tonic::{Request, Response, Status};
 
 use super::{accept, respond};
 use crate::gateway::Gateway;
 use crate::queries::unexpected;
-use crate::{status, validate};
+use crate::{page_token, status, validate};
+
+const PAGE_SIZE_DEFAULT: u32 = 100;
+
+/// How often the engines are asked for one page of low stock: each looks at a part of its entries only. A page that is not full then
+/// still says where to go on.
+const ROUNDS_MAX: usize = 16;
+
+/// Of `PageQuery.filter`.
+const ONLY_LOW: u32 = 1;
 
 #[tonic::async_trait]
 impl InventoryService for Gateway {
@@ -38,7 +54,7 @@ impl InventoryService for Gateway {
 
     async fn batch_get_stock(&self, request: Request<BatchGetStockRequest>) -> Result<Response<BatchGetStockResponse>, Status> {
         let request = request.into_inner();
-        accept(validate::batch_get_stock(&request))?;
+        accept(validate::inventory::batch_get_stock(&request))?;
         let known = self.stocks(&request.goods_ids).await?;
         let (found, unknown_goods_ids) = request.goods_ids.into_iter().partition::<Vec<_>, _>(|id| known.contains_key(id));
         let stocks = found.iter().map(|id| known[id]).collect();
@@ -67,11 +83,64 @@ impl InventoryService for Gateway {
         let outcome = self.dispatcher.call(request, Body::Reback).await?;
         respond!(outcome, Reservation, RebackResponse { reservation })
     }
+
+    async fn batch_set_stock(&self, request: Request<BatchSetStockRequest>) -> Result<Response<BatchSetStockResponse>, Status> {
+        accept(validate::inventory::batch_set_stock(request.get_ref()))?;
+        let (metadata, extensions, BatchSetStockRequest { entries }) = request.into_parts();
+        let goods_ids: Vec<_> = entries.iter().map(|entry| entry.goods_id).collect();
+        let outcomes = self.dispatcher.call_each(&metadata, &extensions, entries.into_iter().map(Body::SetStock)).await;
+        let results = goods_ids.into_iter().zip(outcomes).map(|(goods_id, outcome)| set_stock_result(goods_id, outcome));
+        Ok(Response::new(BatchSetStockResponse { results: results.collect::<Result<_, _>>()? }))
+    }
+
+    async fn set_stock_threshold(
+        &self,
+        request: Request<SetStockThresholdRequest>,
+    ) -> Result<Response<SetStockThresholdResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::SetStockThreshold).await?;
+        respond!(outcome, Stock, SetStockThresholdResponse { stock })
+    }
+
+    async fn list_stocks(&self, request: Request<ListStocksRequest>) -> Result<Response<ListStocksResponse>, Status> {
+        let request = request.into_inner();
+        accept(validate::inventory::list_stocks(&request))?;
+        let size = page_size(request.page_size);
+        let mut after = page_token::decode_id(&request.page_token).unwrap_or_default();
+        let mut stocks = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let found = self.stocks_after(after, size - stocks.len(), request.only_low).await?;
+            stocks.extend(found.stocks);
+            after = found.after;
+            if after == 0 || stocks.len() == size {
+                break;
+            }
+        }
+        Ok(Response::new(ListStocksResponse { stocks, next_page_token: next_page_token(after) }))
+    }
+
+    async fn list_stock_changes(
+        &self,
+        request: Request<ListStockChangesRequest>,
+    ) -> Result<Response<ListStockChangesResponse>, Status> {
+        let request = request.into_inner();
+        accept(validate::inventory::list_stock_changes(&request))?;
+        let question = StockChangesQuery {
+            goods_id: request.goods_id,
+            limit: page_size(request.page_size) as u32,
+            before_sequence: page_token::decode_id(&request.page_token).unwrap_or_default(),
+        };
+        let log = self.queries.partitioner.of_goods(request.goods_id).log;
+        let query_reply::Body::StockChanges(page) = self.queries.ask(log, query::Body::StockChanges(question)).await? else {
+            return Err(unexpected("not changes of stock"));
+        };
+        let ids = self.ids_of(page.changes.iter().filter_map(|change| change.owner)).await?;
+        Ok(Response::new(changes(page, &ids)))
+    }
 }
 
 impl Gateway {
     /// The stock of those SKUs that have an entry, from all logs concerned.
-    async fn stocks(&self, goods_ids: &[u64]) -> Result<HashMap<u64, StockLevel>, Status> {
+    pub(super) async fn stocks(&self, goods_ids: &[u64]) -> Result<HashMap<u64, StockLevel>, Status> {
         let questions = by_log(goods_ids, self.queries.partitioner).into_iter();
         let questions = questions.map(|(log, goods_ids)| (log, query::Body::Stock(GoodsQuery { goods_ids })));
         let mut known = HashMap::with_capacity(goods_ids.len());
@@ -83,12 +152,113 @@ impl Gateway {
         }
         Ok(known)
     }
+
+    /// The next entries of all logs together.
+    async fn stocks_after(&self, after: u64, limit: usize, only_low: bool) -> Result<Stocks, Status> {
+        let filter = if only_low { ONLY_LOW } else { 0 };
+        let question = PageQuery { limit: limit as u32, after, filter, ..PageQuery::default() };
+        let logs = 0..self.queries.partitioner.logs();
+        let answers = self.queries.ask_all(logs.map(|log| (log, query::Body::Stocks(question)))).await?;
+        let of_log = |answer| match answer {
+            query_reply::Body::Stocks(of_log) => Ok(of_log),
+            _ => Err(unexpected("not stock levels")),
+        };
+        Ok(merge(answers.into_iter().map(of_log).collect::<Result<_, _>>()?, limit))
+    }
+
+    /// Ids of the orders and reservations that own something.
+    async fn ids_of(&self, owners: impl Iterator<Item = Owner>) -> Result<HashMap<Owner, String>, Status> {
+        let mut by_log = BTreeMap::<u32, Vec<Owner>>::new();
+        for owner in owners.collect::<HashSet<_>>() {
+            by_log.entry(owner.log).or_default().push(owner);
+        }
+        let questions = by_log.iter().map(|(log, owners)| (*log, query::Body::Owners(OwnersQuery { owners: owners.clone() })));
+        let mut ids = HashMap::new();
+        for (owners, answer) in by_log.values().zip(self.queries.ask_all(questions).await?) {
+            match answer {
+                query_reply::Body::Owners(found) => ids.extend(owners.iter().copied().zip(found.ids)),
+                _ => return Err(unexpected("not ids of owners")),
+            }
+        }
+        Ok(ids)
+    }
 }
 
-fn by_log(goods_ids: &[u64], partitioner: Partitioner) -> BTreeMap<u32, Vec<u64>> {
+fn page_size(asked_for: u32) -> usize {
+    if asked_for == 0 { PAGE_SIZE_DEFAULT as usize } else { asked_for as usize }
+}
+
+fn next_page_token(after: u64) -> String {
+    if after == 0 { String::new() } else { page_token::encode_id(after) }
+}
+
+/// The lowest of what the logs gave, as far as all of them were looked through.
+fn merge(of_logs: Vec<Stocks>, limit: usize) -> Stocks {
+    let complete_through = of_logs.iter().map(|of_log| of_log.after).filter(|after| *after != 0).min();
+    let mut stocks: Vec<_> = of_logs.into_iter().flat_map(|of_log| of_log.stocks).collect();
+    stocks.retain(|stock| complete_through.is_none_or(|through| stock.goods_id <= through));
+    stocks.sort_unstable_by_key(|stock| stock.goods_id);
+    let more = stocks.len() > limit;
+    stocks.truncate(limit);
+    let after = if more { stocks.last().map(|last| last.goods_id) } else { complete_through };
+    Stocks { stocks, after: after.unwrap_or_default() }
+}
+
+fn set_stock_result(goods_id: u64, outcome: Result<Outcome, Refusal>) -> Result<SetStockResult, Status> {
+    let (repeated, result) = match outcome {
+        Ok(Outcome { repeated, result: Some(OutcomeResult::Stock(stock)), .. }) => {
+            (repeated, set_stock_result::Result::Stock(stock))
+        }
+        Ok(_) => return Err(unexpected("an outcome of another kind")),
+        Err(refusal) => (false, set_stock_result::Result::Refusal(refusal)),
+    };
+    Ok(SetStockResult { goods_id, repeated, result: Some(result) })
+}
+
+/// A page of the history, with those named who caused it.
+fn changes(page: StockChanges, ids: &HashMap<Owner, String>) -> ListStockChangesResponse {
+    let named = |OwnedStockChange { change, owner }: OwnedStockChange| {
+        let change = change.unwrap_or_default();
+        let id = owner.and_then(|owner| ids.get(&owner)).cloned().unwrap_or_default();
+        match owner.map(|owner| owner.kind()) {
+            Some(OwnerKind::Order) => StockChange { order_id: id, ..change },
+            Some(OwnerKind::Reservation) => StockChange { business_id: id, ..change },
+            _ => change,
+        }
+    };
+    let next_page_token = next_page_token(page.before_sequence);
+    ListStockChangesResponse { changes: page.changes.into_iter().map(named).collect(), next_page_token }
+}
+
+pub(super) fn by_log(goods_ids: &[u64], partitioner: Partitioner) -> BTreeMap<u32, Vec<u64>> {
     let mut by_log = BTreeMap::<_, Vec<_>>::new();
     for goods_id in goods_ids {
         by_log.entry(partitioner.of_goods(*goods_id).log).or_default().push(*goods_id);
     }
     by_log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_all_logs_are_merged_as_far_as_all_were_looked_through() {
+        let of_log = |goods_ids: &[u64], after| {
+            let level = |goods_id: &u64| StockLevel { goods_id: *goods_id, ..StockLevel::default() };
+            Stocks { stocks: goods_ids.iter().map(level).collect(), after }
+        };
+        let table = [
+            ("nothing more", vec![of_log(&[1, 4], 0), of_log(&[2], 0)], 3, of_log(&[1, 2, 4], 0)),
+            ("more in both", vec![of_log(&[1, 4], 4), of_log(&[2, 3], 3)], 2, of_log(&[1, 2], 2)),
+            ("more in one", vec![of_log(&[5, 7, 9], 9), of_log(&[2], 0)], 3, of_log(&[2, 5, 7], 7)),
+            ("a full page that may be the last", vec![of_log(&[1, 4], 0), of_log(&[2, 3], 0)], 4, of_log(&[1, 2, 3, 4], 0)),
+            ("one log is looked through up to 6 only", vec![of_log(&[1], 6), of_log(&[5, 8], 0)], 9, of_log(&[1, 5], 6)),
+            ("nothing up to 6", vec![of_log(&[], 6), of_log(&[8], 0)], 9, of_log(&[], 6)),
+            ("nothing at all", vec![of_log(&[], 0), of_log(&[], 0)], 9, of_log(&[], 0)),
+        ];
+        for (name, of_logs, limit, expected) in table {
+            assert_eq!(merge(of_logs, limit), expected, "{name}");
+        }
+    }
 }

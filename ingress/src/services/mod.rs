@@ -1,23 +1,36 @@
 //! The gRPC services, one file each, all over one [`Gateway`](crate::gateway::Gateway). They only translate.
 
 mod admin;
+mod balance;
+mod cart;
+mod catalogue;
 mod goods;
+mod goods_list;
 mod inventory;
 mod logistics;
 mod order;
 mod payment;
 mod pipeline;
+mod tcc;
+mod user;
+mod user_operation;
 
 use std::sync::Arc;
 
 use emshop_proto::v1::FieldViolation;
 use emshop_proto::v1::admin_service_server::AdminServiceServer;
+use emshop_proto::v1::balance_service_server::BalanceServiceServer;
+use emshop_proto::v1::cart_service_server::CartServiceServer;
+use emshop_proto::v1::catalogue_service_server::CatalogueServiceServer;
 use emshop_proto::v1::goods_service_server::GoodsServiceServer;
 use emshop_proto::v1::inventory_service_server::InventoryServiceServer;
 use emshop_proto::v1::logistics_service_server::LogisticsServiceServer;
 use emshop_proto::v1::order_service_server::OrderServiceServer;
 use emshop_proto::v1::payment_service_server::PaymentServiceServer;
 use emshop_proto::v1::pipeline_service_server::PipelineServiceServer;
+use emshop_proto::v1::tcc_service_server::TccServiceServer;
+use emshop_proto::v1::user_operation_service_server::UserOperationServiceServer;
+use emshop_proto::v1::user_service_server::UserServiceServer;
 use tonic::Status;
 use tonic::service::{Routes, RoutesBuilder};
 
@@ -25,12 +38,18 @@ use crate::gateway::Gateway;
 use crate::{refusals, status};
 
 /// Full names of the services, as in the descriptors.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 13] = [
     emshop_proto::v1::order_service_server::SERVICE_NAME,
+    emshop_proto::v1::cart_service_server::SERVICE_NAME,
     emshop_proto::v1::payment_service_server::SERVICE_NAME,
+    emshop_proto::v1::balance_service_server::SERVICE_NAME,
+    emshop_proto::v1::tcc_service_server::SERVICE_NAME,
     emshop_proto::v1::inventory_service_server::SERVICE_NAME,
     emshop_proto::v1::goods_service_server::SERVICE_NAME,
+    emshop_proto::v1::catalogue_service_server::SERVICE_NAME,
     emshop_proto::v1::logistics_service_server::SERVICE_NAME,
+    emshop_proto::v1::user_service_server::SERVICE_NAME,
+    emshop_proto::v1::user_operation_service_server::SERVICE_NAME,
     emshop_proto::v1::pipeline_service_server::SERVICE_NAME,
     emshop_proto::v1::admin_service_server::SERVICE_NAME,
 ];
@@ -40,10 +59,16 @@ pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
     let mut routes = Routes::builder();
     routes
         .add_service(OrderServiceServer::from_arc(gateway.clone()))
+        .add_service(CartServiceServer::from_arc(gateway.clone()))
         .add_service(PaymentServiceServer::from_arc(gateway.clone()))
+        .add_service(BalanceServiceServer::from_arc(gateway.clone()))
+        .add_service(TccServiceServer::from_arc(gateway.clone()))
         .add_service(InventoryServiceServer::from_arc(gateway.clone()))
         .add_service(GoodsServiceServer::from_arc(gateway.clone()))
+        .add_service(CatalogueServiceServer::from_arc(gateway.clone()))
         .add_service(LogisticsServiceServer::from_arc(gateway.clone()))
+        .add_service(UserServiceServer::from_arc(gateway.clone()))
+        .add_service(UserOperationServiceServer::from_arc(gateway.clone()))
         .add_service(PipelineServiceServer::from_arc(gateway.clone()))
         .add_service(AdminServiceServer::from_arc(gateway));
     routes
@@ -51,11 +76,17 @@ pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
 
 /// The response that an outcome becomes: its fields are the result of the kind asked for, `repeated` and `position`.
 macro_rules! respond {
-    ($outcome:expr, $kind:ident, $response:ident { $field:ident }) => {{
+    ($outcome:expr, $kind:ident, $response:ident { $field:ident }) => {
+        $crate::services::respond!($outcome, $kind(result) => result, $response { $field })
+    };
+    ($outcome:expr, boxed $kind:ident, $response:ident { $field:ident }) => {
+        $crate::services::respond!($outcome, $kind(result) => *result, $response { $field })
+    };
+    ($outcome:expr, $kind:ident($result:ident) => $taken:expr, $response:ident { $field:ident }) => {{
         let emshop_proto::v1::Outcome { repeated, position, result, .. } = $outcome;
         match result {
-            Some(emshop_proto::v1::outcome::Result::$kind(result)) => {
-                Ok(tonic::Response::new(emshop_proto::v1::$response { $field: Some(result), repeated, position }))
+            Some(emshop_proto::v1::outcome::Result::$kind($result)) => {
+                Ok(tonic::Response::new(emshop_proto::v1::$response { $field: Some($taken), repeated, position }))
             }
             _ => Err($crate::queries::unexpected("an outcome of another kind")),
         }

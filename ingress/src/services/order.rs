@@ -4,15 +4,16 @@ use emshop_proto::internal::{OrderQuery, UserOrdersQuery, query, query_reply};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::order_service_server::OrderService;
 use emshop_proto::v1::{
-    CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse, Order,
-    SubmitOrderRequest, SubmitOrderResponse,
+    CancelOrderRequest, CancelOrderResponse, CompleteOrderRequest, GetOrderRequest, GetOrderResponse, ListOrdersRequest,
+    ListOrdersResponse, Order, OrderResponse, RequestReturnRequest, ResolveReturnRequest, SubmitOrderRequest,
+    SubmitOrderResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::{accept, respond};
 use crate::gateway::Gateway;
 use crate::queries::unexpected;
-use crate::{page_token, validate};
+use crate::{access, page_token, validate};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
 
@@ -24,10 +25,11 @@ impl OrderService for Gateway {
     }
 
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
+        let viewer = access::viewer(request.extensions());
         let GetOrderRequest { order_id } = request.into_inner();
         accept(validate::order_id(&order_id))?;
         let place = self.queries.partitioner.of_text(&order_id);
-        match self.queries.ask(place.log, query::Body::Order(OrderQuery { order_id })).await? {
+        match self.queries.ask_as(viewer, place.log, query::Body::Order(OrderQuery { order_id })).await? {
             query_reply::Body::Order(order) => Ok(Response::new(GetOrderResponse { order: Some(order) })),
             _ => Err(unexpected("not an order")),
         }
@@ -40,32 +42,58 @@ impl OrderService for Gateway {
         let cursor = page_token::decode(&request.page_token);
         let (before_ms, before_order_id) = cursor.map_or_else(Default::default, |last| (last.created_at_ms, last.order_id));
         // One more than the page tells whether there is another page.
-        let question = UserOrdersQuery { user_id: request.user_id, limit: size + 1, before_ms, before_order_id };
+        let question = UserOrdersQuery {
+            user_id: request.user_id,
+            limit: size + 1,
+            before_ms,
+            before_order_id,
+            statuses: request.statuses,
+            created_from_ms: request.created_from_ms,
+            created_before_ms: request.created_before_ms,
+        };
         let logs = 0..self.queries.partitioner.logs();
         let answers = self.queries.ask_all(logs.map(|log| (log, query::Body::UserOrders(question.clone())))).await?;
-        let mut orders = Vec::new();
+        let (mut orders, mut total) = (Vec::new(), 0);
         for answer in answers {
             match answer {
-                query_reply::Body::UserOrders(of_log) => orders.extend(of_log.orders),
+                query_reply::Body::UserOrders(of_log) => {
+                    orders.extend(of_log.orders);
+                    total += of_log.total;
+                }
                 _ => return Err(unexpected("not a list of orders")),
             }
         }
-        Ok(Response::new(page(orders, size as usize)))
+        Ok(Response::new(page(orders, size as usize, total)))
     }
 
     async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Result<Response<CancelOrderResponse>, Status> {
         let outcome = self.dispatcher.call(request, Body::CancelOrder).await?;
         respond!(outcome, Order, CancelOrderResponse { order })
     }
+
+    async fn complete_order(&self, request: Request<CompleteOrderRequest>) -> Result<Response<OrderResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::CompleteOrder).await?;
+        respond!(outcome, Order, OrderResponse { order })
+    }
+
+    async fn request_return(&self, request: Request<RequestReturnRequest>) -> Result<Response<OrderResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::RequestReturn).await?;
+        respond!(outcome, Order, OrderResponse { order })
+    }
+
+    async fn resolve_return(&self, request: Request<ResolveReturnRequest>) -> Result<Response<OrderResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::ResolveReturn).await?;
+        respond!(outcome, Order, OrderResponse { order })
+    }
 }
 
-/// The newest `size` of what the logs gave.
-fn page(mut orders: Vec<Order>, size: usize) -> ListOrdersResponse {
+/// The newest `size` of what the logs gave, of `total` that they have.
+fn page(mut orders: Vec<Order>, size: usize, total: u64) -> ListOrdersResponse {
     orders.sort_by(|a, b| Reverse((a.created_at_ms, &a.order_id)).cmp(&Reverse((b.created_at_ms, &b.order_id))));
     let more = orders.len() > size;
     orders.truncate(size);
     let next_page_token = orders.last().filter(|_| more).map(page_token::encode).unwrap_or_default();
-    ListOrdersResponse { orders, next_page_token }
+    ListOrdersResponse { orders, next_page_token, total }
 }
 
 #[cfg(test)]
@@ -77,10 +105,10 @@ mod tests {
         let order = |created_at_ms, id: &str| Order { created_at_ms, order_id: id.to_owned(), ..Order::default() };
         let orders = vec![order(3, "c"), order(1, "a"), order(4, "x"), order(3, "d")];
         let ids = |page: &ListOrdersResponse| page.orders.iter().map(|order| order.order_id.clone()).collect::<String>();
-        let first = page(orders.clone(), 3);
-        assert_eq!((ids(&first).as_str(), first.next_page_token.as_str()), ("xdc", "3.c"));
-        let whole = page(orders, 4);
+        let first = page(orders.clone(), 3, 9);
+        assert_eq!((ids(&first).as_str(), first.next_page_token.as_str(), first.total), ("xdc", "3.c", 9));
+        let whole = page(orders, 4, 4);
         assert_eq!((ids(&whole).as_str(), whole.next_page_token.as_str()), ("xdca", ""));
-        assert_eq!(page(Vec::new(), 4), ListOrdersResponse::default());
+        assert_eq!(page(Vec::new(), 4, 0), ListOrdersResponse::default());
     }
 }

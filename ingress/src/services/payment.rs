@@ -2,8 +2,8 @@ use emshop_proto::internal::{OrderQuery, query, query_reply};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::payment_service_server::PaymentService;
 use emshop_proto::v1::{
-    CancelPaymentRequest, ConfirmPaymentRequest, GetPaymentRequest, GetPaymentResponse, PaymentResponse, RefundPaymentRequest,
-    SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest,
+    CancelPaymentRequest, ConfirmPaymentRequest, GetPaymentRequest, GetPaymentResponse, PayWithBalanceRequest, PaymentResponse,
+    RefundPaymentRequest, SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -11,19 +11,23 @@ use super::{accept, respond};
 use crate::gateway::Gateway;
 use crate::prepare::order_id_of_payment;
 use crate::queries::unexpected;
-use crate::validate;
+use crate::{access, payment_provider, validate};
 
 type Answer = Result<Response<PaymentResponse>, Status>;
 
 #[tonic::async_trait]
 impl PaymentService for Gateway {
     async fn get_payment(&self, request: Request<GetPaymentRequest>) -> Result<Response<GetPaymentResponse>, Status> {
+        let viewer = access::viewer(request.extensions());
         let request = request.into_inner();
         accept(validate::get_payment(&request))?;
         let order_id = order_id_of_payment(&request.payment_id, &request.order_id).to_owned();
         let place = self.queries.partitioner.of_text(&order_id);
-        match self.queries.ask(place.log, query::Body::Payment(OrderQuery { order_id })).await? {
-            query_reply::Body::Payment(payment) => Ok(Response::new(GetPaymentResponse { payment: Some(payment) })),
+        match self.queries.ask_as(viewer, place.log, query::Body::Payment(OrderQuery { order_id })).await? {
+            query_reply::Body::Payment(mut payment) => {
+                payment.pay_url = payment_provider::pay_url(self.payment_provider.as_ref(), &payment);
+                Ok(Response::new(GetPaymentResponse { payment: Some(payment) }))
+            }
             _ => Err(unexpected("not a payment")),
         }
     }
@@ -46,5 +50,10 @@ impl PaymentService for Gateway {
 
     async fn simulate_payment_failure(&self, request: Request<SimulatePaymentFailureRequest>) -> Answer {
         respond!(self.dispatcher.call(request, Body::SimulatePaymentFailure).await?, Payment, PaymentResponse { payment })
+    }
+
+    async fn pay_with_balance(&self, request: Request<PayWithBalanceRequest>) -> Result<Response<PaymentResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::PayWithBalance).await?;
+        respond!(outcome, Payment, PaymentResponse { payment })
     }
 }

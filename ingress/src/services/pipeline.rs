@@ -5,10 +5,11 @@ use emshop_proto::v1::{Command, CommandBatch};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::access::Caller;
 use crate::dispatch::Dispatcher;
 use crate::gateway::Gateway;
 use crate::sink::{Ended, Outcomes, Sink};
-use crate::{refusals, status};
+use crate::{access, refusals, status};
 
 /// Commands in one batch.
 const COMMANDS_PER_BATCH_MAX: usize = 4_096;
@@ -20,7 +21,12 @@ impl PipelineService for Gateway {
     async fn submit(&self, request: Request<Streaming<CommandBatch>>) -> Result<Response<Self::SubmitStream>, Status> {
         let sink = Sink::new(self.stream_window);
         let outcomes = Outcomes::new(sink.clone());
-        let reader = Reader { dispatcher: self.dispatcher.clone(), sink: sink.clone(), stopping: self.stopping.clone() };
+        let reader = Reader {
+            dispatcher: self.dispatcher.clone(),
+            caller: access::caller(request.extensions()),
+            sink: sink.clone(),
+            stopping: self.stopping.clone(),
+        };
         let unread_max = self.unread_max;
         tokio::spawn(async move {
             tokio::select! {
@@ -35,6 +41,7 @@ impl PipelineService for Gateway {
 /// Reads the commands of one stream for as long as its window has room.
 struct Reader {
     dispatcher: Arc<Dispatcher>,
+    caller: Option<Caller>,
     sink: Arc<Sink>,
     stopping: watch::Receiver<bool>,
 }
@@ -64,7 +71,7 @@ impl Reader {
             0 => Ok(()),
             count @ 1..=COMMANDS_PER_BATCH_MAX => {
                 self.sink.reserve(count).await?;
-                self.dispatcher.submit(commands, &self.sink).await;
+                self.dispatcher.submit(commands, self.caller, &self.sink).await;
                 Ok(())
             }
             count => self.refuse(&commands, count).await,

@@ -40,6 +40,13 @@ impl Check {
         self.require(bytes.contains(&text.len()), field, format_args!("must be {least} to {most} bytes, not {}", text.len()));
     }
 
+    /// An http or https URL, or a path relative to the shop's own.
+    pub fn url(&mut self, field: impl Display, url: &str, bytes: RangeInclusive<usize>) {
+        let (least, most) = (bytes.start(), bytes.end());
+        self.require(bytes.contains(&url.len()), &field, format_args!("must be {least} to {most} bytes, not {}", url.len()));
+        self.require(url.is_empty() || is_url(url), field, "must be an http or https URL or a relative path, without blanks");
+    }
+
     pub fn idempotency_key(&mut self, key: &str) {
         self.text("idempotency_key", key, 0..=KEY_BYTES_MAX);
     }
@@ -71,6 +78,10 @@ impl Check {
 
     fn money(&mut self, field: &str, money: &Money, most: i64) {
         self.number(format_args!("{field}.amount_minor"), money.amount_minor, 1..=most);
+        self.currency(field, money);
+    }
+
+    pub fn currency(&mut self, field: &str, money: &Money) {
         self.require(
             Currency::from_code(&money.currency).is_some(),
             format_args!("{field}.currency"),
@@ -90,19 +101,29 @@ impl Check {
 
     /// A payment named by its own id, its order's id, or both.
     pub fn payment(&mut self, payment_id: &str, order_id: &str) {
+        self.one_of_an_order("payment_id", payment_id, ids::order_id_of_payment(payment_id), order_id);
+    }
+
+    /// A parcel, likewise.
+    pub fn parcel(&mut self, logistics_id: &str, order_id: &str) {
+        self.one_of_an_order("logistics_id", logistics_id, ids::order_id_of_logistics(logistics_id), order_id);
+    }
+
+    /// What an order has one of. `of`: the order that its id is made from.
+    fn one_of_an_order(&mut self, field: &str, id: &str, of: Option<&str>, order_id: &str) {
         if !order_id.is_empty() {
             self.id("order_id", order_id);
         }
-        match ids::order_id_of_payment(payment_id) {
-            Some(of_payment) => self.require(
-                order_id.is_empty() || order_id == of_payment,
+        match of {
+            Some(of) => self.require(
+                order_id.is_empty() || order_id == of,
                 "order_id",
-                "is not the order of payment_id; one of the two is enough",
+                format_args!("is not the order of {field}; one of the two is enough"),
             ),
-            None if payment_id.is_empty() => {
-                self.require(!order_id.is_empty(), "payment_id", "payment_id or order_id is required");
+            None if id.is_empty() => {
+                self.require(!order_id.is_empty(), field, format_args!("{field} or order_id is required"));
             }
-            None => self.require(false, "payment_id", "is not the id of a payment"),
+            None => self.require(false, field, "is not such an id"),
         }
     }
 
@@ -137,5 +158,18 @@ impl Check {
                 format_args!("goods {goods_id}: all lines together must be at most {QUANTITY_MAX} units, not {sum}"),
             );
         }
+    }
+}
+
+/// Whether a browser would take it for a web address or a path, and for nothing else such as a script.
+fn is_url(url: &str) -> bool {
+    if url.chars().any(|character| character.is_whitespace() || character.is_control() || character == '\\') {
+        return false;
+    }
+    match url.split_once("://") {
+        Some((scheme, rest)) if ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) => {
+            !rest.is_empty() && !rest.starts_with(['/', '?', '#'])
+        }
+        _ => !url.starts_with("//") && !url.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':')),
     }
 }

@@ -2,21 +2,32 @@
 //!
 //! Whether a command makes sense in the state of things is the engine's to say.
 
+mod cart;
+pub mod catalogue;
 mod fields;
+pub mod goods;
+pub mod inventory;
+pub mod logistics;
+mod order;
+mod payment;
+mod tcc;
 #[cfg(test)]
 mod tests;
+pub mod user;
+mod user_operation;
 
-use emshop_proto::ids;
 use emshop_proto::v1::command::Body;
-use emshop_proto::v1::get_logistics_order_request::By;
 use emshop_proto::v1::{
-    AdjustStockRequest, BatchGetStockRequest, Command, ConfirmPaymentRequest, CreateGoodsRequest, FieldViolation,
-    GetLogisticsOrderRequest, GetPaymentRequest, ListOrdersRequest, PaymentMethod, RefundPaymentRequest, ReserveStockRequest,
-    SetStockRequest, ShippingMethod, SimulatePaymentSuccessRequest, SubmitOrderRequest, SubmitWait,
+    Command, ConfirmPaymentRequest, FieldViolation, GetPaymentRequest, PaymentMethod, RefundPaymentRequest, ShippingMethod,
+    SimulatePaymentSuccessRequest, SubmitOrderRequest, SubmitWait,
 };
 
+pub use self::cart::list_cart;
 use self::fields::Check;
-use crate::page_token;
+pub use self::logistics::{calculate_shipping_fee, list_couriers};
+pub use self::order::list_orders;
+pub use self::payment::get_balance;
+pub use self::user_operation::{get_favourite, list_addresses, list_favourites, list_messages};
 
 /// Lines of an order or of a reservation.
 const LINES_MAX: usize = 200;
@@ -28,17 +39,15 @@ const RECEIVER_NAME_BYTES_MAX: usize = 64;
 const RECEIVER_PHONE_BYTES_MAX: usize = 32;
 const GOODS_NAME_BYTES_MAX: usize = 100;
 const THIRD_PARTY_SN_BYTES_MAX: usize = 128;
+/// SKUs of one call, unless it says otherwise.
+const BATCH_GOODS_MAX: usize = 1_000;
+const URL_BYTES_MAX: usize = 200;
 const REASON_BYTES_MAX: usize = 256;
 /// A day; 0 stands for the default.
 const EXPIRES_IN_SECONDS_MAX: u32 = 86_400;
 /// Highest price of one unit.
 const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
 const WEIGHT_GRAMS_MAX: u64 = 1_000_000;
-/// Units that a SKU may hold.
-const STOCK_MAX: u64 = 1_000_000_000_000;
-const STOCK_DELTA_MAX: i64 = 1_000_000_000_000;
-/// SKUs of one BatchGetStock.
-const BATCH_GOODS_MAX: usize = 1_000;
 const PAGE_SIZE_MAX: u32 = 100;
 
 /// Of a command, by whichever way it came; empty when it is acceptable.
@@ -47,19 +56,62 @@ pub fn command(command: &Command) -> Vec<FieldViolation> {
     match &command.body {
         None => check.require(false, "body", "is required: it says what to do"),
         Some(Body::SubmitOrder(request)) => submit_order(&mut check, request),
-        Some(Body::CancelOrder(request)) => check.id("order_id", &request.order_id),
+        Some(Body::CancelOrder(request)) => order::cancel_order(&mut check, request),
         Some(Body::ConfirmPayment(request)) => confirm_payment(&mut check, request),
         Some(Body::CancelPayment(request)) => check.payment(&request.payment_id, &request.order_id),
         Some(Body::RefundPayment(request)) => refund_payment(&mut check, request),
         Some(Body::SimulatePaymentSuccess(request)) => simulate_payment_success(&mut check, request),
         Some(Body::SimulatePaymentFailure(request)) => check.payment(&request.payment_id, &request.order_id),
-        Some(Body::CreateGoods(request)) => create_goods(&mut check, request),
-        Some(Body::SetStock(request)) => set_stock(&mut check, request),
-        Some(Body::AdjustStock(request)) => adjust_stock(&mut check, request),
-        Some(Body::ReserveStock(request)) => reserve_stock(&mut check, request),
+        Some(Body::CreateGoods(request)) => goods::create_goods(&mut check, request),
+        Some(Body::SetStock(request)) => inventory::set_stock(&mut check, request),
+        Some(Body::AdjustStock(request)) => inventory::adjust_stock(&mut check, request),
+        Some(Body::ReserveStock(request)) => inventory::reserve_stock(&mut check, request),
         Some(Body::ReleaseReserved(request)) => check.id("business_id", &request.business_id),
         Some(Body::ConfirmSell(request)) => check.id("business_id", &request.business_id),
         Some(Body::Reback(request)) => check.id("business_id", &request.business_id),
+        Some(Body::CheckoutCart(request)) => order::checkout_cart(&mut check, request),
+        Some(Body::CompleteOrder(request)) => order::complete_order(&mut check, request),
+        Some(Body::RequestReturn(request)) => order::request_return(&mut check, request),
+        Some(Body::ResolveReturn(request)) => order::resolve_return(&mut check, request),
+        Some(Body::PayWithBalance(request)) => payment::pay_with_balance(&mut check, request),
+        Some(Body::AdjustBalance(request)) => payment::adjust_balance(&mut check, request),
+        Some(Body::CreateLogisticsOrder(request)) => logistics::create_logistics_order(&mut check, request),
+        Some(Body::UpdateLogisticsStatus(request)) => logistics::update_logistics_status(&mut check, request),
+        Some(Body::SimulateShipment(request)) => logistics::simulate_shipment(&mut check, request),
+        Some(Body::SimulateDelivery(request)) => logistics::simulate_delivery(&mut check, request),
+        Some(Body::CancelLogisticsOrder(request)) => logistics::cancel_logistics_order(&mut check, request),
+        Some(Body::UpdateGoods(request)) => goods::update_goods(&mut check, request),
+        Some(Body::DeleteGoods(request)) => goods::delete_goods(&mut check, request),
+        Some(Body::SetOnSale(request)) => goods::set_on_sale(&mut check, request),
+        Some(Body::SetStockThreshold(request)) => inventory::set_stock_threshold(&mut check, request),
+        Some(Body::CreateCategory(request)) => catalogue::create_category(&mut check, request),
+        Some(Body::UpdateCategory(request)) => catalogue::update_category(&mut check, request),
+        Some(Body::DeleteCategory(request)) => catalogue::delete_category(&mut check, request),
+        Some(Body::CreateBrand(request)) => catalogue::create_brand(&mut check, request),
+        Some(Body::UpdateBrand(request)) => catalogue::update_brand(&mut check, request),
+        Some(Body::DeleteBrand(request)) => catalogue::delete_brand(&mut check, request),
+        Some(Body::CreateBanner(request)) => catalogue::create_banner(&mut check, request),
+        Some(Body::UpdateBanner(request)) => catalogue::update_banner(&mut check, request),
+        Some(Body::DeleteBanner(request)) => catalogue::delete_banner(&mut check, request),
+        Some(Body::LinkBrand(request)) => catalogue::link_brand(&mut check, request),
+        Some(Body::UnlinkBrand(request)) => catalogue::unlink_brand(&mut check, request),
+        Some(Body::AddCartItem(request)) => cart::add_cart_item(&mut check, request),
+        Some(Body::UpdateCartItem(request)) => cart::update_cart_item(&mut check, request),
+        Some(Body::SelectCartItems(request)) => cart::select_cart_items(&mut check, request),
+        Some(Body::RemoveCartItems(request)) => cart::remove_cart_items(&mut check, request),
+        Some(Body::ClearCart(request)) => cart::clear_cart(&mut check, request),
+        Some(Body::AddFavourite(request)) => user_operation::add_favourite(&mut check, request),
+        Some(Body::RemoveFavourite(request)) => user_operation::remove_favourite(&mut check, request),
+        Some(Body::CreateAddress(request)) => user_operation::create_address(&mut check, request),
+        Some(Body::UpdateAddress(request)) => user_operation::update_address(&mut check, request),
+        Some(Body::DeleteAddress(request)) => user_operation::delete_address(&mut check, request),
+        Some(Body::CreateMessage(request)) => user_operation::create_message(&mut check, request),
+        Some(Body::UpdateProfile(request)) => user::update_profile(&mut check, request),
+        Some(Body::SetUserStatus(request)) => user::set_user_status(&mut check, request),
+        Some(Body::SetUserRole(request)) => user::set_user_role(&mut check, request),
+        Some(Body::TryPayment(request)) => tcc::try_payment(&mut check, request),
+        Some(Body::ConfirmTriedPayment(request)) => tcc::confirm_tried_payment(&mut check, request),
+        Some(Body::CancelTriedPayment(request)) => tcc::cancel_tried_payment(&mut check, request),
     }
     check.into_violations()
 }
@@ -103,34 +155,6 @@ fn simulate_payment_success(check: &mut Check, request: &SimulatePaymentSuccessR
     check.text("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
 }
 
-fn create_goods(check: &mut Check, request: &CreateGoodsRequest) {
-    let Some(goods) = &request.goods else {
-        return check.require(false, "goods", "is required");
-    };
-    check.numeric_id("goods.goods_id", goods.goods_id);
-    check.text("goods.name", &goods.name, 1..=GOODS_NAME_BYTES_MAX);
-    check.price("goods.unit_price", goods.unit_price.as_ref());
-    check.number("goods.weight_grams", goods.weight_grams, 0..=WEIGHT_GRAMS_MAX);
-}
-
-fn set_stock(check: &mut Check, request: &SetStockRequest) {
-    check.numeric_id("goods_id", request.goods_id);
-    check.number("on_hand", request.on_hand, 0..=STOCK_MAX);
-    check.idempotency_key(&request.idempotency_key);
-}
-
-fn adjust_stock(check: &mut Check, request: &AdjustStockRequest) {
-    check.numeric_id("goods_id", request.goods_id);
-    check.require(request.delta != 0, "delta", "must not be 0");
-    check.number("delta", request.delta, -STOCK_DELTA_MAX..=STOCK_DELTA_MAX);
-    check.idempotency_key(&request.idempotency_key);
-}
-
-fn reserve_stock(check: &mut Check, request: &ReserveStockRequest) {
-    check.id("business_id", &request.business_id);
-    check.lines(&request.lines);
-}
-
 /// Of a read that names one order.
 pub fn order_id(order_id: &str) -> Vec<FieldViolation> {
     let mut check = Check::default();
@@ -148,38 +172,5 @@ pub fn goods_id(goods_id: u64) -> Vec<FieldViolation> {
 pub fn get_payment(request: &GetPaymentRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.payment(&request.payment_id, &request.order_id);
-    check.into_violations()
-}
-
-pub fn get_logistics_order(request: &GetLogisticsOrderRequest) -> Vec<FieldViolation> {
-    let mut check = Check::default();
-    match &request.by {
-        Some(By::OrderId(id)) => check.id("order_id", id),
-        Some(By::LogisticsId(id)) => {
-            check.require(ids::order_id_of_logistics(id).is_some(), "logistics_id", "is not the id of a logistics order");
-        }
-        None => check.require(false, "by", "order_id or logistics_id is required"),
-    }
-    check.into_violations()
-}
-
-pub fn batch_get_stock(request: &BatchGetStockRequest) -> Vec<FieldViolation> {
-    let mut check = Check::default();
-    check.number("goods_ids", request.goods_ids.len(), 1..=BATCH_GOODS_MAX);
-    for (index, goods_id) in request.goods_ids.iter().enumerate().take(BATCH_GOODS_MAX) {
-        check.numeric_id(format_args!("goods_ids[{index}]"), *goods_id);
-    }
-    check.into_violations()
-}
-
-pub fn list_orders(request: &ListOrdersRequest) -> Vec<FieldViolation> {
-    let mut check = Check::default();
-    check.numeric_id("user_id", request.user_id);
-    check.number("page_size", request.page_size, 0..=PAGE_SIZE_MAX);
-    check.require(
-        request.page_token.is_empty() || page_token::decode(&request.page_token).is_some(),
-        "page_token",
-        "is not one that a previous page gave",
-    );
     check.into_violations()
 }

@@ -8,8 +8,10 @@ use emshop_proto::v1::inventory_service_client::InventoryServiceClient;
 use emshop_proto::v1::logistics_service_client::LogisticsServiceClient;
 use emshop_proto::v1::payment_service_client::PaymentServiceClient;
 use emshop_proto::v1::{
-    AdjustStockRequest, BatchGetStockRequest, GetGoodsRequest, GetLogisticsOrderRequest, GetOrderRequest, GetPaymentRequest,
-    GetStockRequest, GoodsQuantity, InspectRequest, ListOrdersRequest, OrderStatus, SubmitOrderRequest, SubmitWait,
+    AdjustStockRequest, BatchGetStockRequest, CalculateShippingFeeRequest, GetGoodsRequest, GetLogisticsOrderRequest,
+    GetOrderRequest, GetPaymentRequest, GetStockRequest, GoodsQuantity, InspectRequest, ListCompaniesRequest,
+    ListCouriersRequest, ListOrdersRequest, ListShippingMethodsRequest, ListTracksRequest, Money, OrderStatus,
+    SubmitOrderRequest, SubmitWait, list_tracks_request,
 };
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
@@ -81,9 +83,10 @@ async fn reads_ask_all_logs_concerned() {
     assert_eq!(found.order.expect("an order").order_id, "o1");
 
     let mut seen = Vec::new();
-    let mut request = ListOrdersRequest { user_id: 3, page_size: 7, page_token: String::new() };
+    let mut request = ListOrdersRequest { user_id: 3, page_size: 7, ..ListOrdersRequest::default() };
     loop {
         let page = orders.list_orders(request.clone()).await.expect("a page").into_inner();
+        assert_eq!(page.total, 20);
         seen.extend(page.orders.into_iter().map(|order| (order.created_at_ms, order.order_id)));
         if page.next_page_token.is_empty() {
             break;
@@ -113,6 +116,35 @@ async fn reads_ask_all_logs_concerned() {
 
     let inspected = AdminServiceClient::new(shop.channel.clone()).inspect(InspectRequest {}).await.expect("inspected");
     assert_eq!(inspected.into_inner().logs.iter().map(|log| log.log).collect::<Vec<_>>(), [0, 1]);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tracking_numbers_lead_to_the_log_of_their_order() {
+    let shop = Shop::open(2, Options::default()).await;
+    let mut logistics = LogisticsServiceClient::new(shop.channel.clone());
+    // (3 × 32 + 1 × 16 + 5) × 10
+    let number = || "SF000000001170".to_owned();
+    let request = GetLogisticsOrderRequest { by: Some(By::TrackingNumber(number())) };
+    let parcel = logistics.get_logistics_order(request).await.expect("found").into_inner().logistics_order.expect("a parcel");
+    assert_eq!((parcel.tracking_number.as_str(), parcel.remark.as_str()), (number().as_str(), "order 3 of partition 5 in log 1"));
+    let request = ListTracksRequest { by: Some(list_tracks_request::By::TrackingNumber(number())) };
+    let tracks = logistics.list_tracks(request).await.expect("found").into_inner();
+    assert_eq!(tracks.logistics_order, Some(parcel));
+    let unknown = GetLogisticsOrderRequest { by: Some(By::TrackingNumber("SF1".to_owned())) };
+    let missing = logistics.get_logistics_order(unknown).await.expect_err("no such number");
+    assert_eq!((missing.code(), reason(&missing).as_str()), (Code::NotFound, "LOGISTICS_ORDER_NOT_FOUND"));
+
+    let companies = logistics.list_companies(ListCompaniesRequest {}).await.expect("companies").into_inner().companies;
+    assert_eq!((companies.len(), companies[4].code.as_str()), (7, "SF"));
+    let methods = logistics.list_shipping_methods(ListShippingMethodsRequest {}).await.expect("methods").into_inner().methods;
+    assert_eq!(methods.iter().map(|method| method.delivery_hours).collect::<Vec<_>>(), [72, 24, 120, 48]);
+    let couriers = ListCouriersRequest { company: 8, ..ListCouriersRequest::default() };
+    let unknown = logistics.list_couriers(couriers).await.expect_err("no such company");
+    assert_eq!(reason(&unknown), "LOGISTICS_COMPANY_NOT_SUPPORTED");
+    let fee = CalculateShippingFeeRequest { receiver_address: "上海市".to_owned(), ..CalculateShippingFeeRequest::default() };
+    let fee = logistics.calculate_shipping_fee(fee).await.expect("a fee").into_inner();
+    assert_eq!((fee.total_fee, fee.estimated_days), (Some(Money::new(900, "CNY")), 3));
     shop.close().await;
 }
 
@@ -174,6 +206,6 @@ async fn health_and_reflection_are_served() {
     let answer = answers.into_inner().message().await.expect("an answer").expect("one answer");
     let Some(MessageResponse::ListServicesResponse(listed)) = answer.message_response else { panic!("{answer:?}") };
     let names: Vec<_> = listed.service.into_iter().map(|ServiceResponse { name }| name).collect();
-    assert_eq!(names.len(), 7, "{names:?}");
+    assert_eq!(names.len(), 13, "{names:?}");
     shop.close().await;
 }

@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_nats::Client;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
-    GoodsEntries, Orders, Query, QueryReply, TicketOutcome, TurnOutcomes, UserOrdersQuery, query, query_reply, record,
+    Catalogue, CatalogueKind, CatalogueQuery, GoodsEntries, OrderNumberQuery, Orders, OwnedStockChange, Owner, OwnerKind, Owners,
+    PageQuery, Query, QueryReply, StockChanges, StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, query,
+    query_reply, record,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
-    BatchGetStockResponse, LogInspection, LogPosition, Order, OrderReceipt, OrderStatus, Outcome, Shortage, StockLevel,
-    SubmitOrderRequest,
+    BatchGetStockResponse, Brand, Category, CategoryBrand, Goods, ListTracksResponse, LogInspection, LogPosition, LogisticsOrder,
+    Order, OrderReceipt, OrderStatus, Outcome, Reservation, ReservationStatus, ReserveStockRequest, SetOnSaleRequest,
+    SetStockRequest, Shortage, StockChange, StockLevel, SubmitOrderRequest,
 };
 use emshop_proto::{envelope, ids, subjects};
 use emshop_storage::log::{CommandLog, Entry};
@@ -26,6 +29,12 @@ pub const SILENT_USER: u64 = 404;
 pub const SHORT_USER: u64 = 7;
 /// Goods that the stand-in knows: up to this id.
 pub const GOODS_KNOWN: u64 = 100;
+/// Nobody answers what is said of these goods.
+pub const SILENT_GOODS: u64 = 404;
+/// Brands that the stand-in's catalogue has, by ids from 1 on.
+pub const BRANDS: u64 = 2_500;
+/// Its categories, which the tests of lists arrange: id, parent, and whether it is a tab.
+pub const CATEGORIES: [(u64, u64, bool); 4] = [(1, 0, false), (2, 1, true), (3, 2, false), (4, 1, false)];
 
 pub struct Engine {
     log: u32,
@@ -34,13 +43,14 @@ pub struct Engine {
     commands: Arc<AtomicU64>,
     /// Body hash and sequence of each order.
     orders: HashMap<String, (u64, u64)>,
+    on_sale: HashMap<u64, bool>,
 }
 
 impl Engine {
     pub async fn run(log: Arc<dyn CommandLog>, core: Client, commands: Arc<AtomicU64>) {
         let mut queries = core.subscribe(subjects::query(log.number())).await.expect("a subscription");
         let mut entries = log.read(1);
-        let mut engine = Self { log: log.number(), core, commands, orders: HashMap::new() };
+        let mut engine = Self { log: log.number(), core, commands, orders: HashMap::new(), on_sale: HashMap::new() };
         loop {
             tokio::select! {
                 Some(entry) = entries.next() => engine.turn(entry.expect("an entry")).await,
@@ -57,9 +67,13 @@ impl Engine {
         let envelope = envelope::decode(&entry.payload).expect("an envelope");
         let mut outcomes = Vec::new();
         for record in envelope.records {
-            let Some(record::Body::Command(command)) = record.body else { panic!("not a command") };
             self.commands.fetch_add(1, Ordering::Relaxed);
-            let outcome = self.apply(command.body.expect("a body"), record.body_hash, entry.sequence);
+            let outcome = match record.body {
+                Some(record::Body::Command(command)) => {
+                    self.apply(command.body.expect("a body"), record.body_hash, entry.sequence)
+                }
+                _ => Some(Outcome { result: Some(OutcomeResult::Refusal(not_played())), ..Outcome::default() }),
+            };
             if let (Some(outcome), 1..) = (outcome, record.ticket) {
                 outcomes.push(TicketOutcome { ticket: record.ticket, outcome: Some(outcome) });
             }
@@ -78,7 +92,25 @@ impl Engine {
             }
             Body::SubmitOrder(request) => self.submit(request, hash, sequence),
             Body::AdjustStock(request) => (false, sequence, OutcomeResult::Stock(stock(request.goods_id))),
-            other => panic!("no test sends {other:?}"),
+            Body::SetStock(SetStockRequest { on_hand: 0, .. }) => {
+                (false, sequence, OutcomeResult::Refusal(Code::StockBelowReserved.refusal()))
+            }
+            Body::SetStock(request) => (false, sequence, OutcomeResult::Stock(stock(request.goods_id))),
+            Body::ReserveStock(ReserveStockRequest { business_id, lines, expires_in_seconds }) => {
+                let expires_at_ms = i64::from(expires_in_seconds) * 1000;
+                let status = ReservationStatus::Reserved.into();
+                (false, sequence, OutcomeResult::Reservation(Reservation { business_id, status, lines, expires_at_ms }))
+            }
+            Body::SetOnSale(SetOnSaleRequest { goods_id: SILENT_GOODS, .. }) => return None,
+            Body::SetOnSale(request) if request.goods_id > GOODS_KNOWN => {
+                (false, sequence, OutcomeResult::Refusal(Code::GoodsNotFound.refusal()))
+            }
+            Body::SetOnSale(request) => {
+                let known = self.on_sale.insert(request.goods_id, request.on_sale);
+                let goods = Goods { goods_id: request.goods_id, ..Goods::default() };
+                (known == Some(request.on_sale), sequence, OutcomeResult::Goods(Box::new(goods)))
+            }
+            _ => (false, sequence, OutcomeResult::Refusal(not_played())),
         };
         let position = Some(LogPosition { log: self.log, sequence });
         Some(Outcome { tag: 0, repeated, position, result: Some(result) })
@@ -106,15 +138,39 @@ impl Engine {
             },
             query::Body::Payment(_) => query_reply::Body::Refusal(Code::PaymentNotFound.refusal()),
             query::Body::LogisticsOrder(_) => query_reply::Body::Refusal(Code::LogisticsOrderNotFound.refusal()),
+            query::Body::LogisticsOrderByNumber(query) => query_reply::Body::LogisticsOrder(self.parcel(query)),
+            query::Body::TracksByNumber(query) => {
+                let logistics_order = Some(self.parcel(query));
+                query_reply::Body::Tracks(ListTracksResponse { logistics_order, ..ListTracksResponse::default() })
+            }
             query::Body::UserOrders(query) => query_reply::Body::UserOrders(self.orders_of(&query)),
             query::Body::Stock(query) => {
                 let (known, unknown_goods_ids) = query.goods_ids.into_iter().partition::<Vec<_>, _>(|id| *id <= GOODS_KNOWN);
                 let stocks = known.into_iter().map(stock).collect();
                 query_reply::Body::Stock(BatchGetStockResponse { stocks, unknown_goods_ids })
             }
-            query::Body::Goods(_) => query_reply::Body::Goods(GoodsEntries::default()),
+            query::Body::Stocks(query) => query_reply::Body::Stocks(self.stocks_after(&query)),
+            query::Body::StockChanges(query) => query_reply::Body::StockChanges(changes(&query)),
+            query::Body::Owners(query) => {
+                let id = |owner: &Owner| format!("{}-{}-{}", owner.kind().as_str_name(), owner.log, owner.number);
+                assert!(query.owners.iter().all(|owner| owner.log == self.log), "{query:?} is not for log {}", self.log);
+                query_reply::Body::Owners(Owners { ids: query.owners.iter().map(id).collect() })
+            }
+            query::Body::Goods(query) => {
+                let known = query.goods_ids.into_iter().filter(|goods_id| *goods_id <= GOODS_KNOWN);
+                let goods = known.map(|goods_id| Goods { goods_id, sold: goods_id, ..Goods::default() }).collect();
+                query_reply::Body::Goods(GoodsEntries { goods })
+            }
+            query::Body::Catalogue(query) => query_reply::Body::Catalogue(catalogue(&query)),
             query::Body::Inspect(_) => query_reply::Body::Inspection(LogInspection { log: self.log, ..LogInspection::default() }),
+            _ => query_reply::Body::Refusal(not_played()),
         }
+    }
+
+    /// Says where it was looked for.
+    fn parcel(&self, query: OrderNumberQuery) -> LogisticsOrder {
+        let remark = format!("order {} of partition {} in log {}", query.number, query.partition, self.log);
+        LogisticsOrder { tracking_number: query.tracking_number, remark, ..LogisticsOrder::default() }
     }
 
     /// Every user has ten orders in each log, at the times 1 to 10.
@@ -125,8 +181,58 @@ impl Engine {
         });
         let before = (query.before_ms, query.before_order_id.as_str());
         let wanted = |order: &Order| before.0 == 0 || (order.created_at_ms, order.order_id.as_str()) < before;
-        Orders { orders: all.filter(wanted).take(query.limit as usize).collect() }
+        Orders { orders: all.filter(wanted).take(query.limit as usize).collect(), total: 10 }
     }
+
+    /// Of two logs each has every other SKU, of which every tenth is low. One question looks at ten of them.
+    fn stocks_after(&self, query: &PageQuery) -> Stocks {
+        let here = |goods_id: &u64| goods_id % 2 == u64::from(self.log);
+        let looked_at: Vec<u64> = (query.after + 1..=GOODS_KNOWN).filter(here).take(10).collect();
+        let wanted = looked_at.iter().filter(|goods_id| query.filter == 0 || **goods_id % 10 == 0);
+        let stocks: Vec<_> = wanted.take(query.limit as usize).map(|goods_id| stock(*goods_id)).collect();
+        let full = stocks.last().filter(|_| stocks.len() == query.limit as usize).map(|last| last.goods_id);
+        let after = full.or_else(|| looked_at.last().copied()).filter(|after| after + 2 <= GOODS_KNOWN);
+        Stocks { stocks, after: after.unwrap_or_default() }
+    }
+}
+
+/// Every SKU was changed at the sequences 1 to 5: once by hand, then by orders and reservations of both logs.
+fn changes(query: &StockChangesQuery) -> StockChanges {
+    let before = if query.before_sequence == 0 { 6 } else { query.before_sequence };
+    let change = |sequence: u64| {
+        let kind = if sequence.is_multiple_of(2) { OwnerKind::Order } else { OwnerKind::Reservation };
+        let owner = Owner { log: (sequence / 2 % 2) as u32, partition: 3, kind: kind.into(), number: sequence };
+        let position = Some(LogPosition { log: 0, sequence });
+        let change = Some(StockChange { delta: sequence as i64, position, ..StockChange::default() });
+        OwnedStockChange { change, owner: (sequence > 1).then_some(owner) }
+    };
+    let changes: Vec<_> = (1..before).rev().take(query.limit as usize).map(change).collect();
+    let oldest = before - changes.len() as u64;
+    StockChanges { changes, before_sequence: if oldest == 1 { 0 } else { oldest } }
+}
+
+/// What this stand-in does not know is not what its tests are about.
+fn not_played() -> emshop_proto::v1::Refusal {
+    Code::Unknown.refusal()
+}
+
+/// A page of many brands, and of as many links of category 1 to them.
+fn catalogue(query: &CatalogueQuery) -> Catalogue {
+    if query.kind() == CatalogueKind::Categories {
+        let category = |(category_id, parent_id, is_tab)| Category { category_id, parent_id, is_tab, ..Category::default() };
+        let categories = CATEGORIES.map(category).into_iter().filter(|category| category.category_id > query.after);
+        return Catalogue { categories: categories.collect(), ..Catalogue::default() };
+    }
+    let brand = |brand_id| Brand { brand_id, ..Brand::default() };
+    let ids = match query.kind() {
+        CatalogueKind::Links => (query.after_brand_id + 1..=BRANDS).take(query.limit as usize),
+        _ => (query.after + 1..=BRANDS).take(query.limit as usize),
+    };
+    let links = match query.kind() {
+        CatalogueKind::Links => ids.clone().map(|brand_id| CategoryBrand { category_id: 1, brand_id }).collect(),
+        _ => Vec::new(),
+    };
+    Catalogue { brands: ids.map(brand).collect(), links, total: BRANDS, ..Catalogue::default() }
 }
 
 fn stock(goods_id: u64) -> StockLevel {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use emshop_ingress::{Ingress, Options};
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::{GoodsQuantity, PaymentMethod, Receiver, SubmitOrderRequest};
+use emshop_search::Search;
 use emshop_storage::log::CommandLog;
 use emshop_storage::log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerOptions, SyncMode};
 use tempfile::TempDir;
@@ -27,13 +28,19 @@ pub struct Shop {
     pub channel: Channel,
     pub ingress: Ingress,
     pub server: NatsServer,
+    pub search: Arc<Search>,
     commands: Arc<AtomicU64>,
     _engines: JoinSet<()>,
     _data: TempDir,
 }
 
 impl Shop {
+    /// Lets everybody in.
     pub async fn open(logs: u32, options: Options) -> Self {
+        Self::guarded(logs, Options { auth_required: false, ..options }).await
+    }
+
+    pub async fn guarded(logs: u32, options: Options) -> Self {
         let data = TempDir::new().expect("a folder");
         let options = Options { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..options };
         let server = ServerOptions { data_dir: data.path().to_owned(), sync: SyncMode::Interval(Duration::from_secs(120)) };
@@ -47,11 +54,13 @@ impl Shop {
         for log in &logs {
             engines.spawn(Engine::run(log.clone(), connection.core().clone(), commands.clone()));
         }
-        let ingress = emshop_ingress::bind(options, logs, connection.core().clone()).await.expect("it serves");
+        let search = Search::open(&data.path().join("search"), &cluster.id, connection.read().clone()).await;
+        let search = Arc::new(search.expect("an index"));
+        let ingress = emshop_ingress::bind(options, logs, connection.core().clone(), search.clone()).await.expect("it serves");
         let endpoint = Endpoint::from_shared(format!("http://{}", ingress.local_addr())).expect("a URL");
         // What a client lets us send ahead is small, so that tests see it fill.
         let channel = endpoint.initial_stream_window_size(CLIENT_WINDOW_BYTES).connect().await.expect("it listens");
-        Self { channel, ingress, server, commands, _engines: engines, _data: data }
+        Self { channel, ingress, server, search, commands, _engines: engines, _data: data }
     }
 
     pub fn orders(&self) -> OrderServiceClient<Channel> {
@@ -67,6 +76,7 @@ impl Shop {
     pub async fn close(self) {
         drop(self.channel);
         tokio::time::timeout(PATIENCE, self.ingress.stop()).await.expect("it stops");
+        tokio::time::timeout(PATIENCE, self.search.stop()).await.expect("it stops");
         self.server.stop().await;
     }
 }

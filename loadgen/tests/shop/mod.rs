@@ -116,7 +116,7 @@ impl Shop {
 impl State {
     fn create_goods(&mut self, goods: Goods) -> Outcome {
         let repeated = self.prices.insert(goods.goods_id, goods.unit_price.clone().unwrap()).is_some();
-        Outcome { repeated, result: Some(outcome::Result::Goods(goods)), ..Outcome::default() }
+        Outcome { repeated, result: Some(outcome::Result::Goods(Box::new(goods))), ..Outcome::default() }
     }
 
     fn set_stock(&mut self, request: SetStockRequest) -> Outcome {
@@ -224,6 +224,9 @@ service! {
     others {
         list_orders: ListOrdersRequest => ListOrdersResponse,
         cancel_order: CancelOrderRequest => CancelOrderResponse,
+        complete_order: CompleteOrderRequest => OrderResponse,
+        request_return: RequestReturnRequest => OrderResponse,
+        resolve_return: ResolveReturnRequest => OrderResponse,
     }
 }
 
@@ -241,6 +244,7 @@ service! {
         refund_payment: RefundPaymentRequest => PaymentResponse,
         simulate_payment_success: SimulatePaymentSuccessRequest => PaymentResponse,
         simulate_payment_failure: SimulatePaymentFailureRequest => PaymentResponse,
+        pay_with_balance: PayWithBalanceRequest => PaymentResponse,
     }
 }
 
@@ -260,6 +264,10 @@ service! {
         release_reserved: ReleaseReservedRequest => ReleaseReservedResponse,
         confirm_sell: ConfirmSellRequest => ConfirmSellResponse,
         reback: RebackRequest => RebackResponse,
+        batch_set_stock: BatchSetStockRequest => BatchSetStockResponse,
+        set_stock_threshold: SetStockThresholdRequest => SetStockThresholdResponse,
+        list_stocks: ListStocksRequest => ListStocksResponse,
+        list_stock_changes: ListStockChangesRequest => ListStockChangesResponse,
     }
 }
 

@@ -46,10 +46,44 @@ pub enum Kind {
     Outbox = 13,
     /// → `ClusterRow`
     Cluster = 14,
+    /// goods u64 → `GoodsDetailRow`
+    GoodsDetail = 15,
+    /// goods u64 → `GoodsChangeRow`
+    GoodsChange = 16,
+    /// the shop's number of goods → goods u64
+    GoodsSn = 17,
+    /// category u64 → `CategoryRow`
+    Category = 18,
+    /// brand u64 → `BrandRow`
+    Brand = 19,
+    /// banner u64 → `BannerRow`
+    Banner = 20,
+    /// category u64 · brand u64 → nothing
+    CategoryBrand = 21,
+    /// user u64 · goods u64 → `CartItemRow`
+    CartItem = 22,
+    /// user u64 · goods u64 → `FavouriteRow`
+    Favourite = 23,
+    /// user u64 · inverted number u64 → `AddressRow`: newest first
+    Address = 24,
+    /// user u64 · inverted number u64 → `MessageRow`: newest first
+    Message = 25,
+    /// user u64 → `UserRow`
+    User = 26,
+    /// mobile number → `MobileRow`
+    Mobile = 27,
+    /// purpose and owner → `CodeRow`
+    Code = 28,
+    /// user u64 → `BalanceRow`
+    Balance = 29,
+    /// user u64 · business id → `PaymentHoldRow`
+    PaymentHold = 30,
+    /// sequence u64 of the turn → `StockHistoryRow`
+    StockHistory = 31,
 }
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 31] = [
         Self::Order,
         Self::OrderId,
         Self::UserOrder,
@@ -64,15 +98,32 @@ impl Kind {
         Self::Log,
         Self::Outbox,
         Self::Cluster,
+        Self::GoodsDetail,
+        Self::GoodsChange,
+        Self::GoodsSn,
+        Self::Category,
+        Self::Brand,
+        Self::Banner,
+        Self::CategoryBrand,
+        Self::CartItem,
+        Self::Favourite,
+        Self::Address,
+        Self::Message,
+        Self::User,
+        Self::Mobile,
+        Self::Code,
+        Self::Balance,
+        Self::PaymentHold,
+        Self::StockHistory,
     ];
 
     pub fn family(self) -> Family {
         match self {
-            Self::Order | Self::Reservation | Self::Partition | Self::Log | Self::Outbox | Self::Cluster => Family::Ascending,
-            Self::OrderId | Self::UserOrder | Self::Stock | Self::Goods | Self::ReservationId | Self::Hold | Self::Key => {
-                Family::Random
+            Self::Order | Self::Reservation | Self::Partition | Self::Log | Self::Outbox | Self::Cluster | Self::StockHistory => {
+                Family::Ascending
             }
             Self::Timer => Family::Timers,
+            _ => Family::Random,
         }
     }
 
@@ -101,7 +152,7 @@ mod tests {
     #[test]
     fn numbers_are_pinned() {
         let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| *kind as u8).collect();
-        assert_eq!(numbers, (1..=14).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=31).collect::<Vec<u8>>());
         for kind in Kind::ALL {
             assert_eq!(kind_of(&prefix(3, kind)), kind);
         }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream;
 use bytes::Bytes;
 use emshop_storage::log::jetstream::{Cluster, ClusterOptions, Connection};
 use emshop_storage::log::{AppendError, Bounds, CommandLog, LogError};
@@ -70,6 +71,34 @@ async fn misfits_are_refused() {
     assert!(matches!(reading, Some(Err(LogError::Unfit(_)))), "{reading:?}");
     jetstream.create_stream(original).await.unwrap();
     Cluster::open(connection, OPTIONS).await.unwrap();
+}
+
+async fn stored(jetstream: &jetstream::Context, stream: &str) -> Vec<String> {
+    let stream = jetstream.get_stream(stream).await.unwrap();
+    let mut stored = Vec::new();
+    for sequence in 1..=stream.cached_info().state.last_sequence {
+        stored.extend(stream.get_raw_message(sequence).await.map(|message| message.subject.to_string()));
+    }
+    stored
+}
+
+#[tokio::test]
+async fn a_flood_of_orders_pushes_out_no_goods() {
+    let setup = Setup::new(ClusterOptions { event_bytes_max: MEBIBYTE, ..OPTIONS }).await;
+    let jetstream = jetstream::new(setup.connection.read().clone());
+    let publish = async |subject: &str, payload: Vec<u8>| {
+        jetstream.publish(subject.to_owned(), payload.into()).await.unwrap().await.unwrap();
+    };
+    for number in 0..20 {
+        publish("emshop.event.goods.created", vec![1; 100 * 1024]).await;
+        publish(["emshop.event.order.submitted", "emshop.event.user.registered"][number % 2], vec![1; 100 * 1024]).await;
+    }
+    assert_eq!(stored(&jetstream, "EMSHOP_CATALOGUE").await, ["emshop.event.goods.created"; 20]);
+    let others = stored(&jetstream, "EMSHOP_EVENTS").await;
+    assert!((1..20).contains(&others.len()) && others.iter().all(|subject| !subject.contains("goods")), "{others:?}");
+
+    jetstream.delete_stream("EMSHOP_CATALOGUE").await.unwrap();
+    assert_unfit(&setup.connection, None, "EMSHOP_CATALOGUE is missing").await;
 }
 
 /// Says what a nats-server says first, and answers pings of clients that know the password, if there is one.

@@ -15,7 +15,7 @@ use crate::log::LogError;
 /// The oldest release of nats-server that is known to do what we need.
 pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
 /// Of what the streams' metadata, subjects and envelopes mean together.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What to ask of a cluster's streams.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ pub struct ClusterOptions {
     pub logs: Option<u32>,
     /// A log that grows to this size refuses appends until it is trimmed.
     pub log_bytes_max: u64,
-    /// Events beyond this size push out the oldest.
+    /// Events beyond this size push out the oldest; those of goods are kept for ever.
     pub event_bytes_max: u64,
 }
 
@@ -158,6 +158,7 @@ impl<'a> Streams<'a> {
         for log in 1..identity.logs {
             self.ensure(self.log_config(log, &identity), |found| found.check_same(&identity)).await?;
         }
+        self.ensure(self.catalogue_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.event_config(&identity), |found| found.check_same(&identity)).await
     }
 
@@ -200,7 +201,7 @@ impl<'a> Streams<'a> {
     fn event_config(&self, identity: &Identity) -> Config {
         Config {
             name: subjects::EVENT_STREAM.into(),
-            subjects: vec![subjects::EVENT_SUBJECTS.into()],
+            subjects: subjects::event_subjects(),
             storage: StorageType::File,
             num_replicas: 1,
             discard: DiscardPolicy::Old,
@@ -208,6 +209,16 @@ impl<'a> Streams<'a> {
             max_bytes: bytes_limit(self.options.event_bytes_max),
             metadata: identity.to_metadata(),
             ..Default::default()
+        }
+    }
+
+    /// An index of the goods is made from this stream alone, so nothing is ever pushed out of it.
+    fn catalogue_config(&self, identity: &Identity) -> Config {
+        Config {
+            name: subjects::CATALOGUE_STREAM.into(),
+            subjects: vec![subjects::CATALOGUE_SUBJECTS.into()],
+            max_bytes: -1,
+            ..self.event_config(identity)
         }
     }
 }

@@ -1,0 +1,298 @@
+//! Lets calls through or refuses them: one layer over all services, by the table that the protos make.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use emshop_proto::access::{self, Access, Method};
+use emshop_proto::errors::Code;
+use emshop_proto::v1::Role;
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt, Full, Limited};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, Request, Response, header};
+use tower::{Layer, Service};
+
+use super::{Caller, body};
+use crate::token::Tokens;
+use crate::{refusals, status};
+
+const SCHEME: &str = "Bearer ";
+/// Of a request whose user is looked at: a little more than the services take.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024 + 1024;
+
+/// Puts a [`Guard`] in front of the services. Without tokens it lets everything through.
+#[derive(Clone)]
+pub struct GuardLayer {
+    tokens: Option<Arc<Tokens>>,
+}
+
+impl GuardLayer {
+    pub fn new(tokens: Option<Arc<Tokens>>) -> Self {
+        Self { tokens }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, tokens: self.tokens.clone() }
+    }
+}
+
+#[derive(Clone)]
+pub struct Guard<S> {
+    inner: S,
+    tokens: Option<Arc<Tokens>>,
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The one that was ready goes with the call.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let passage = match &self.tokens {
+            Some(tokens) => admit(tokens, &mut request),
+            None => Ok(Passage::Open),
+        };
+        Box::pin(async move {
+            let request = match passage {
+                Ok(Passage::Open) => Ok(request),
+                Ok(Passage::Own { field, user_id }) => unless_of_another(request, field, user_id).await,
+                Err(code) => Err(status::of_refusal(code.refusal())),
+            };
+            match request {
+                Ok(request) => inner.call(request).await,
+                Err(status) => Ok(status.into_http()),
+            }
+        })
+    }
+}
+
+/// How a call goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Passage {
+    Open,
+    /// When the request's field has no other user than this one.
+    Own {
+        field: u32,
+        user_id: u64,
+    },
+}
+
+/// Says whether the caller may make this call, and notes who it is for those behind.
+fn admit(tokens: &Tokens, request: &mut Request<Body>) -> Result<Passage, Code> {
+    // What is none of ours, such as health and reflection, is for everybody.
+    let Some(method) = access::method(request.uri().path()).filter(|method| method.access != Access::Public) else {
+        return Ok(Passage::Open);
+    };
+    let caller = tokens.verify(bearer(request.headers())?)?;
+    let passage = may(caller, method)?;
+    request.extensions_mut().insert(caller);
+    Ok(passage)
+}
+
+fn may(caller: Caller, method: &Method) -> Result<Passage, Code> {
+    let of_user = match method.user_id_field {
+        Some(field) => Passage::Own { field, user_id: caller.user_id },
+        // The engine knows whose it is.
+        None => Passage::Open,
+    };
+    match (method.access, caller.role) {
+        (Access::Public, _) | (Access::Self_ | Access::Admin, Role::Admin) | (_, Role::Super) => Ok(Passage::Open),
+        (Access::Self_, Role::User) => Ok(of_user),
+        _ => Err(Code::PermissionDenied),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Code> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(Code::AuthHeaderMissing)?;
+    let value = value.to_str().ok().filter(|_| values.next().is_none()).ok_or(Code::AuthHeaderInvalid)?;
+    match value.split_at_checked(SCHEME.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() => Ok(token),
+        _ => Err(Code::AuthHeaderInvalid),
+    }
+}
+
+/// The request as it came, unless it names another user. One that names none is for validation to judge.
+async fn unless_of_another(request: Request<Body>, field: u32, user_id: u64) -> Result<Request<Body>, Status> {
+    let (head, request_body) = request.into_parts();
+    let invalid = |error: String| status::of_refusal(refusals::invalid_field("request", error));
+    let bytes = Limited::new(request_body, BODY_BYTES_MAX).collect().await.map_err(|error| invalid(error.to_string()))?;
+    let bytes = bytes.to_bytes();
+    let named = match body::message(&bytes) {
+        Ok(Some(message)) => body::uint64(message, field).map_err(|error| invalid(error.to_string()))?,
+        Ok(None) => 0,
+        Err(error) => return Err(invalid(error.to_string())),
+    };
+    if named != 0 && named != user_id {
+        return Err(status::of_refusal(Code::PermissionDenied.refusal()));
+    }
+    Ok(Request::from_parts(head, Body::new(Full::new(bytes))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use prost::encoding::{encode_key, encode_varint};
+    use tonic_types::StatusExt;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+    use crate::token::{Algorithm, new_key};
+
+    const USER: u64 = 7;
+    const OTHER: u64 = 8;
+
+    fn tokens() -> Tokens {
+        Tokens::new(Algorithm::Hs256, &new_key(Algorithm::Hs256), Duration::from_secs(60)).expect("a new key")
+    }
+
+    fn authorization(tokens: &Tokens, role: Role) -> String {
+        format!("Bearer {}", tokens.sign(Caller { user_id: USER, role }).token)
+    }
+
+    /// The body of a request whose field names a user.
+    fn naming(field: Option<u32>, user_id: u64) -> Bytes {
+        let mut message = Vec::new();
+        if let Some(field) = field {
+            encode_key(field, prost::encoding::WireType::Varint, &mut message);
+            encode_varint(user_id, &mut message);
+        }
+        [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat().into()
+    }
+
+    /// What the service behind the guard saw: who calls, and the body. Otherwise the reason of the refusal.
+    async fn call(
+        tokens: Option<&Tokens>,
+        path: &str,
+        authorization: &[&str],
+        body: Bytes,
+    ) -> Result<(Option<Caller>, Bytes), String> {
+        let service = service_fn(async |request: Request<Body>| {
+            let caller = request.extensions().get::<Caller>().copied();
+            let body = request.into_body().collect().await.expect("a body").to_bytes();
+            let mut response = Response::new(Body::default());
+            response.extensions_mut().insert((caller, body));
+            Ok::<_, Infallible>(response)
+        });
+        let guard = GuardLayer::new(tokens.cloned().map(Arc::new)).layer(service);
+        let request = authorization
+            .iter()
+            .fold(Request::builder().uri(path), |request, value| request.header(header::AUTHORIZATION, *value));
+        let request = request.body(Body::new(Full::new(body))).expect("a request");
+        let Ok(mut response) = guard.oneshot(request).await;
+        match response.extensions_mut().remove::<(Option<Caller>, Bytes)>() {
+            Some(seen) => Ok(seen),
+            None => {
+                let status = Status::from_header_map(response.headers()).expect("a status");
+                Err(status.get_details_error_info().expect("ErrorInfo").reason)
+            }
+        }
+    }
+
+    /// Every RPC that there is, with every kind of caller.
+    #[tokio::test]
+    async fn no_rpc_is_forgotten() {
+        let tokens = tokens();
+        let [user, admin, superuser] = [Role::User, Role::Admin, Role::Super].map(|role| (role, authorization(&tokens, role)));
+        let denied = || Err("PERMISSION_DENIED".to_owned());
+        for method in access::METHODS {
+            let Method { path, access, user_id_field } = *method;
+            let (own, others) = (naming(user_id_field, USER), naming(user_id_field, OTHER));
+            let nobody = call(Some(&tokens), path, &[], others.clone()).await;
+            if access == Access::Public {
+                assert_eq!(nobody, Ok((None, others.clone())), "{path}");
+                assert_eq!(call(Some(&tokens), path, &["nonsense"], others.clone()).await, Ok((None, others)), "{path}");
+                continue;
+            }
+            assert_eq!(nobody, Err("AUTH_HEADER_MISSING".to_owned()), "{path}");
+            for (role, token) in [&user, &admin, &superuser] {
+                let role = *role;
+                let caller = Some(Caller { user_id: USER, role });
+                let may_own = match access {
+                    Access::Self_ => true,
+                    Access::Admin => role != Role::User,
+                    _ => role == Role::Super,
+                };
+                let may_others = may_own && (role != Role::User || user_id_field.is_none());
+                let on_own = call(Some(&tokens), path, &[token], own.clone()).await;
+                assert_eq!(on_own, if may_own { Ok((caller, own.clone())) } else { denied() }, "{path} by {role:?}");
+                let on_others = call(Some(&tokens), path, &[token], others.clone()).await;
+                assert_eq!(on_others, if may_others { Ok((caller, others.clone())) } else { denied() }, "{path} by {role:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_are_told_what_is_wrong_with_them() {
+        let tokens = tokens();
+        let good = authorization(&tokens, Role::User);
+        let theirs = authorization(&self::tokens(), Role::User);
+        let path = "/emshop.v1.OrderService/GetOrder";
+        let table: [(&[&str], &str); 10] = [
+            (&[], "AUTH_HEADER_MISSING"),
+            (&[""], "AUTH_HEADER_INVALID"),
+            (&["Bearer"], "AUTH_HEADER_INVALID"),
+            (&["Bearer "], "AUTH_HEADER_INVALID"),
+            (&["Basic dXNlcjpwYXNz"], "AUTH_HEADER_INVALID"),
+            (&[&good["Bearer ".len()..]], "AUTH_HEADER_INVALID"),
+            (&[&good, &good], "AUTH_HEADER_INVALID"),
+            (&["Bearer x"], "TOKEN_INVALID"),
+            (&[&good.replace('.', "..")], "TOKEN_INVALID"),
+            (&[&theirs], "SIGNATURE_INVALID"),
+        ];
+        for (authorization, reason) in table {
+            assert_eq!(call(Some(&tokens), path, authorization, Bytes::new()).await, Err(reason.to_owned()), "{authorization:?}");
+        }
+        assert!(call(Some(&tokens), path, &[&good.replace("Bearer", "bearer")], Bytes::new()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_names_nobody_is_let_through_and_what_cannot_be_read_is_not() {
+        let tokens = tokens();
+        let good = authorization(&tokens, Role::User);
+        let path = "/emshop.v1.UserService/GetUser";
+        let [zero, own, others] = [0, USER, OTHER].map(|user_id| naming(Some(1), user_id));
+        for open in [Bytes::new(), naming(None, 0), zero, own.clone()] {
+            assert_eq!(call(Some(&tokens), path, &[&good], open.clone()).await.expect("let through").1, open);
+        }
+        let twice = Bytes::from([&[0, 0, 0, 0, 4][..], &own[5..], &others[5..]].concat());
+        assert_eq!(call(Some(&tokens), path, &[&good], twice).await, Err("PERMISSION_DENIED".to_owned()));
+        let two_messages = Bytes::from([own.clone(), others].concat());
+        let compressed = Bytes::from([&[1][..], &own[1..]].concat());
+        for unreadable in [two_messages, compressed, own.slice(..6), Bytes::from_static(&[0, 0, 0, 0, 1, 0x08])] {
+            assert_eq!(call(Some(&tokens), path, &[&good], unreadable).await, Err("VALIDATION_FAILED".to_owned()));
+        }
+        let huge = Bytes::from(vec![0; BODY_BYTES_MAX + 1]);
+        assert_eq!(call(Some(&tokens), path, &[&good], huge).await, Err("VALIDATION_FAILED".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn what_is_none_of_ours_passes_and_without_tokens_everything_does() {
+        let tokens = tokens();
+        for path in ["/grpc.health.v1.Health/Check", "/emshop.v1.UserService/GetUser/", "/emshop.v1.Nothing/GetUser", "/"] {
+            assert_eq!(call(Some(&tokens), path, &[], Bytes::new()).await, Ok((None, Bytes::new())), "{path}");
+        }
+        for method in access::METHODS {
+            assert_eq!(call(None, method.path, &[], naming(Some(1), OTHER)).await, Ok((None, naming(Some(1), OTHER))));
+        }
+    }
+}

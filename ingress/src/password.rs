@@ -1,0 +1,128 @@
+//! Passwords: argon2id hashes, made and compared aside of the threads that serve.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::{Error as PhcError, PasswordHash};
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use emshop_proto::errors::Code;
+use emshop_proto::v1::Refusal;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::refusals;
+
+/// Hashes that wait for their turn; beyond it calls are refused. Each takes about 20 ms of one core.
+const WAITING_MAX: usize = 256;
+
+/// Stands in for the hash of a user who is not there, so that the time taken tells nothing. No password has it.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+pub type Salt = [u8; 16];
+
+/// Bounds how many hashes are under way: each takes a core and 19 MiB.
+pub struct Passwords {
+    at_once: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl Passwords {
+    /// Hashes `at_once` passwords side by side.
+    pub fn new(at_once: usize) -> Self {
+        Self { at_once: Arc::new(Semaphore::new(at_once)), waiting: Semaphore::new(WAITING_MAX) }
+    }
+
+    /// The PHC string of a password: the same for the same salt.
+    pub async fn hash(&self, password: String, salt: Salt) -> Result<String, Refusal> {
+        let hashed = self.aside(move || Argon2::default().hash_password_with_salt(password.as_bytes(), &salt)).await?;
+        hashed.map(|hash| hash.to_string()).map_err(|_| Code::EncryptionFailed.refusal())
+    }
+
+    /// Whether a password has this hash; without one it takes as long, and the answer is no.
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Refusal> {
+        let verified = self.aside(move || {
+            let hash = PasswordHash::new(hash.as_deref().unwrap_or(NOBODY))?;
+            Ok::<_, PhcError>(Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        });
+        verified.await?.map_err(|_| Code::EncryptionFailed.refusal())
+    }
+
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        let _waiting = self.waiting.try_acquire().map_err(|_| refusals::overloaded())?;
+        // Moves into the work, which goes on when the caller is gone.
+        let turn = Arc::clone(&self.at_once).acquire_owned().await.expect("never closed");
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(turn);
+            result
+        });
+        done.await.map_err(|_| Code::EncryptionFailed.refusal())
+    }
+}
+
+/// The salt of a registration, so that a repeat gives the same hash. Numbers are taken once, so no two users share one.
+pub fn salt_of_registration(mobile: &str, idempotency_key: &str) -> Salt {
+    let digest = Sha256::new().chain_update(b"emshop registration ").chain_update(mobile).chain_update([0]);
+    let digest = digest.chain_update(idempotency_key).finalize();
+    std::array::from_fn(|index| digest[index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords() -> Passwords {
+        Passwords::new(2)
+    }
+
+    #[tokio::test]
+    async fn hashes_are_argon2id_and_depend_on_the_salt() {
+        let passwords = passwords();
+        let hash = async |password: &str, salt| passwords.hash(password.to_owned(), salt).await.expect("a hash");
+        let first = hash("correct horse", [1; 16]).await;
+        assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+        assert!(!first.contains("correct"));
+        assert_eq!(hash("correct horse", [1; 16]).await, first);
+        assert_ne!(hash("correct horse", [2; 16]).await, first);
+        assert_ne!(hash("correct mule", [1; 16]).await, first);
+        let verify = async |password: &str, hash: Option<&String>| {
+            passwords.verify(password.to_owned(), hash.cloned()).await.expect("an answer")
+        };
+        assert!(verify("correct horse", Some(&first)).await);
+        assert!(!verify("correct mule", Some(&first)).await);
+        assert!(!verify("correct horse", None).await);
+        let broken = passwords.verify("x".to_owned(), Some("plain".to_owned())).await.expect_err("not a hash");
+        assert_eq!(broken.code, Code::EncryptionFailed.number());
+    }
+
+    /// It costs what a real one costs.
+    #[test]
+    fn the_hash_of_nobody_is_a_whole_one() {
+        let nobody = PasswordHash::new(NOBODY).expect("a PHC string");
+        let real = Argon2::default().hash_password_with_salt(b"x", &[0; 16]).expect("a hash");
+        assert_eq!((nobody.algorithm, nobody.version, nobody.params), (real.algorithm, real.version, real.params));
+        assert_eq!(nobody.hash.map(|hash| hash.len()), real.hash.map(|hash| hash.len()));
+    }
+
+    #[tokio::test]
+    async fn too_many_are_told_to_come_back() {
+        let passwords = Passwords::new(1);
+        let turn = passwords.at_once.acquire().await.expect("open");
+        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(passwords.verify("x".to_owned(), None))).collect();
+        for one in &mut waiting {
+            assert!(futures::poll!(one.as_mut()).is_pending());
+        }
+        let refused = passwords.verify("x".to_owned(), None).await.expect_err("one too many");
+        assert_eq!(refused.code, Code::Overloaded.number());
+        drop((waiting, turn));
+        assert_eq!(passwords.verify("x".to_owned(), None).await, Ok(false));
+    }
+
+    #[test]
+    fn salts_tell_numbers_and_keys_apart() {
+        let salt = salt_of_registration;
+        assert_eq!(salt("13800000000", "k"), salt("13800000000", "k"));
+        assert_ne!(salt("13800000000", "k"), salt("13800000001", "k"));
+        assert_ne!(salt("13800000000", "k"), salt("13800000000", "l"));
+        assert_ne!(salt("1380000000", "0k"), salt("13800000000", "k"));
+    }
+}

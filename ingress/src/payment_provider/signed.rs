@@ -1,0 +1,255 @@
+//! A provider that signs what it tells: HMAC-SHA256 over time and body, with a secret that both sides have.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use emshop_proto::errors::Code;
+use emshop_proto::v1::{Money, Payment, Refusal};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use sha2::Sha256;
+
+use super::{Notification, PaymentProvider, fill_in, malformed};
+
+/// When it was signed, in Unix seconds.
+const TIMESTAMP_HEADER: &str = "x-emshop-timestamp";
+/// Hex of the HMAC over `<timestamp>.<body>`.
+const SIGNATURE_HEADER: &str = "x-emshop-signature";
+
+/// How far from now a notification may have been signed, since clocks differ and networks take their time.
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// Shorter ones could be guessed.
+const SECRET_BYTES_MIN: usize = 16;
+
+/// What both sides sign with.
+#[derive(Clone)]
+pub struct WebhookSecret(Vec<u8>);
+
+impl WebhookSecret {
+    /// `None` when it is shorter than 16 bytes.
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() >= SECRET_BYTES_MIN).then_some(Self(bytes))
+    }
+
+    fn mac(&self, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.chain_update(timestamp).chain_update(".").chain_update(body)
+    }
+}
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WebhookSecret")
+    }
+}
+
+pub struct SignedProvider {
+    secret: WebhookSecret,
+    pay_url: Option<String>,
+}
+
+impl SignedProvider {
+    pub fn new(secret: WebhookSecret, pay_url: Option<String>) -> Self {
+        Self { secret, pay_url }
+    }
+
+    fn verify_signature(&self, headers: &HeaderMap, body: &[u8], now: Duration) -> Result<(), Box<Refusal>> {
+        let timestamp = header(headers, TIMESTAMP_HEADER)?;
+        let signature = header(headers, SIGNATURE_HEADER)?;
+        let signed_at = timestamp.parse().map_err(|_| malformed(format_args!("{TIMESTAMP_HEADER} is not in Unix seconds")))?;
+        let signature = hex::decode(signature).unwrap_or_default();
+        // In constant time.
+        if self.secret.mac(timestamp, body).verify_slice(&signature).is_err() {
+            return Err(Box::new(Code::SignatureInvalid.refusal()));
+        }
+        if now.abs_diff(Duration::from_secs(signed_at)) > TOLERANCE {
+            let message = format!("The signature is of another time than now, by more than {} s", TOLERANCE.as_secs());
+            return Err(Box::new(Refusal { message, ..Code::SignatureInvalid.refusal() }));
+        }
+        Ok(())
+    }
+}
+
+impl PaymentProvider for SignedProvider {
+    fn pay_url(&self, payment: &Payment) -> Option<String> {
+        self.pay_url.as_ref().map(|template| fill_in(template, payment))
+    }
+
+    fn notifies(&self) -> bool {
+        true
+    }
+
+    fn verify(&self, headers: &HeaderMap, body: &[u8], now: Duration) -> Result<Notification, Box<Refusal>> {
+        self.verify_signature(headers, body, now)?;
+        let body: Body = serde_json::from_slice(body).map_err(malformed)?;
+        let succeeded = body.status == Status::Success;
+        if succeeded && body.third_party_sn.is_empty() {
+            return Err(malformed("third_party_sn is empty"));
+        }
+        Ok(Notification {
+            payment_id: body.payment_id,
+            third_party_sn: body.third_party_sn,
+            succeeded,
+            amount: Money::new(body.amount_minor, body.currency),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    payment_id: String,
+    third_party_sn: String,
+    status: Status,
+    amount_minor: i64,
+    currency: String,
+}
+
+#[derive(PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Success,
+    Failure,
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Box<Refusal>> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().map(|value| value.to_str()), values.next()) {
+        (Some(Ok(value)), None) => Ok(value),
+        (None, _) => Err(malformed(format_args!("the header {name} is missing"))),
+        _ => Err(malformed(format_args!("the header {name} is not one value of ASCII"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+
+    use super::*;
+
+    const SECRET: &[u8] = b"0123456789abcdef";
+    const NOW: u64 = 1_700_000_000;
+    const BODY: &str =
+        r#"{"payment_id":"pay-o1","third_party_sn":"sn-1","status":"success","amount_minor":3000,"currency":"CNY","more":1}"#;
+
+    fn signature(secret: &[u8], timestamp: &str, body: &str) -> String {
+        let secret = WebhookSecret::new(secret.to_vec()).expect("long enough");
+        hex::encode(secret.mac(timestamp, body.as_bytes()).finalize().into_bytes())
+    }
+
+    fn verify(headers: &[(&str, &str)], body: &str) -> Result<Notification, (i32, String)> {
+        let provider = SignedProvider::new(WebhookSecret::new(SECRET.to_vec()).expect("long enough"), None);
+        let header =
+            |(name, value): &(&str, &str)| (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
+        let mut map = HeaderMap::new();
+        for (name, value) in headers.iter().map(header) {
+            map.append(name, value);
+        }
+        let verified = provider.verify(&map, body.as_bytes(), Duration::from_secs(NOW));
+        verified.map_err(|refusal| (refusal.code, refusal.message))
+    }
+
+    /// As the provider sends it, signed at a time.
+    fn verify_signed(timestamp: &str, body: &str) -> Result<Notification, (i32, String)> {
+        verify(&[(TIMESTAMP_HEADER, timestamp), (SIGNATURE_HEADER, &signature(SECRET, timestamp, body))], body)
+    }
+
+    /// Made with `printf '%s.%s' <timestamp> <body> | openssl dgst -sha256 -hmac <secret>`.
+    #[test]
+    fn the_signature_is_what_other_tools_make() {
+        let body = r#"{"payment_id":"pay-o1"}"#;
+        let expected = "52ce42ac23bdcda1dd4a5bc4267a5c0d259cfa2399b6f3c202e6b12c58891dff";
+        assert_eq!(signature(SECRET, "1700000000", body), expected);
+    }
+
+    #[test]
+    fn what_is_signed_is_believed() {
+        let expected = Notification {
+            payment_id: "pay-o1".to_owned(),
+            third_party_sn: "sn-1".to_owned(),
+            succeeded: true,
+            amount: Money::new(3000, "CNY"),
+        };
+        assert_eq!(verify_signed(&NOW.to_string(), BODY), Ok(expected.clone()));
+        let failed = BODY.replace("success", "failure").replace("sn-1", "");
+        let expected = Notification { succeeded: false, third_party_sn: String::new(), ..expected };
+        assert_eq!(verify_signed(&NOW.to_string(), &failed), Ok(expected));
+    }
+
+    #[test]
+    fn signatures_hold_for_five_minutes() {
+        for (signed_at, holds) in [(NOW - 300, true), (NOW - 301, false), (NOW + 300, true), (NOW + 301, false), (0, false)] {
+            let verified = verify_signed(&signed_at.to_string(), BODY).map(drop).map_err(|(code, _)| code);
+            let expected = if holds { Ok(()) } else { Err(Code::SignatureInvalid.number()) };
+            assert_eq!(verified, expected, "{signed_at}");
+        }
+        assert_eq!(verify_signed(&u64::MAX.to_string(), BODY).map_err(|(code, _)| code), Err(Code::SignatureInvalid.number()));
+    }
+
+    #[test]
+    fn what_is_not_signed_is_not_believed() {
+        let now = &NOW.to_string();
+        let good = &signature(SECRET, now, BODY);
+        let other_key = &signature(b"another secret of 16", now, BODY);
+        let other_time = &signature(SECRET, &(NOW - 1).to_string(), BODY);
+        let other_body = &signature(SECRET, now, &BODY.replace("3000", "1"));
+        let without_dot = &signature(SECRET, &now[..9], &format!("{}.{BODY}", &now[9..]));
+        let shorter = &good[..62];
+        for wrong in [other_key, other_time, other_body, without_dot, shorter, "", "no hex", &good.replace(&good[..2], "zz")] {
+            let verified = verify(&[(TIMESTAMP_HEADER, now), (SIGNATURE_HEADER, wrong)], BODY);
+            assert_eq!(verified.map_err(|(code, _)| code), Err(Code::SignatureInvalid.number()), "{wrong:?}");
+        }
+        assert!(verify(&[(TIMESTAMP_HEADER, now), (SIGNATURE_HEADER, &good.to_uppercase())], BODY).is_ok());
+    }
+
+    #[test]
+    fn headers_that_are_missing_or_odd() {
+        let now = &NOW.to_string();
+        let good = &signature(SECRET, now, BODY);
+        let table: [(&[(&str, &str)], &str); 6] = [
+            (&[], TIMESTAMP_HEADER),
+            (&[(TIMESTAMP_HEADER, now)], SIGNATURE_HEADER),
+            (&[(SIGNATURE_HEADER, good)], TIMESTAMP_HEADER),
+            (&[(TIMESTAMP_HEADER, "noon"), (SIGNATURE_HEADER, good)], TIMESTAMP_HEADER),
+            (&[(TIMESTAMP_HEADER, "-1"), (SIGNATURE_HEADER, good)], TIMESTAMP_HEADER),
+            (&[(TIMESTAMP_HEADER, now), (SIGNATURE_HEADER, good), (SIGNATURE_HEADER, good)], SIGNATURE_HEADER),
+        ];
+        for (headers, named) in table {
+            let (code, message) = verify(headers, BODY).expect_err("it is not one");
+            assert_eq!(code, Code::PaymentCallbackInvalid.number());
+            assert!(message.contains(named), "{named:?} is missing in {message:?}");
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_none() {
+        let table = [
+            "",
+            "null",
+            "[]",
+            "{",
+            "\u{0}",
+            &BODY.replace("pay-o1\"", "pay-o1"),
+            &BODY.replace("success", "perhaps"),
+            &BODY.replace("3000", "30.00"),
+            &BODY.replace("3000", "\"3000\""),
+            &BODY.replace("3000", "9223372036854775808"),
+            &BODY.replace("sn-1", ""),
+            &BODY.replace("currency", "currancy"),
+            &BODY.replace("payment_id", "order_id"),
+            &"[".repeat(1000),
+        ];
+        for body in table {
+            let verified = verify_signed(&NOW.to_string(), body);
+            assert_eq!(verified.map_err(|(code, _)| code), Err(Code::PaymentCallbackInvalid.number()), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_long_and_not_shown() {
+        assert!(WebhookSecret::new(vec![b'x'; 15]).is_none());
+        let secret = WebhookSecret::new(vec![b'x'; 16]).expect("long enough");
+        assert!(!format!("{secret:?}").contains('x'));
+    }
+}

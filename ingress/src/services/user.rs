@@ -1,0 +1,290 @@
+use emshop_proto::errors::Code;
+use emshop_proto::ids;
+use emshop_proto::internal::account_command::Body as AccountBody;
+use emshop_proto::internal::{
+    Credentials, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UserQuery, UsersQuery, query, query_reply,
+};
+use emshop_proto::v1::command::Body;
+use emshop_proto::v1::outcome::Result as OutcomeResult;
+use emshop_proto::v1::user_service_server::UserService;
+use emshop_proto::v1::{
+    ChangePasswordRequest, GetCaptchaRequest, GetCaptchaResponse, GetUserByMobileRequest, GetUserRequest, GetUserResponse,
+    ListUsersRequest, ListUsersResponse, LoginBySmsRequest, LoginRequest, LoginResponse, Outcome, RegisterRequest,
+    RegisterResponse, SendSmsCodeRequest, SendSmsCodeResponse, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose,
+    UpdateProfileRequest, User, UserResponse,
+};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::{accept, respond};
+use crate::accounts::{nick_name_of, user_id_of_registration};
+use crate::gateway::Gateway;
+use crate::password::salt_of_registration;
+use crate::prepare::random_hex;
+use crate::queries::unexpected;
+use crate::verification::{CAPTCHA_SECONDS, SMS_CODE_SECONDS, code_hash};
+use crate::{access, page_token, status, validate};
+
+const PAGE_SIZE_DEFAULT: u32 = 20;
+/// Nobody has this user id.
+const NOBODY: u64 = 0;
+
+#[tonic::async_trait]
+impl UserService for Gateway {
+    async fn send_sms_code(&self, request: Request<SendSmsCodeRequest>) -> Result<Response<SendSmsCodeResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        accept(validate::user::send_sms_code(&request))?;
+        let key = match request.purpose() {
+            SmsPurpose::Register => ids::register_code_key(&request.mobile),
+            _ => ids::login_code_key(&request.mobile),
+        };
+        let code = self.accounts.sms.new_code();
+        self.issue(&metadata, key, &code, SMS_CODE_SECONDS, true).await?;
+        if let Err(error) = self.accounts.sms.send(&request.mobile, request.purpose(), &code).await {
+            tracing::warn!(error, "an SMS could not be sent");
+            return Err(refused(Code::SmsSendFailed));
+        }
+        Ok(Response::new(SendSmsCodeResponse { expires_in_seconds: SMS_CODE_SECONDS }))
+    }
+
+    async fn get_captcha(&self, request: Request<GetCaptchaRequest>) -> Result<Response<GetCaptchaResponse>, Status> {
+        let captcha_id = random_hex();
+        let drawing = self.accounts.captcha.draw();
+        let key = ids::captcha_key(&captcha_id);
+        self.issue(request.metadata(), key, &drawing.answer, CAPTCHA_SECONDS, false).await?;
+        Ok(Response::new(GetCaptchaResponse {
+            captcha_id,
+            image: drawing.image,
+            media_type: drawing.media_type.to_owned(),
+            expires_in_seconds: CAPTCHA_SECONDS,
+        }))
+    }
+
+    async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterResponse>, Status> {
+        let (metadata, extensions, request) = request.into_parts();
+        accept(validate::user::register(&request))?;
+        let RegisterRequest { mobile, password, sms_code, nick_name, idempotency_key } = request;
+        let key = if idempotency_key.is_empty() { random_hex() } else { idempotency_key };
+        let password_hash = self.accounts.passwords.hash(password, salt_of_registration(&mobile, &key)).await;
+        let command = RegisterUser {
+            user_id: user_id_of_registration(&mobile, &key),
+            password_hash: password_hash.map_err(status::of_refusal)?,
+            nick_name: if nick_name.is_empty() { nick_name_of(&mobile) } else { nick_name },
+            code_hash: code_hash(&ids::register_code_key(&mobile), &sms_code),
+            mobile,
+        };
+        let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), AccountBody::RegisterUser(command)).await;
+        let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key)]))?;
+        let Outcome { repeated, position, .. } = outcome;
+        let user = user_of(outcome)?;
+        let token = self.accounts.log_in(&user).map_err(refused)?;
+        Ok(Response::new(RegisterResponse { user: Some(user), token: Some(token), repeated, position }))
+    }
+
+    async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        accept(validate::user::login(&request))?;
+        self.use_up(&metadata, ids::captcha_key(&request.captcha_id), &request.captcha_answer).await?;
+        let found = self.credentials_of_mobile(request.mobile).await?;
+        let (user, hash) = match found {
+            Some(Credentials { user, password_hash }) => (user, Some(password_hash)),
+            None => (None, None),
+        };
+        // Whoever has not said the password is not told whether there is such a user.
+        let right = self.accounts.passwords.verify(request.password, hash).await.map_err(status::of_refusal)?;
+        match user.filter(|_| right) {
+            Some(user) => self.logged_in(user),
+            None => Err(refused(Code::PasswordIncorrect)),
+        }
+    }
+
+    async fn login_by_sms(&self, request: Request<LoginBySmsRequest>) -> Result<Response<LoginResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        accept(validate::user::login_by_sms(&request))?;
+        self.use_up(&metadata, ids::login_code_key(&request.mobile), &request.sms_code).await?;
+        self.logged_in(self.user_of_mobile(request.mobile).await?)
+    }
+
+    async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<GetUserResponse>, Status> {
+        let GetUserRequest { user_id } = request.into_inner();
+        accept(validate::user::user_id(user_id))?;
+        Ok(Response::new(GetUserResponse { user: Some(self.user(user_id).await?) }))
+    }
+
+    async fn update_profile(&self, request: Request<UpdateProfileRequest>) -> Result<Response<UserResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::UpdateProfile).await?;
+        respond!(outcome, User, UserResponse { user })
+    }
+
+    async fn change_password(&self, request: Request<ChangePasswordRequest>) -> Result<Response<UserResponse>, Status> {
+        let (metadata, extensions, request) = request.into_parts();
+        accept(validate::user::change_password(&request))?;
+        let ChangePasswordRequest { user_id, old_password, new_password } = request;
+        let Credentials { user, password_hash } = self.credentials(user_id).await?;
+        let passwords = &self.accounts.passwords;
+        if !passwords.verify(old_password, Some(password_hash.clone())).await.map_err(status::of_refusal)? {
+            // Whoever got no answer asks again when the new one is in force already.
+            return match passwords.verify(new_password, Some(password_hash)).await.map_err(status::of_refusal)? {
+                true => Ok(Response::new(UserResponse { user, repeated: true, position: None })),
+                false => Err(refused(Code::PasswordIncorrect)),
+            };
+        }
+        let password_hash = passwords.hash(new_password, rand::random()).await.map_err(status::of_refusal)?;
+        let command = AccountBody::SetPassword(SetPassword { user_id, password_hash });
+        let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), command).await;
+        let outcome = outcome.map_err(|refusal| status::of(refusal, [("user_id", user_id.to_string())]))?;
+        respond!(outcome, User, UserResponse { user })
+    }
+
+    async fn get_user_by_mobile(&self, request: Request<GetUserByMobileRequest>) -> Result<Response<GetUserResponse>, Status> {
+        let GetUserByMobileRequest { mobile } = request.into_inner();
+        accept(validate::user::by_mobile(&mobile))?;
+        Ok(Response::new(GetUserResponse { user: Some(self.user_of_mobile(mobile).await?) }))
+    }
+
+    async fn list_users(&self, request: Request<ListUsersRequest>) -> Result<Response<ListUsersResponse>, Status> {
+        let request = request.into_inner();
+        accept(validate::user::list_users(&request))?;
+        let size = if request.page_size == 0 { PAGE_SIZE_DEFAULT } else { request.page_size };
+        // One more than the page tells whether there is another page.
+        let question = UsersQuery {
+            after_user_id: page_token::decode_id(&request.page_token).unwrap_or(0),
+            limit: size + 1,
+            role: request.role,
+            status: request.status,
+        };
+        let logs = 0..self.queries.partitioner.logs();
+        let mut pages = Vec::new();
+        for answer in self.queries.ask_all(logs.map(|log| (log, query::Body::Users(question)))).await? {
+            match answer {
+                query_reply::Body::Users(of_log) => pages.push(of_log),
+                _ => return Err(unexpected("not a list of users")),
+            }
+        }
+        Ok(Response::new(page(pages, size as usize)))
+    }
+
+    async fn set_user_status(&self, request: Request<SetUserStatusRequest>) -> Result<Response<UserResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::SetUserStatus).await?;
+        respond!(outcome, User, UserResponse { user })
+    }
+
+    async fn set_user_role(&self, request: Request<SetUserRoleRequest>) -> Result<Response<UserResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::SetUserRole).await?;
+        respond!(outcome, User, UserResponse { user })
+    }
+}
+
+impl Gateway {
+    /// Makes a code valid under a key.
+    async fn issue(
+        &self,
+        metadata: &MetadataMap,
+        key: String,
+        code: &str,
+        expires_in_seconds: u32,
+        limited: bool,
+    ) -> Result<(), Status> {
+        let command = IssueCode { code_hash: code_hash(&key, code), key, expires_in_seconds, limited };
+        self.one_time_code(metadata, AccountBody::IssueCode(command)).await
+    }
+
+    async fn use_up(&self, metadata: &MetadataMap, key: String, code: &str) -> Result<(), Status> {
+        let command = UseCode { code_hash: code_hash(&key, code), key };
+        self.one_time_code(metadata, AccountBody::UseCode(command)).await
+    }
+
+    /// Codes are for those who are nobody yet.
+    async fn one_time_code(&self, metadata: &MetadataMap, command: AccountBody) -> Result<(), Status> {
+        self.dispatcher.account(metadata, None, command).await.map(drop).map_err(status::of_refusal)
+    }
+
+    fn logged_in(&self, user: User) -> Result<Response<LoginResponse>, Status> {
+        let token = self.accounts.log_in(&user).map_err(refused)?;
+        Ok(Response::new(LoginResponse { user: Some(user), token: Some(token) }))
+    }
+
+    async fn user(&self, user_id: u64) -> Result<User, Status> {
+        let log = self.queries.partitioner.of_user(user_id).log;
+        match self.queries.ask(log, query::Body::User(UserQuery { user_id })).await? {
+            query_reply::Body::User(user) => Ok(user),
+            _ => Err(unexpected("not a user")),
+        }
+    }
+
+    async fn credentials(&self, user_id: u64) -> Result<Credentials, Status> {
+        let log = self.queries.partitioner.of_user(user_id).log;
+        match self.queries.ask(log, query::Body::Credentials(UserQuery { user_id })).await? {
+            query_reply::Body::Credentials(credentials) => Ok(credentials),
+            _ => Err(unexpected("not credentials")),
+        }
+    }
+
+    async fn user_id_of_mobile(&self, mobile: String) -> Result<u64, Status> {
+        let log = self.queries.partitioner.of_mobile(&mobile).log;
+        match self.queries.ask(log, query::Body::Mobile(MobileQuery { mobile })).await? {
+            query_reply::Body::Mobile(user) => Ok(user.user_id),
+            _ => Err(unexpected("not whose the number is")),
+        }
+    }
+
+    async fn user_of_mobile(&self, mobile: String) -> Result<User, Status> {
+        self.user(self.user_id_of_mobile(mobile).await?).await
+    }
+
+    /// `None` when the number is nobody's, after as many questions.
+    async fn credentials_of_mobile(&self, mobile: String) -> Result<Option<Credentials>, Status> {
+        let user_id = unless_missing(self.user_id_of_mobile(mobile).await)?;
+        unless_missing(self.credentials(user_id.unwrap_or(NOBODY)).await)
+    }
+}
+
+fn unless_missing<T>(found: Result<T, Status>) -> Result<Option<T>, Status> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
+fn refused(code: Code) -> Status {
+    status::of_refusal(code.refusal())
+}
+
+fn user_of(outcome: Outcome) -> Result<User, Status> {
+    match outcome.result {
+        Some(OutcomeResult::User(user)) => Ok(user),
+        _ => Err(unexpected("an outcome of another kind")),
+    }
+}
+
+/// The first `size` of what the logs gave.
+fn page(of_logs: Vec<ListUsersResponse>, size: usize) -> ListUsersResponse {
+    let total = of_logs.iter().map(|page| page.total).sum();
+    let mut users: Vec<_> = of_logs.into_iter().flat_map(|page| page.users).collect();
+    users.sort_unstable_by_key(|user| user.user_id);
+    let more = users.len() > size;
+    users.truncate(size);
+    let next_page_token = users.last().filter(|_| more).map(|user| page_token::encode_id(user.user_id)).unwrap_or_default();
+    ListUsersResponse { users, next_page_token, total }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_by_id_over_all_logs() {
+        let of_log = |user_ids: &[u64], total| ListUsersResponse {
+            users: user_ids.iter().map(|&user_id| User { user_id, ..User::default() }).collect(),
+            total,
+            ..ListUsersResponse::default()
+        };
+        let logs = vec![of_log(&[1, 4, 7], 10), of_log(&[2, 3, 9], 20)];
+        let ids = |page: &ListUsersResponse| page.users.iter().map(|user| user.user_id).collect::<Vec<_>>();
+        let first = page(logs.clone(), 3);
+        assert_eq!((ids(&first), first.next_page_token.as_str(), first.total), (vec![1, 2, 3], "3", 30));
+        let whole = page(logs, 6);
+        assert_eq!((ids(&whole), whole.next_page_token.as_str(), whole.total), (vec![1, 2, 3, 4, 7, 9], "", 30));
+    }
+}

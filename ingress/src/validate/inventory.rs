@@ -1,0 +1,90 @@
+//! Of stock, and of its reservations.
+
+use emshop_proto::v1::{
+    AdjustStockRequest, BatchGetStockRequest, BatchSetStockRequest, FieldViolation, ListStockChangesRequest, ListStocksRequest,
+    ReserveStockRequest, SetStockRequest, SetStockThresholdRequest, TryStockRequest,
+};
+
+use super::BATCH_GOODS_MAX;
+use super::EXPIRES_IN_SECONDS_MAX;
+use super::fields::Check;
+use crate::page_token;
+
+/// Units that a SKU may hold.
+const STOCK_MAX: u64 = 1_000_000_000_000;
+const STOCK_DELTA_MAX: i64 = 1_000_000_000_000;
+const PAGE_SIZE_MAX: u32 = 1_000;
+
+pub fn set_stock(check: &mut Check, request: &SetStockRequest) {
+    check.numeric_id("goods_id", request.goods_id);
+    check.number("on_hand", request.on_hand, 0..=STOCK_MAX);
+    check.idempotency_key(&request.idempotency_key);
+}
+
+pub fn adjust_stock(check: &mut Check, request: &AdjustStockRequest) {
+    check.numeric_id("goods_id", request.goods_id);
+    check.require(request.delta != 0, "delta", "must not be 0");
+    check.number("delta", request.delta, -STOCK_DELTA_MAX..=STOCK_DELTA_MAX);
+    check.idempotency_key(&request.idempotency_key);
+}
+
+pub fn set_stock_threshold(check: &mut Check, request: &SetStockThresholdRequest) {
+    check.numeric_id("goods_id", request.goods_id);
+    check.number("low_threshold", request.low_threshold, 0..=STOCK_MAX);
+}
+
+pub fn reserve_stock(check: &mut Check, request: &ReserveStockRequest) {
+    check.id("business_id", &request.business_id);
+    check.lines(&request.lines);
+    check.number("expires_in_seconds", request.expires_in_seconds, 0..=EXPIRES_IN_SECONDS_MAX);
+}
+
+/// It becomes a ReserveStock, but is told of its own fields.
+pub fn try_stock(request: &TryStockRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.id("business_id", &request.business_id);
+    check.lines(&request.lines);
+    check.number("timeout_seconds", request.timeout_seconds, 0..=EXPIRES_IN_SECONDS_MAX);
+    check.into_violations()
+}
+
+pub fn batch_get_stock(request: &BatchGetStockRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.number("goods_ids", request.goods_ids.len(), 1..=BATCH_GOODS_MAX);
+    for (index, goods_id) in request.goods_ids.iter().enumerate().take(BATCH_GOODS_MAX) {
+        check.numeric_id(format_args!("goods_ids[{index}]"), *goods_id);
+    }
+    check.into_violations()
+}
+
+pub fn batch_set_stock(request: &BatchSetStockRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.number("entries", request.entries.len(), 1..=BATCH_GOODS_MAX);
+    for (index, entry) in request.entries.iter().enumerate().take(BATCH_GOODS_MAX) {
+        let mut of_entry = Check::default();
+        set_stock(&mut of_entry, entry);
+        for FieldViolation { field, description } in of_entry.into_violations() {
+            check.require(false, format_args!("entries[{index}].{field}"), description);
+        }
+    }
+    check.into_violations()
+}
+
+pub fn list_stocks(request: &ListStocksRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    page(&mut check, request.page_size, &request.page_token);
+    check.into_violations()
+}
+
+pub fn list_stock_changes(request: &ListStockChangesRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.numeric_id("goods_id", request.goods_id);
+    page(&mut check, request.page_size, &request.page_token);
+    check.into_violations()
+}
+
+fn page(check: &mut Check, page_size: u32, page_token: &str) {
+    check.number("page_size", page_size, 0..=PAGE_SIZE_MAX);
+    let known = page_token.is_empty() || page_token::decode_id(page_token).is_some();
+    check.require(known, "page_token", "is not one that a previous page gave");
+}

@@ -1,0 +1,142 @@
+//! Of orders.
+
+use emshop_proto::v1::{
+    CancelOrderRequest, CheckoutCartRequest, CompleteOrderRequest, FieldViolation, ListOrdersRequest, OrderStatus, PaymentMethod,
+    RequestReturnRequest, ResolveReturnRequest, ShippingMethod,
+};
+
+use super::fields::Check;
+use super::logistics::completes_after;
+use super::{ADDRESS_BYTES_MAX, EXPIRES_IN_SECONDS_MAX, PAGE_SIZE_MAX, REASON_BYTES_MAX};
+use crate::page_token;
+
+/// Statuses that a list is asked for: no more than there are.
+const STATUSES_MAX: usize = 10;
+
+pub fn checkout_cart(check: &mut Check, request: &CheckoutCartRequest) {
+    if !request.order_id.is_empty() {
+        check.id("order_id", &request.order_id);
+    }
+    check.idempotency_key(&request.idempotency_key);
+    check.numeric_id("user_id", request.user_id);
+    if request.address_id == 0 {
+        check.text("address", &request.address, 1..=ADDRESS_BYTES_MAX);
+        check.receiver(request.receiver.as_ref());
+    } else {
+        let alone = request.address.is_empty() && request.receiver.is_none();
+        check.require(alone, "address_id", "says where to already: address and receiver must not be set");
+    }
+    let method = PaymentMethod::try_from(request.payment_method);
+    let is_one = matches!(method, Ok(method) if method != PaymentMethod::Unspecified);
+    check.require(is_one, "payment_method", "must be one of the payment methods");
+    check.number("expires_in_seconds", request.expires_in_seconds, 0..=EXPIRES_IN_SECONDS_MAX);
+    check.amount("expected_total", request.expected_total.as_ref());
+    check.require(ShippingMethod::try_from(request.shipping_method).is_ok(), "shipping_method", "is not known");
+}
+
+pub fn cancel_order(check: &mut Check, request: &CancelOrderRequest) {
+    check.id("order_id", &request.order_id);
+    check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
+}
+
+pub fn complete_order(check: &mut Check, request: &CompleteOrderRequest) {
+    check.id("order_id", &request.order_id);
+}
+
+pub fn request_return(check: &mut Check, request: &RequestReturnRequest) {
+    check.id("order_id", &request.order_id);
+    check.text("reason", &request.reason, 1..=REASON_BYTES_MAX);
+}
+
+pub fn resolve_return(check: &mut Check, request: &ResolveReturnRequest) {
+    check.id("order_id", &request.order_id);
+    check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
+    completes_after(check, request.completes_after_seconds);
+}
+
+pub fn list_orders(request: &ListOrdersRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.numeric_id("user_id", request.user_id);
+    check.number("page_size", request.page_size, 0..=PAGE_SIZE_MAX);
+    check.require(
+        request.page_token.is_empty() || page_token::decode(&request.page_token).is_some(),
+        "page_token",
+        "is not one that a previous page gave",
+    );
+    check.number("statuses", request.statuses.len(), 0..=STATUSES_MAX);
+    for (index, status) in request.statuses.iter().enumerate().take(STATUSES_MAX) {
+        let status = OrderStatus::try_from(*status);
+        check.require(
+            matches!(status, Ok(status) if status != OrderStatus::Unspecified),
+            format_args!("statuses[{index}]"),
+            "must be one of the statuses of an order",
+        );
+    }
+    check.number("created_from_ms", request.created_from_ms, 0..=i64::MAX);
+    check.number("created_before_ms", request.created_before_ms, 0..=i64::MAX);
+    check.into_violations()
+}
+
+#[cfg(test)]
+mod tests {
+    use emshop_proto::v1::command::Body;
+
+    use super::super::tests::{check, fields, of};
+    use super::*;
+
+    #[test]
+    fn orders_come_to_their_ends() {
+        check::<CancelOrderRequest>(
+            || CancelOrderRequest { order_id: "o1".to_owned(), ..CancelOrderRequest::default() },
+            |request| of(Body::CancelOrder(request)),
+            &[("order_id", |r| r.order_id.clear()), ("", |r| r.user_id = 7), ("reason", |r| r.reason = "x".repeat(257))],
+        );
+        check::<CompleteOrderRequest>(
+            || CompleteOrderRequest { order_id: "o1".to_owned(), user_id: 0 },
+            |request| of(Body::CompleteOrder(request)),
+            &[("order_id", |r| r.order_id = "o/1".to_owned()), ("", |r| r.user_id = 7)],
+        );
+        check::<RequestReturnRequest>(
+            || RequestReturnRequest { order_id: "o1".to_owned(), user_id: 0, reason: "broken".to_owned() },
+            |request| of(Body::RequestReturn(request)),
+            &[
+                ("order_id", |r| r.order_id.clear()),
+                ("reason", |r| r.reason.clear()),
+                ("", |r| r.reason = "x".repeat(256)),
+                ("reason", |r| r.reason = "x".repeat(257)),
+            ],
+        );
+        check::<ResolveReturnRequest>(
+            || ResolveReturnRequest { order_id: "o1".to_owned(), ..ResolveReturnRequest::default() },
+            |request| of(Body::ResolveReturn(request)),
+            &[
+                ("order_id", |r| r.order_id.clear()),
+                ("reason", |r| r.reason = "x".repeat(257)),
+                ("", |r| r.completes_after_seconds = 31_536_000),
+                ("completes_after_seconds", |r| r.completes_after_seconds = 31_536_001),
+            ],
+        );
+    }
+
+    #[test]
+    fn lists() {
+        check::<ListOrdersRequest>(
+            || ListOrdersRequest { user_id: 1, ..ListOrdersRequest::default() },
+            |request| fields(list_orders(&request)),
+            &[
+                ("user_id", |r| r.user_id = 0),
+                ("", |r| r.page_size = 100),
+                ("page_size", |r| r.page_size = 101),
+                ("", |r| r.page_token = "1700000000000.o1".to_owned()),
+                ("page_token", |r| r.page_token = "o1".to_owned()),
+                ("", |r| r.statuses = (1..=10).collect()),
+                ("statuses[1]", |r| r.statuses = vec![1, 0]),
+                ("statuses[0]", |r| r.statuses = vec![11]),
+                ("statuses", |r| r.statuses = vec![1; 11]),
+                ("", |r| (r.created_from_ms, r.created_before_ms) = (5, 4)),
+                ("created_from_ms", |r| r.created_from_ms = -1),
+                ("created_before_ms", |r| r.created_before_ms = -1),
+            ],
+        );
+    }
+}

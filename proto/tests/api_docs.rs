@@ -1,0 +1,180 @@
+//! docs/API.md: the API as its protos and their comments say it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
+
+use emshop_proto::FILE_DESCRIPTOR_SET;
+use emshop_proto::access::{self, Access};
+use prost_reflect::{
+    DescriptorPool, EnumDescriptor, FileDescriptor, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+};
+
+const PACKAGE: &str = "emshop.v1";
+
+#[test]
+fn the_page_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/API.md");
+    if std::env::var_os("EMSHOP_WRITE_DOCS").is_some() {
+        std::fs::write(path, page()).expect("docs/API.md is writable");
+    }
+    let written = std::fs::read_to_string(path).expect("docs/API.md");
+    assert!(written == page(), "docs/API.md is stale: run `make docs`");
+}
+
+/// Whoever reads the page finds a sentence on every RPC's service and on every message that is not just a request or an answer.
+#[test]
+fn every_service_is_explained() {
+    let pool = pool();
+    for service in services(&pool) {
+        let comments = Comments::of(&service.parent_file());
+        assert!(!comments.get(service.path()).is_empty(), "{} has no comment", service.name());
+    }
+}
+
+fn pool() -> DescriptorPool {
+    DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("our own descriptors")
+}
+
+fn services(pool: &DescriptorPool) -> Vec<ServiceDescriptor> {
+    let mut services: Vec<_> = pool.services().filter(|service| service.package_name() == PACKAGE).collect();
+    services.sort_by(|one, other| one.name().cmp(other.name()));
+    services
+}
+
+fn page() -> String {
+    let pool = pool();
+    let services = services(&pool);
+    let mut page = String::from(
+        "# The API\n\nGenerated from `proto/proto/emshop/v1`; `make docs` writes it again. The server offers reflection on the same port, so\n\
+         `grpcurl` knows all of this too. Refusals are in [ERRORS.md](ERRORS.md), tokens in [ACCESS.md](ACCESS.md).\n\n\
+         | service | calls |\n|---|---|\n",
+    );
+    for service in &services {
+        let calls: Vec<_> =
+            service.methods().map(|method| format!("[{0}](#{1})", method.name(), anchor(method.name()))).collect();
+        line(&mut page, &format!("| [{0}](#{1}) | {2} |", service.name(), anchor(service.name()), calls.join(", ")));
+    }
+    let mut told = BTreeSet::new();
+    for service in &services {
+        write_service(&mut page, service, &mut told);
+    }
+    write_shared(&mut page, &pool, told);
+    page
+}
+
+fn write_service(page: &mut String, service: &ServiceDescriptor, told: &mut BTreeSet<String>) {
+    let comments = Comments::of(&service.parent_file());
+    line(page, &format!("\n## {}\n\n{}", service.name(), comments.get(service.path())));
+    for method in service.methods() {
+        write_method(page, &method, &comments.get(method.path()), told);
+    }
+}
+
+fn write_method(page: &mut String, method: &MethodDescriptor, comment: &str, told: &mut BTreeSet<String>) {
+    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+    let access = match access::method(&path).expect("every RPC is in the table").access {
+        Access::Public => "anyone",
+        Access::Self_ => "the user themself",
+        Access::Admin => "an admin",
+        Access::Super => "a super admin",
+        Access::Unspecified => panic!("{path} does not say who may call it"),
+    };
+    let stream = |streams: bool| if streams { "stream of " } else { "" };
+    let (input, output) = (method.input(), method.output());
+    line(page, &format!("\n### {}\n", method.name()));
+    if !comment.is_empty() {
+        line(page, &format!("{comment}\n"));
+    }
+    line(
+        page,
+        &format!(
+            "For {access}. {}`{}` → {}`{}`",
+            stream(method.is_client_streaming()),
+            input.name(),
+            stream(method.is_server_streaming()),
+            output.name()
+        ),
+    );
+    for message in [input, output] {
+        if told.insert(message.full_name().to_owned()) {
+            write_message(page, &message);
+        }
+    }
+}
+
+/// Messages and enums that several calls share, or that are parts of others.
+fn write_shared(page: &mut String, pool: &DescriptorPool, told: BTreeSet<String>) {
+    line(page, "\n## Messages");
+    let mut messages: Vec<_> = pool.all_messages().filter(|message| message.package_name() == PACKAGE).collect();
+    messages.sort_by(|one, other| one.name().cmp(other.name()));
+    for message in messages.iter().filter(|message| !told.contains(message.full_name())) {
+        line(page, &format!("\n### {}\n", message.name()));
+        let comment = Comments::of(&message.parent_file()).get(message.path());
+        if !comment.is_empty() {
+            line(page, &comment);
+        }
+        write_message(page, message);
+    }
+    line(page, "\n## Enums");
+    let mut enums: Vec<_> = pool.all_enums().filter(|listed| listed.package_name() == PACKAGE).collect();
+    enums.sort_by(|one, other| one.name().cmp(other.name()));
+    enums.iter().for_each(|listed| write_enum(page, listed));
+}
+
+fn write_message(page: &mut String, message: &MessageDescriptor) {
+    if message.fields().len() == 0 {
+        return;
+    }
+    let comments = Comments::of(&message.parent_file());
+    line(page, &format!("\n| `{}` | type | |\n|---|---|---|", message.name()));
+    for field in message.fields() {
+        let kind = match field.kind() {
+            Kind::Message(kind) => format!("[{0}](#{1})", kind.name(), anchor(kind.name())),
+            Kind::Enum(kind) => format!("[{0}](#{1})", kind.name(), anchor(kind.name())),
+            other => format!("{other:?}").to_lowercase(),
+        };
+        let kind = if field.is_list() { format!("list of {kind}") } else { kind };
+        let comment = comments.get(field.path());
+        let choice = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
+        let choice = choice.map(|oneof| format!("one of `{}`. ", oneof.name())).unwrap_or_default();
+        line(page, &format!("| {} | {kind} | {choice}{} |", field.name(), comment.replace('\n', " ").replace('|', "\\|")));
+    }
+}
+
+fn write_enum(page: &mut String, listed: &EnumDescriptor) {
+    let comments = Comments::of(&listed.parent_file());
+    line(page, &format!("\n### {}\n", listed.name()));
+    let comment = comments.get(listed.path());
+    if !comment.is_empty() {
+        line(page, &format!("{comment}\n"));
+    }
+    line(page, "| value | number | |\n|---|---|---|");
+    for value in listed.values() {
+        let comment = comments.get(value.path());
+        line(page, &format!("| {} | {} | {} |", value.name(), value.number(), comment.replace('\n', " ")));
+    }
+}
+
+/// What is said of a file's parts, by their paths.
+struct Comments(HashMap<Vec<i32>, String>);
+
+impl Comments {
+    fn of(file: &FileDescriptor) -> Self {
+        let info = file.file_descriptor_proto().source_code_info.clone().unwrap_or_default();
+        let told = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join("\n").trim().to_owned();
+        let locations = info.location.into_iter();
+        Self(locations.filter_map(|at| Some((at.path, told(at.leading_comments?)))).collect())
+    }
+
+    fn get(&self, path: &[i32]) -> String {
+        self.0.get(path).cloned().unwrap_or_default()
+    }
+}
+
+fn anchor(name: &str) -> String {
+    name.to_lowercase()
+}
+
+fn line(page: &mut String, text: &str) {
+    writeln!(page, "{text}").expect("a String grows as needed");
+}

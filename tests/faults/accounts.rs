@@ -1,0 +1,378 @@
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use emshop_proto::v1::admin_service_client::AdminServiceClient;
+use emshop_proto::v1::user_service_client::UserServiceClient;
+use emshop_proto::v1::{
+    ChangePasswordRequest, GetCaptchaRequest, GetUserByMobileRequest, GetUserRequest, InspectRequest, ListUsersRequest,
+    LoginBySmsRequest, LoginRequest, LoginResponse, RegisterRequest, RegisterResponse, Role, SendSmsCodeRequest,
+    SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, User, UserStatus,
+};
+use emshop_storage::log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use futures::StreamExt;
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_types::StatusExt;
+
+use crate::process::{PATIENCE, Process, command, path, send};
+
+const MOBILE: &str = "13812345678";
+const PASSWORD: &str = "correct horse battery";
+const NEW_PASSWORD: &str = "even more correct staple";
+
+/// What a user does.
+#[derive(Clone)]
+pub struct Person {
+    users: UserServiceClient<Channel>,
+    pub token: String,
+}
+
+/// A request with the token of who makes it.
+pub fn by<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
+    request
+}
+
+/// A token from the command line, signed with the key of a data folder.
+pub fn token(data: &Path, user_id: u64, role: &str) -> String {
+    signed(&["--data", path(data), "--user", &user_id.to_string(), "--role", role])
+}
+
+fn signed(flags: &[&str]) -> String {
+    let output = command(&[&["token"], flags].concat()).output().expect("the binary runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+}
+
+pub fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, Status>) -> String {
+    reason(&result.expect_err("refused"))
+}
+
+impl Person {
+    pub fn new(channel: Channel, token: &str) -> Self {
+        Self { users: UserServiceClient::new(channel), token: token.to_owned() }
+    }
+
+    async fn send_code(&self, mobile: &str, purpose: SmsPurpose) -> Result<(), Status> {
+        let request = SendSmsCodeRequest { mobile: mobile.to_owned(), purpose: purpose.into() };
+        self.users.clone().send_sms_code(request).await.map(drop)
+    }
+
+    async fn register(&self, mobile: &str, password: &str, key: &str) -> Result<RegisterResponse, Status> {
+        let request = RegisterRequest {
+            mobile: mobile.to_owned(),
+            password: password.to_owned(),
+            sms_code: "123456".to_owned(),
+            idempotency_key: key.to_owned(),
+            ..RegisterRequest::default()
+        };
+        self.users.clone().register(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Logs in by password, and reads the captcha as a human does: off the picture.
+    async fn login(&self, mobile: &str, password: &str) -> Result<LoginResponse, Status> {
+        let captcha = self.users.clone().get_captcha(GetCaptchaRequest {}).await?.into_inner();
+        let picture = String::from_utf8(captcha.image).expect("SVG");
+        let answer = picture.split('>').filter_map(|part| part.split_once("</text")).next().expect("a text").0.to_owned();
+        self.login_with(mobile, password, &captcha.captcha_id, &answer).await
+    }
+
+    async fn login_with(&self, mobile: &str, password: &str, captcha: &str, answer: &str) -> Result<LoginResponse, Status> {
+        let request = LoginRequest {
+            mobile: mobile.to_owned(),
+            password: password.to_owned(),
+            captcha_id: captcha.to_owned(),
+            captcha_answer: answer.to_owned(),
+        };
+        self.users.clone().login(request).await.map(tonic::Response::into_inner)
+    }
+
+    async fn get(&self, user_id: u64) -> Result<User, Status> {
+        let response = self.users.clone().get_user(by(&self.token, GetUserRequest { user_id })).await?;
+        Ok(response.into_inner().user.expect("a user"))
+    }
+
+    async fn change_password(&self, user_id: u64, old: &str, new: &str) -> Result<bool, Status> {
+        let (old_password, new_password) = (old.to_owned(), new.to_owned());
+        let request = ChangePasswordRequest { user_id, old_password, new_password };
+        self.users.clone().change_password(by(&self.token, request)).await.map(|answer| answer.into_inner().repeated)
+    }
+
+    async fn set_status(&self, user_id: u64, status: UserStatus) -> Result<User, Status> {
+        let request = by(&self.token, SetUserStatusRequest { user_id, status: status.into() });
+        Ok(self.users.clone().set_user_status(request).await?.into_inner().user.expect("a user"))
+    }
+
+    async fn set_role(&self, user_id: u64, role: Role) -> Result<User, Status> {
+        let request = by(&self.token, SetUserRoleRequest { user_id, role: role.into() });
+        Ok(self.users.clone().set_user_role(request).await?.into_inner().user.expect("a user"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_registers_and_logs_in() {
+    let data = TempDir::new().unwrap();
+    let process = Process::guarded(&["--data", path(data.path())]);
+    let channel = process.channel().await;
+    let nobody = Person::new(channel.clone(), "");
+
+    assert_eq!(refused(nobody.register(MOBILE, PASSWORD, "k").await), "SMS_CODE_NOT_FOUND");
+    nobody.send_code(MOBILE, SmsPurpose::Register).await.expect("sent");
+    assert_eq!(refused(nobody.send_code(MOBILE, SmsPurpose::Register).await), "SMS_TOO_OFTEN");
+    let first = nobody.register(MOBILE, PASSWORD, "k").await.expect("registered");
+    let user = first.user.expect("a user");
+    let user_id = user.user_id;
+    assert_eq!((user.mobile.as_str(), user.nick_name.as_str(), user.role()), (MOBILE, "user-5678", Role::User));
+    let again = nobody.register(MOBILE, PASSWORD, "k").await.expect("the same again");
+    assert_eq!((again.user.as_ref(), again.repeated), (Some(&user), true));
+    assert_eq!(refused(nobody.register(MOBILE, NEW_PASSWORD, "k").await), "IDEMPOTENCY_KEY_REUSED");
+
+    let own = Person::new(channel.clone(), &first.token.expect("a token").token);
+    assert_eq!(own.get(user_id).await.expect("oneself"), user);
+    assert_eq!(refused(own.get(user_id + 1).await), "PERMISSION_DENIED");
+    let profile = UpdateProfileRequest { user_id, nick_name: Some("李".to_owned()), ..UpdateProfileRequest::default() };
+    own.users.clone().update_profile(by(&own.token, profile)).await.expect("changed");
+
+    let logged_in = nobody.login(MOBILE, PASSWORD).await.expect("the right password");
+    assert_eq!(logged_in.user.expect("a user").nick_name, "李");
+    assert!(logged_in.token.expect("a token").expires_at_ms > user.created_at_ms);
+    // Nobody learns whether there is such a user.
+    for (mobile, password) in [(MOBILE, NEW_PASSWORD), ("13800000000", PASSWORD)] {
+        assert_eq!(refused(nobody.login(mobile, password).await), "PASSWORD_INCORRECT");
+    }
+    nobody.send_code(MOBILE, SmsPurpose::Login).await.expect("sent");
+    let by_sms = LoginBySmsRequest { mobile: MOBILE.to_owned(), sms_code: "123456".to_owned() };
+    nobody.users.clone().login_by_sms(by_sms.clone()).await.expect("the right code");
+    assert_eq!(refused(nobody.users.clone().login_by_sms(by_sms).await), "SMS_CODE_NOT_FOUND");
+
+    assert_eq!(refused(own.change_password(user_id, NEW_PASSWORD, "something else").await), "PASSWORD_INCORRECT");
+    assert_eq!(own.change_password(user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(false));
+    assert_eq!(own.change_password(user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(true), "asked again");
+    assert_eq!(refused(nobody.login(MOBILE, PASSWORD).await), "PASSWORD_INCORRECT");
+    assert_eq!(refused(nobody.register(MOBILE, PASSWORD, "k").await), "IDEMPOTENCY_KEY_REUSED");
+    nobody.login(MOBILE, NEW_PASSWORD).await.expect("the new password");
+
+    // It comes back with the process.
+    drop(process);
+    let process = Process::guarded(&["--data", path(data.path())]);
+    let channel = process.channel().await;
+    assert_eq!(Person::new(channel.clone(), &own.token).get(user_id).await.expect("the key is the same").nick_name, "李");
+    Person::new(channel, "").login(MOBILE, NEW_PASSWORD).await.expect("the new password");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captcha_is_good_for_one_login() {
+    let data = TempDir::new().unwrap();
+    let process = Process::guarded(&["--data", path(data.path())]);
+    let nobody = Person::new(process.channel().await, "");
+    let captcha = nobody.users.clone().get_captcha(GetCaptchaRequest {}).await.expect("drawn").into_inner();
+    let id = captcha.captcha_id.as_str();
+    assert_eq!((captcha.media_type.as_str(), captcha.expires_in_seconds), ("image/svg+xml", 120));
+    let login = async |captcha: &str, answer: &str| refused(nobody.login_with(MOBILE, PASSWORD, captcha, answer).await);
+    assert_eq!(login("another", "12345").await, "CAPTCHA_INCORRECT");
+    assert_eq!(login(id, "54321").await, "CAPTCHA_INCORRECT");
+    assert_eq!(login(id, "12345").await, "PASSWORD_INCORRECT");
+    assert_eq!(login(id, "12345").await, "CAPTCHA_INCORRECT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_super_admin_comes_from_the_command_line() {
+    let data = TempDir::new().unwrap();
+    let process = Process::guarded(&["--data", path(data.path())]);
+    let channel = process.channel().await;
+    let nobody = Person::new(channel.clone(), "");
+    nobody.send_code(MOBILE, SmsPurpose::Register).await.expect("sent");
+    let user = nobody.register(MOBILE, PASSWORD, "").await.expect("registered").user.expect("a user");
+    let user_id = user.user_id;
+
+    let [admin, superuser] = ["admin", "super"].map(|role| Person::new(channel.clone(), &token(data.path(), 1, role)));
+    assert_eq!(refused(admin.set_role(user_id, Role::Super).await), "PERMISSION_DENIED");
+    assert_eq!(superuser.set_role(user_id, Role::Super).await.expect("may").role(), Role::Super);
+    let logged_in = nobody.login(MOBILE, PASSWORD).await.expect("logged in");
+    let promoted = Person::new(channel.clone(), &logged_in.token.expect("a token").token);
+    assert_eq!(promoted.set_role(user_id, Role::Admin).await.expect("may").role(), Role::Admin);
+
+    assert_eq!(admin.get(user_id).await.expect("an admin sees everybody").user_id, user_id);
+    let by_mobile = by(&admin.token, GetUserByMobileRequest { mobile: MOBILE.to_owned() });
+    let found = admin.users.clone().get_user_by_mobile(by_mobile).await.expect("found").into_inner().user;
+    assert_eq!(found.map(|user| user.user_id), Some(user_id));
+    let listed = admin.users.clone().list_users(by(&admin.token, ListUsersRequest::default())).await.expect("listed");
+    assert_eq!((listed.get_ref().total, listed.get_ref().users.len()), (1, 1));
+
+    assert_eq!(admin.set_status(user_id, UserStatus::Disabled).await.expect("may").status(), UserStatus::Disabled);
+    assert_eq!(refused(nobody.login(MOBILE, PASSWORD).await), "USER_DISABLED");
+    nobody.send_code(MOBILE, SmsPurpose::Login).await.expect("sent");
+    let by_sms = LoginBySmsRequest { mobile: MOBILE.to_owned(), sms_code: "123456".to_owned() };
+    assert_eq!(refused(nobody.users.clone().login_by_sms(by_sms).await), "USER_DISABLED");
+    admin.set_status(user_id, UserStatus::Active).await.expect("may");
+    nobody.login(MOBILE, PASSWORD).await.expect("enabled again");
+
+    let address = format!("http://{}", process.address());
+    let inspect = |token: &[&str]| command(&[&["inspect", "--target", &address], token].concat()).output().expect("it runs");
+    let refused = inspect(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--token"), "{refused:?}");
+    assert!(inspect(&["--token", &admin.token]).status.success());
+}
+
+/// Users, numbers and codes of two logs, through two ingresses that share a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_ingress_began_another_goes_on_with() {
+    let data = TempDir::new().unwrap();
+    let key = data.path().join("shared.key");
+    let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
+    let nats = NatsServer::start(options).await.expect("nats-server starts");
+    let url = nats.url();
+    let engines = Process::serve(&["--role", "engine", "--logs", "2", "--nats", &url, "--data", path(&data.path().join("data"))]);
+    // Any server makes one at its first start.
+    let maker = TempDir::new().unwrap();
+    drop(Process::guarded(&["--data", path(maker.path())]));
+    fs::copy(maker.path().join("auth.key"), &key).expect("a key");
+    let ingress = |name: &str| {
+        let data = data.path().join(name);
+        Process::guarded(&["--role", "ingress", "--nats", &url, "--key-file", path(&key), "--data", path(&data)])
+    };
+    let (first, second) = (ingress("first"), ingress("second"));
+    let (here, there) = (Person::new(first.channel().await, ""), Person::new(second.channel().await, ""));
+
+    // Enough of them that some live in the log of their number, and some in the other.
+    let mut users = Vec::new();
+    for number in 0..6 {
+        let mobile = format!("1390000000{number}");
+        here.send_code(&mobile, SmsPurpose::Register).await.expect("sent");
+        let user = there.register(&mobile, PASSWORD, "k").await.expect("registered").user.expect("a user");
+        users.push((user.user_id, mobile));
+    }
+    let (user_id, mobile) = users[0].clone();
+    let captcha = here.users.clone().get_captcha(GetCaptchaRequest {}).await.expect("drawn").into_inner();
+    let logged_in = there.login_with(&mobile, PASSWORD, &captcha.captcha_id, "12345").await.expect("logged in");
+    let own = Person::new(first.channel().await, &logged_in.token.expect("a token").token);
+    assert_eq!(own.get(user_id).await.expect("the key is the same").mobile, mobile);
+
+    let token = signed(&["--key-file", path(&key), "--user", "1", "--role", "admin"]);
+    let mut listed = Vec::new();
+    let mut request = ListUsersRequest { page_size: 4, ..ListUsersRequest::default() };
+    loop {
+        let page = here.users.clone().list_users(by(&token, request.clone())).await.expect("listed").into_inner();
+        assert_eq!(page.total, 6);
+        listed.extend(page.users.into_iter().map(|user| (user.user_id, user.mobile)));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    users.sort_unstable();
+    assert_eq!(listed, users);
+    let logs = AdminServiceClient::new(first.channel().await).inspect(by(&token, InspectRequest {})).await.expect("inspected");
+    for log in logs.into_inner().logs {
+        assert_eq!((log.sagas_running, log.violations.as_slice()), (0, [].as_slice()), "log {}", log.log);
+    }
+
+    for process in [first, second, engines] {
+        assert_eq!(process.terminate().code(), Some(0));
+    }
+    nats.stop().await;
+}
+
+/// W42: there was one key for everybody, in a public repository.
+#[tokio::test(flavor = "multi_thread")]
+async fn w42_every_installation_has_a_key_of_its_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let (ours, theirs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let process = Process::guarded(&["--data", path(ours.path())]);
+    drop(Process::guarded(&["--data", path(theirs.path())]));
+    let key = |data: &TempDir| fs::read_to_string(data.path().join("auth.key")).expect("made at the first start");
+    assert_ne!(key(&ours), key(&theirs));
+    let mode = fs::metadata(ours.path().join("auth.key")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let channel = process.channel().await;
+    let by_key_of = |data: &TempDir| Person::new(channel.clone(), &token(data.path(), 1, "admin"));
+    assert_eq!(refused(by_key_of(&theirs).get(1).await), "SIGNATURE_INVALID");
+    assert_eq!(refused(by_key_of(&ours).get(1).await), "USER_NOT_FOUND");
+}
+
+/// W43: answers had the hash of the password in them. Now nothing has the password, and answers and log lines not even the hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn w43_passwords_show_nowhere() {
+    let data = TempDir::new().unwrap();
+    let lines = data.path().join("lines");
+    let stderr = File::create(&lines).expect("a file");
+    let flags = ["serve", "--listen", "127.0.0.1:0", "--data", path(data.path())];
+    let mut child = command(&flags).env("EMSHOP_LOG", "trace").stderr(Stdio::from(stderr)).spawn().expect("the binary runs");
+    let serving = until_serving(&lines).await;
+    let text = |name: &str| serving[name].as_str().expect("an address").to_owned();
+    let channel = Endpoint::from_shared(format!("http://{}", text("listen"))).unwrap().connect().await.expect("it serves");
+    let nobody = Person::new(channel.clone(), "");
+
+    let mut answers = Vec::new();
+    nobody.send_code(MOBILE, SmsPurpose::Register).await.expect("sent");
+    let registered = nobody.register(MOBILE, PASSWORD, "k").await.expect("registered");
+    let user_id = registered.user.as_ref().expect("a user").user_id;
+    let own = Person::new(channel.clone(), &registered.token.as_ref().expect("a token").token);
+    answers.push(format!("{registered:?}"));
+    answers.push(format!("{:?}", nobody.register(MOBILE, NEW_PASSWORD, "k").await));
+    answers.push(format!("{:?}", nobody.login(MOBILE, PASSWORD).await));
+    answers.push(format!("{:?}", nobody.login(MOBILE, NEW_PASSWORD).await));
+    answers.push(format!("{:?}", own.change_password(user_id, PASSWORD, NEW_PASSWORD).await));
+    answers.push(format!("{:?}", own.get(user_id).await));
+    for answer in answers {
+        assert!(!shows(answer.as_bytes(), PASSWORD) && !shows(answer.as_bytes(), NEW_PASSWORD), "{answer}");
+        assert!(!shows(answer.as_bytes(), "argon2id"), "{answer}");
+    }
+
+    let records = log_messages(&text("nats")).await;
+    assert!(records.iter().any(|record| shows(record, "$argon2id$")), "the log has the hash");
+    assert!(!records.iter().any(|record| shows(record, PASSWORD) || shows(record, NEW_PASSWORD)));
+    send(child.id(), Signal::SIGTERM);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let written = fs::read(&lines).expect("log lines");
+    assert!(shows(&written, "an SMS would be sent"), "the log lines are all there");
+    assert!(!shows(&written, "argon2id") && !shows(&written, &own.token));
+    for file in files_of(data.path()) {
+        let bytes = fs::read(&file).expect("a file");
+        assert!(!shows(&bytes, PASSWORD) && !shows(&bytes, NEW_PASSWORD), "{}", file.display());
+    }
+}
+
+fn shows(bytes: &[u8], secret: &str) -> bool {
+    bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
+}
+
+/// The line that tells where it serves.
+async fn until_serving(lines: &Path) -> serde_json::Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(lines).unwrap_or_default();
+        if let Some(line) = text.lines().find(|line| line.contains(r#""message":"serving""#) && line.ends_with('}')) {
+            return serde_json::from_str(line).expect("JSON");
+        }
+        assert!(Instant::now() < deadline, "it does not serve: {text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Payloads of all messages of the first log.
+async fn log_messages(nats: &str) -> Vec<Vec<u8>> {
+    let client = async_nats::connect(nats).await.expect("nats-server runs");
+    let stream = async_nats::jetstream::new(client).get_stream("EMSHOP_LOG_0").await.expect("the log");
+    let last = stream.cached_info().state.messages;
+    let consumer =
+        stream.create_consumer(async_nats::jetstream::consumer::pull::OrderedConfig::default()).await.expect("a reader");
+    let messages = consumer.messages().await.expect("it can be read");
+    messages.take(last as usize).map(|message| message.expect("a message").payload.to_vec()).collect().await
+}
+
+fn files_of(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_of(&path) } else { vec![path] }).collect()
+}
