@@ -51,7 +51,7 @@ pub enum Command {
 /// Flags that stand for settings: what they do not give comes from the environment, the file or the defaults.
 #[derive(Debug, Args)]
 pub struct ServeFlags {
-    /// Folder of log, state and search index [default: ./emshop-data]
+    /// Folder of log, state and search index [default: $XDG_DATA_HOME/emshop, or ~/.local/share/emshop]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// Address of the gRPC API [default: 127.0.0.1:50051]

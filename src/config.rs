@@ -5,7 +5,7 @@ mod units;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fmt, fs};
+use std::{env, fmt};
 
 use anyhow::{Context, Result, ensure};
 use config::{Environment, File, FileFormat};
@@ -15,6 +15,7 @@ use emshop_storage::log::jetstream::{ClusterOptions, SyncMode};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Override;
+use crate::secret;
 pub use units::LogSet;
 
 /// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
@@ -67,7 +68,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            data: PathBuf::from("./emshop-data"),
+            data: data_folder(),
             listen: emshop_ingress::Options::default().listen,
             role: Role::default(),
             own: None,
@@ -83,6 +84,11 @@ impl Default for Settings {
             telemetry: Telemetry::default(),
         }
     }
+}
+
+/// Where a user's programs keep their data: never the working directory, which may be anybody's.
+fn data_folder() -> PathBuf {
+    dirs::data_dir().unwrap_or_else(|| PathBuf::from("/var/lib")).join("emshop")
 }
 
 /// What a process does.
@@ -352,7 +358,7 @@ impl Settings {
 
 /// The bytes of the file, without white space at either end: editors add a line feed.
 fn webhook_secret(file: &Path) -> Result<WebhookSecret> {
-    let bytes = fs::read(file).with_context(|| format!("payment.webhook_secret_file: {} cannot be read", file.display()))?;
+    let bytes = secret::read(file).context("payment.webhook_secret_file")?;
     let secret = WebhookSecret::new(bytes.trim_ascii().to_vec());
     secret.with_context(|| format!("payment.webhook_secret_file: the secret in {} is shorter than 16 bytes", file.display()))
 }

@@ -10,6 +10,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -29,7 +30,7 @@ impl DataFolder {
     /// # Errors
     /// When another process uses it, or it cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        fs::create_dir_all(path).with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        make(path).with_context(|| format!("the data folder {} cannot be made", path.display()))?;
         Self::lock(path)
     }
 
@@ -75,7 +76,7 @@ impl DataFolder {
     /// Of one log; the folder is there, though it may be empty.
     pub fn state(&self, log: u32) -> Result<PathBuf> {
         let path = self.path.join(STATE).join(log.to_string());
-        fs::create_dir_all(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        make(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         Ok(path)
     }
 
@@ -86,6 +87,11 @@ impl DataFolder {
         logs.sort_unstable();
         Ok(logs)
     }
+}
+
+/// Makes a folder and those above it, for nobody but this user: keys, orders and addresses are in there.
+fn make(path: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Where a data folder has its key, whoever uses the folder now.

@@ -9,6 +9,7 @@ mod folder;
 mod inspect;
 mod key;
 mod node;
+mod secret;
 mod serve;
 mod signals;
 mod table;

@@ -2,8 +2,9 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -47,6 +48,16 @@ fn settings_file(folder: &TempDir, text: &str) -> String {
     let path = folder.path().join("emshop.yaml");
     fs::write(&path, text).expect("a file in a temporary folder");
     path.to_str().expect("UTF-8").to_owned()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+/// A file that nobody else may read.
+fn secret_file(path: &Path, text: &str) {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }
 
 #[test]
@@ -99,7 +110,7 @@ fn a_webhook_secret_that_is_none_is_refused() {
     };
     let with_file = format!("{{webhook_secret_file: {}}}", secret.display());
     assert_refused(&serve(&with_file), 2, &["payment.webhook_secret_file", "cannot be read"]);
-    fs::write(&secret, "fifteen bytes..\n\n").unwrap();
+    secret_file(&secret, "fifteen bytes..\n\n");
     assert_refused(&serve(&with_file), 2, &["payment.webhook_secret_file", "shorter than 16 bytes"]);
     assert_refused(&serve("{pay_url: 'https://pay.example'}"), 2, &["payment.webhook_secret_file"]);
 }
@@ -152,7 +163,7 @@ fn tokens_are_signed_with_the_key_there_is() {
     assert_refused(&run(&["token", "--user", "1", "--role", "king"]), 2, &["--role", "admin"]);
 
     let key = folder.path().join("auth.key");
-    fs::write(&key, "ab".repeat(32)).unwrap();
+    secret_file(&key, &"ab".repeat(32));
     let signed = stdout(&token(&["--data", data]));
     assert_eq!(signed.trim().split('.').count(), 3, "{signed}");
     assert_refused(&token(&["--data", data, "--lifetime", "0s"]), 2, &["auth.token_lifetime"]);
@@ -167,6 +178,39 @@ fn tokens_are_signed_with_the_key_there_is() {
     assert_ne!(stdout(&run(&with_eddsa)), signed);
     assert_refused(&token(&["--data", data]), 1, &["auth.key", "auth.algorithm", "hex"]);
     assert_refused(&run(&["serve", "--data", data, "--listen", FREE_PORT]), 1, &["auth.key", "auth.algorithm", "hex"]);
+}
+
+#[test]
+fn secrets_that_others_can_read_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let key = folder.path().join("auth.key");
+    secret_file(&key, &"ab".repeat(32));
+    let token = || run(&["token", "--user", "1", "--role", "super", "--data", data]);
+    assert!(token().status.success());
+    for mode in [0o640, 0o604, 0o660] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        assert_refused(&token(), 1, &["auth.key", "others than its owner", "chmod 600"]);
+        assert_refused(&run(&["serve", "--listen", FREE_PORT, "--data", data]), 1, &["auth.key", "others than its owner"]);
+    }
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "a secret of more than 16 bytes").unwrap();
+    let file = settings_file(&folder, &format!("payment: {{webhook_secret_file: {}}}", secret.display()));
+    let output = run(&["serve", "--listen", FREE_PORT, "--data", data, "--config", &file]);
+    assert_refused(&output, 2, &["payment.webhook_secret_file", "others than its owner"]);
+}
+
+#[test]
+fn data_is_the_users_own_wherever_one_stands() {
+    let (home, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let of = |variables: &[(&str, &Path)]| {
+        let mut command = emshop(&["serve", "--print-config"]);
+        command.env_remove("XDG_DATA_HOME").env("HOME", home.path()).current_dir(elsewhere.path());
+        stdout(&command.envs(variables.iter().copied()).output().unwrap())
+    };
+    let data = |folder: &Path| format!("data: {}\n", folder.display());
+    assert!(of(&[]).starts_with(&data(&home.path().join(".local/share/emshop"))));
+    assert!(of(&[("XDG_DATA_HOME", elsewhere.path())]).starts_with(&data(&elsewhere.path().join("emshop"))));
 }
 
 #[test]
@@ -203,14 +247,17 @@ fn the_demo_keeps_its_books() {
 #[test]
 fn a_server_tells_where_it_serves_and_stops_in_order() {
     let folder = TempDir::new().unwrap();
+    let data = folder.path().join("new/data");
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let mut server = Server::start(folder.path());
+        let mut server = Server::start(&data);
         TcpStream::connect(&server.address).expect("it said that it serves");
         kill(Pid::from_raw(server.process.id().cast_signed()), signal).unwrap();
         assert_eq!(server.process.wait().unwrap().code(), Some(0), "{signal}");
     }
-    let data = folder.path().to_str().unwrap();
-    assert!(stdout(&run(&["inspect", "--data", data])).contains("all invariants hold"));
+    assert!(stdout(&run(&["inspect", "--data", data.to_str().unwrap()])).contains("all invariants hold"));
+    for (path, mode_expected) in [(data.clone(), 0o700), (data.join("state"), 0o700), (data.join("auth.key"), 0o600)] {
+        assert_eq!(mode(&path), mode_expected, "{}", path.display());
+    }
 }
 
 struct Server {

@@ -245,7 +245,8 @@ async fn items_are_in_the_cart_or_in_an_order_although_engines_are_killed() {
     let nats = NatsServer::start(options).await.expect("nats-server starts");
     let url = nats.url();
     let (first, second) = (engine(&url, "0", &data), engine(&url, "1", &data));
-    let ingress = Process::serve(&["--role", "ingress", "--logs", "2", "--nats", &url]);
+    let ingress_data = data.path().join("ingress");
+    let ingress = Process::serve(&["--role", "ingress", "--logs", "2", "--nats", &url, "--data", path(&ingress_data)]);
     let shop = Shop::new(ingress.channel().await);
     let partitioner = Partitioner::new(2);
     assert!(USERS.map(|user_id| partitioner.of_user(user_id).log).any(|log| log == 1), "users live in both logs");

@@ -1,8 +1,9 @@
 //! Processes of the binary, which do not outlive the test.
 
 use std::env;
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -126,4 +127,10 @@ fn stat(pid: u32) -> Option<Stat> {
     // The name before may hold anything, a parenthesis as well.
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
+}
+
+/// A file that nobody else may read.
+pub fn secret_file(path: &Path, text: &str) {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).expect("a new file");
+    file.write_all(text.as_bytes()).expect("there is room");
 }

@@ -17,7 +17,7 @@ use sha2::Sha256;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use crate::process::{PATIENCE, Process, path};
+use crate::process::{PATIENCE, Process, path, secret_file};
 use crate::shop::{Shop, price, submit};
 
 const SECRET: &str = "a secret of the provider and the shop";
@@ -113,7 +113,7 @@ fn assert_refused((status, answer): (u16, Value), expected: u16, reason: &str) {
 async fn what_a_provider_signs_counts_once() {
     let data = TempDir::new().unwrap();
     let secret = data.path().join("secret");
-    fs::write(&secret, format!("{SECRET}\n")).unwrap();
+    secret_file(&secret, &format!("{SECRET}\n"));
     let pay_url = "https://pay.example/{method}?payment={payment_id}&amount={amount_minor}";
     let settings = format!("payment: {{webhook_secret_file: {}, pay_url: '{pay_url}'}}", secret.display());
     let provided = Provided::start(data.path(), &settings).await;
@@ -163,7 +163,7 @@ async fn what_a_provider_signs_counts_once() {
 async fn w39_what_nobody_signed_gets_nowhere() {
     let data = TempDir::new().unwrap();
     let secret = data.path().join("secret");
-    fs::write(&secret, SECRET).unwrap();
+    secret_file(&secret, SECRET);
     let provided = Provided::start(data.path(), &format!("payment: {{webhook_secret_file: {}}}", secret.display())).await;
     provided.submit(submit("o", &[(1, 1)])).await;
     let before = provided.settled().await;
