@@ -45,7 +45,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Encoded by protox, since prost's own types forget the options of our making.
     std::fs::write(out.join("emshop.bin"), compiler.encode_file_descriptor_set())?;
     std::fs::write(out.join("access.rs"), access_table(&compiler.descriptor_pool())?)?;
-    let builder = tonic_prost_build::configure().btree_map(".emshop.internal");
+    let services = "#[cfg(feature = \"services\")]";
+    let builder = tonic_prost_build::configure().server_mod_attribute(".", services).client_mod_attribute(".", services);
+    let builder = builder.btree_map(".emshop.internal");
     let builder = BOXED.iter().fold(builder, |builder, path| builder.boxed(*path));
     builder.compile_fds(compiler.file_descriptor_set())?;
     Ok(())

@@ -10,8 +10,8 @@ use std::{env, fmt};
 use anyhow::{Context, Result, ensure};
 use config::{Environment, File, FileFormat};
 use emshop_ingress::{Algorithm, PaymentOptions, Tokens, Verification, WebhookSecret};
+use emshop_log::jetstream::{ClusterOptions, SyncMode};
 use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
-use emshop_storage::log::jetstream::{ClusterOptions, SyncMode};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Override;

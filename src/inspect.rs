@@ -9,7 +9,7 @@ use comfy_table::Table;
 use console::style;
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::{InspectRequest, LogInspection};
-use emshop_storage::state::rocksdb::RocksStore;
+use emshop_state::RocksStore;
 use serde_json::{Value, json};
 use tonic::{Code, Request};
 
@@ -35,7 +35,7 @@ pub async fn run(flags: &InspectFlags) -> Result<ExitCode> {
 
 fn of_folder(data: &Path) -> Result<Vec<LogInspection>> {
     let folder = DataFolder::open(data)?;
-    folder.state_logs()?.into_iter().map(|log| Ok(emshop_engine::inspect(&RocksStore::open(&folder.state(log)?)?))).collect()
+    folder.state_logs()?.into_iter().map(|log| Ok(emshop_core::inspect(&RocksStore::open(&folder.state(log)?)?))).collect()
 }
 
 async fn of_server(target: &str, token: Option<&str>) -> Result<Vec<LogInspection>> {

@@ -7,10 +7,10 @@ use anyhow::{Context, Error, Result, bail};
 use emshop_engine::engine::Connections;
 use emshop_engine::{Engine, EngineError};
 use emshop_ingress::{Ingress, PaymentOptions, Tokens};
+use emshop_log::CommandLog;
+use emshop_log::jetstream::{Cluster, Connection, NatsServer, ServerOptions};
 use emshop_search::Search;
-use emshop_storage::log::CommandLog;
-use emshop_storage::log::jetstream::{Cluster, Connection, NatsServer, ServerOptions};
-use emshop_storage::state::rocksdb::RocksStore;
+use emshop_state::RocksStore;
 use futures::future;
 
 use crate::config::{Role, Settings};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use emshop_bench::{Shop, submits};
-use emshop_storage::state::StateStore;
-use emshop_storage::state::rocksdb::RocksStore;
+use emshop_core::state::store::StateStore;
+use emshop_state::RocksStore;
 use tempfile::TempDir;
 
 const ORDERS: u64 = 10_000;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use emshop_engine::turn::{Replica, TurnEffects};
+use emshop_core::replica::{Replica, TurnEffects};
+use emshop_core::state::memory::MemoryStore;
 use emshop_proto::internal::{ClusterRow, Envelope, Record, record};
 use emshop_proto::partitioner::PARTITIONS;
 use emshop_proto::v1::command::Body;
@@ -10,7 +11,6 @@ use emshop_proto::v1::{
     Command, ConfirmPaymentRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, PaymentMethod, Receiver, SetStockRequest,
     SubmitOrderRequest,
 };
-use emshop_storage::state::memory::MemoryStore;
 
 /// That of the binary `emshop`: an order is many small rows, so the allocator shows in every figure.
 #[global_allocator]

@@ -6,14 +6,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use emshop_core::state::store::StateStore;
 use emshop_proto::internal::{QueryReply, query_reply};
-use emshop_storage::state::StateStore;
 use prost::Message as _;
 use tokio::sync::watch;
 
-use crate::machine::invariants;
 use crate::post::Post;
-use crate::turn::Checkpoint;
+use emshop_core::invariants;
+use emshop_core::replica::Checkpoint;
 
 /// What was committed is flushed to disk after this long or this many bytes, so that a restart has little to replay.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::{Client, Subject, jetstream};
 use bytes::Bytes;
+use emshop_core::state::store::StateStore;
+use emshop_log::{CommandLog, LogError};
 use emshop_proto::internal::{ClusterRow, Envelope, Query, QueryReply, Record, Tick, query, query_reply, record};
 use emshop_proto::{envelope, errors::Code, partitioner::PARTITIONS, subjects};
-use emshop_storage::log::{CommandLog, LogError};
-use emshop_storage::state::StateStore;
 use futures::StreamExt;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -18,8 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use crate::checkpoint::Writer;
 use crate::events::Relay;
 use crate::post::Post;
-use crate::turn::{NumberedEvent, OpenError, Replica, TurnEffects};
-use crate::{queries, recovery};
+use crate::recovery;
+use emshop_core::queries;
+use emshop_core::replica::{NumberedEvent, OpenError, Replica, TurnEffects};
 
 /// Envelopes read and decoded ahead of the turn.
 const ENTRIES_AHEAD_MAX: usize = 32;

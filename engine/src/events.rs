@@ -13,7 +13,7 @@ use prost::Message as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::turn::NumberedEvent;
+use emshop_core::replica::NumberedEvent;
 
 /// Events that are published as one group; what comes meanwhile makes the next one.
 const GROUP_EVENTS_MAX: usize = 16_384;

@@ -1,6 +1,6 @@
 //! What a start checks before anything is applied.
 
-use emshop_storage::log::{Bounds, CommandLog, LogError};
+use emshop_log::{Bounds, CommandLog, LogError};
 
 /// The log must reach from the record after `applied` to at least `applied` itself.
 ///

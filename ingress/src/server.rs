@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
+use emshop_log::CommandLog;
 use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::{FILE_DESCRIPTOR_SET, subjects};
 use emshop_search::Search;
-use emshop_storage::log::CommandLog;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;

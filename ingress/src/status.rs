@@ -16,7 +16,7 @@ const GOODS_TOLD_MAX: usize = 20;
 
 /// The status of a refused call. `identity` is what the client needs to ask again (see `prepare::identity`).
 pub fn of(refusal: Refusal, identity: impl IntoIterator<Item = (&'static str, String)>) -> Status {
-    let code = Code::from_number(refusal.code).map_or_else(|| tonic::Code::from(refusal.grpc_status), Code::grpc);
+    let code = tonic::Code::from(Code::from_number(refusal.code).map_or(refusal.grpc_status, |code| code.grpc() as i32));
     let mut details = ErrorDetails::with_error_info(&refusal.reason, DOMAIN, metadata(&refusal, identity));
     if refusal.retry_after_ms > 0 {
         details.set_retry_info(Some(Duration::from_millis(refusal.retry_after_ms)));
@@ -69,7 +69,7 @@ mod tests {
     fn every_code_keeps_its_number_name_and_status() {
         for code in Code::ALL {
             let status = of_refusal(code.refusal());
-            assert_eq!(status.code(), code.grpc(), "{code:?}");
+            assert_eq!(status.code() as i32, code.grpc() as i32, "{code:?}");
             assert_eq!(status.message(), code.message());
             let details = status.get_error_details();
             let info = details.error_info().expect("ErrorInfo");

@@ -88,7 +88,7 @@ mod tests {
     fn call(code: Code, retry_after: Option<Duration>) -> Answer {
         let mut details = ErrorDetails::with_error_info(code.name(), DOMAIN, HashMap::new());
         details.set_retry_info(retry_after);
-        Answer::of_call(Err(Status::with_error_details(code.grpc(), code.message(), details)))
+        Answer::of_call(Err(Status::with_error_details(tonic::Code::from(code.grpc() as i32), code.message(), details)))
     }
 
     fn outcome(code: Code) -> Answer {

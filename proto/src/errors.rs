@@ -4,9 +4,24 @@
 
 use std::fmt::Write;
 
-use tonic::Code as Grpc;
-
 use crate::v1::Refusal;
+
+/// Status codes of gRPC, by their numbers in the protocol: those that refusals have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Grpc {
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    AlreadyExists = 6,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Aborted = 10,
+    Internal = 13,
+    Unavailable = 14,
+    Unauthenticated = 16,
+}
 
 macro_rules! table {
     ($(($number:literal, $variant:ident, $name:literal, $grpc:ident, $message:literal),)+) => {

@@ -18,12 +18,12 @@ pub mod subjects;
 #[allow(clippy::all)]
 mod generated {
     pub mod v1 {
-        tonic::include_proto!("emshop.v1");
+        include!(concat!(env!("OUT_DIR"), "/emshop.v1.rs"));
     }
 
     pub mod internal {
         pub mod v1 {
-            tonic::include_proto!("emshop.internal.v1");
+            include!(concat!(env!("OUT_DIR"), "/emshop.internal.v1.rs"));
         }
     }
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::jetstream::{self, stream::Stream};
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::events::EventType;
 use emshop_proto::subjects::{self, CATALOGUE_STREAM};
 use emshop_proto::v1::{Event, EventBatch, Goods, GoodsSort, event};
 use emshop_search::{Filter, Page, Search};
-use emshop_storage::log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerOptions, SyncMode};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use prost::Message;

@@ -64,7 +64,7 @@ pub mod time {
 
 /// `always`, or a time.
 pub mod sync {
-    use emshop_storage::log::jetstream::SyncMode;
+    use emshop_log::jetstream::SyncMode;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(mode: &SyncMode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -107,7 +107,7 @@ pub mod size {
 
 #[cfg(test)]
 mod tests {
-    use emshop_storage::log::jetstream::SyncMode;
+    use emshop_log::jetstream::SyncMode;
 
     use super::*;
 

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::user_service_client::UserServiceClient;
 use emshop_proto::v1::{
@@ -10,7 +11,6 @@ use emshop_proto::v1::{
     LoginBySmsRequest, LoginRequest, LoginResponse, RegisterRequest, RegisterResponse, Role, SendSmsCodeRequest,
     SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, User, UserStatus,
 };
-use emshop_storage::log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use futures::StreamExt;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;

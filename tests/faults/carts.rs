@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::cart_service_client::CartServiceClient;
 use emshop_proto::v1::command::Body;
@@ -13,7 +14,6 @@ use emshop_proto::v1::{
     GetFavouriteRequest, GetGoodsRequest, ListAddressesRequest, ListFavouritesRequest, ListMessagesRequest, MessageKind, Money,
     OrderStatus, RemoveFavouriteRequest, SelectCartItemsRequest, UserMessage,
 };
-use emshop_storage::log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use tempfile::TempDir;
 use tonic::Code;
 use tonic_types::StatusExt;

@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
-use emshop_storage::log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tonic::Code;

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use emshop_proto::partitioner::Partitioner;
-use emshop_storage::log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use tempfile::TempDir;
 
 use crate::model::Model;

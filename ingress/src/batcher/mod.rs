@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use emshop_log::{AppendError, CommandLog};
 use emshop_proto::envelope::{ENVELOPE_BYTES_MAX, HEADER_BYTES, seal};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome};
-use emshop_storage::log::{AppendError, CommandLog};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;

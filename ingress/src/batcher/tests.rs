@@ -1,9 +1,9 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use emshop_log::{Bounds, Entry, LogError};
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, Tick, record};
-use emshop_storage::log::{Bounds, Entry, LogError};
 use futures::FutureExt;
 use futures::stream::BoxStream;
 use prost::Message;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_nats::Client;
+use emshop_log::{CommandLog, Entry};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
     Catalogue, CatalogueKind, CatalogueQuery, GoodsEntries, OrderNumberQuery, Orders, OwnedStockChange, Owner, OwnerKind, Owners,
@@ -19,7 +20,6 @@ use emshop_proto::v1::{
     SetStockRequest, Shortage, StockChange, StockLevel, SubmitOrderRequest,
 };
 use emshop_proto::{envelope, ids, subjects};
-use emshop_storage::log::{CommandLog, Entry};
 use futures::StreamExt;
 use prost::Message;
 

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use emshop_ingress::{Ingress, Options};
+use emshop_log::CommandLog;
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::{GoodsQuantity, PaymentMethod, Receiver, SubmitOrderRequest};
 use emshop_search::Search;
-use emshop_storage::log::CommandLog;
-use emshop_storage::log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerOptions, SyncMode};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tonic::Status;

@@ -1,0 +1,46 @@
+//! What goods refer to: categories, brands and the shop's own numbers; and banners. One partition has them all, for they depend on each
+//! other and are few.
+
+mod banner;
+mod brand;
+mod category;
+mod link;
+mod references;
+
+pub use banner::{create_banner, delete_banner, update_banner, view as view_banner};
+pub use brand::{create_brand, delete_brand, update_brand, view as view_brand};
+pub use category::{LEVELS, create_category, delete_category, update_category, view as view_category};
+pub use link::{link_brand, unlink_brand};
+pub use references::serve;
+
+use emshop_proto::errors::Code;
+use emshop_proto::internal::PartitionRow;
+
+use crate::effects::Answer;
+use crate::state::State;
+
+/// Bounds of what there may be of a kind. With each entry at its longest a client can still take all of them in one answer of 4 MiB.
+pub const CATEGORIES_MAX: u64 = 5_000;
+pub const BRANDS_MAX: u64 = 5_000;
+pub const BANNERS_MAX: u64 = 1_000;
+pub const LINKS_MAX: u64 = 20_000;
+
+/// Counts one more of a kind, unless there are `most` of it.
+fn add_one(state: &mut State, count: fn(&mut PartitionRow) -> &mut u64, most: u64) -> Result<(), Code> {
+    let count = count(state.counters.entry(&()));
+    if *count >= most {
+        return Err(Code::CatalogueFull);
+    }
+    *count += 1;
+    Ok(())
+}
+
+fn remove_some(state: &mut State, count: fn(&mut PartitionRow) -> &mut u64, some: u64) {
+    let count = count(state.counters.entry(&()));
+    *count = count.checked_sub(some).expect("what is removed was counted");
+}
+
+/// A command without what it is about; the ingress refuses it before.
+fn no_body() -> Answer {
+    Code::ValidationFailed.into()
+}

@@ -1,0 +1,305 @@
+//! Goods entries: what orders take their names and prices from, and all else that a shop shows of them.
+//!
+//! Two rows make an entry: what orders need is small and stays in memory, the rest is read when somebody wants it. Before what an entry
+//! refers to changes, the catalogue's partition is asked; until it replies the entry is as it was.
+
+pub mod catalogue;
+
+use emshop_proto::errors::Code;
+use emshop_proto::events::EventType;
+use emshop_proto::internal::{
+    CatalogueReferences, CatalogueReply, CatalogueRequest, GoodsChangeRow, GoodsDetailRow, GoodsRow, OwnerKind, Step, Waiter,
+    step,
+};
+use emshop_proto::v1::{
+    CreateGoodsRequest, DeleteGoodsRequest, Goods, Money, SetOnSaleRequest, UpdateGoodsRequest, event, outcome,
+};
+
+use crate::context::Context;
+use crate::effects::{Answer, Effects};
+use crate::state::State;
+
+pub fn create(
+    state: &mut State,
+    ctx: &Context,
+    request: &CreateGoodsRequest,
+    waiter: Waiter,
+    fx: &mut Effects,
+) -> Option<Answer> {
+    let Some(goods) = &request.goods else {
+        return Some(Code::ValidationFailed.into());
+    };
+    let (goods_id, entry) = (goods.goods_id, Entry::given(goods, goods.on_sale == Some(false)));
+    match Entry::load(state, goods_id) {
+        Some(existing) if entry.keeping(&existing) == existing => Some(unchanged(state, goods_id, &existing)),
+        Some(_) => Some(Code::GoodsExists.into()),
+        None if is_changing(state, goods_id) => join(state, goods_id, Some(&entry), waiter),
+        None => change(state, ctx, goods_id, None, Some(entry), waiter, fx),
+    }
+}
+
+pub fn update(
+    state: &mut State,
+    ctx: &Context,
+    request: &UpdateGoodsRequest,
+    waiter: Waiter,
+    fx: &mut Effects,
+) -> Option<Answer> {
+    let Some(goods) = &request.goods else {
+        return Some(Code::ValidationFailed.into());
+    };
+    let goods_id = goods.goods_id;
+    let existing = match existing(state, goods_id) {
+        Ok(existing) => existing,
+        Err(code) => return Some(code.into()),
+    };
+    let off_sale = goods.on_sale.map_or(existing.order.off_sale, |on_sale| !on_sale);
+    let entry = Entry::given(goods, off_sale).keeping(&existing);
+    if is_changing(state, goods_id) {
+        join(state, goods_id, Some(&entry), waiter)
+    } else if entry == existing {
+        Some(unchanged(state, goods_id, &existing))
+    } else {
+        change(state, ctx, goods_id, Some(&existing), Some(entry), waiter, fx)
+    }
+}
+
+pub fn delete(
+    state: &mut State,
+    ctx: &Context,
+    request: &DeleteGoodsRequest,
+    waiter: Waiter,
+    fx: &mut Effects,
+) -> Option<Answer> {
+    let goods_id = request.goods_id;
+    match existing(state, goods_id) {
+        Err(code) => Some(code.into()),
+        Ok(_) if is_changing(state, goods_id) => join(state, goods_id, None, waiter),
+        Ok(existing) => change(state, ctx, goods_id, Some(&existing), None, waiter, fx),
+    }
+}
+
+/// Answers with no more than what it was about: a batch of these in one turn would otherwise tell many whole entries at once.
+pub fn set_on_sale(state: &mut State, ctx: &Context, request: &SetOnSaleRequest, fx: &mut Effects) -> Answer {
+    let goods_id = request.goods_id;
+    let mut entry = match existing(state, goods_id) {
+        Ok(entry) => entry,
+        Err(code) => return code.into(),
+    };
+    if is_changing(state, goods_id) {
+        return Code::GoodsInProgress.into();
+    }
+    let done = Goods { goods_id, on_sale: Some(request.on_sale), ..Goods::default() };
+    let answer = Answer::new(outcome::Result::Goods(Box::new(done)));
+    if entry.order.off_sale != request.on_sale {
+        return answer.repeated();
+    }
+    entry.order.off_sale = !request.on_sale;
+    put(state, ctx, goods_id, entry, fx);
+    answer
+}
+
+/// The catalogue's partition has moved the references of a change, or refused to: the change is made or dropped.
+pub fn catalogue_reply(state: &mut State, ctx: &Context, goods_id: u64, reply: &CatalogueReply, fx: &mut Effects) {
+    let pending = state.goods_changes.get(&goods_id).cloned();
+    let pending = pending.unwrap_or_else(|| panic!("a reply to goods {goods_id}, which nobody is changing"));
+    state.goods_changes.remove(&goods_id);
+    let answer: Answer = match Code::from_number(reply.refused_code) {
+        Some(code) => code.into(),
+        None => {
+            assert_eq!(reply.refused_code, 0, "a reply to goods {goods_id} has a code that is not in the table");
+            let entry = pending.goods.map(|goods| Entry::given(&goods, goods.on_sale == Some(false)));
+            write(state, ctx, goods_id, entry, fx)
+        }
+    };
+    for waiter in pending.waiters {
+        let answer = if waiter.repeated { answer.clone().repeated() } else { answer.clone() };
+        fx.outcome(waiter, answer.into_outcome(ctx.position()));
+    }
+}
+
+/// An entry as clients see it, with what was counted; `None` when there is none.
+pub fn view(state: &mut State, goods_id: u64) -> Option<Goods> {
+    let entry = Entry::load(state, goods_id)?;
+    Some(counted(state, &entry, entry.goods(goods_id)))
+}
+
+/// An entry as its two rows have it.
+#[derive(Clone, PartialEq)]
+struct Entry {
+    /// What orders need.
+    order: GoodsRow,
+    detail: GoodsDetailRow,
+}
+
+impl Entry {
+    fn load(state: &mut State, goods_id: u64) -> Option<Self> {
+        let order = state.goods.get(&goods_id)?.clone();
+        let detail = state.goods_details.get(&goods_id).cloned().unwrap_or_default();
+        Some(Self { order, detail })
+    }
+
+    /// What a client wants it to be; what the engine counts and notes is left empty.
+    fn given(goods: &Goods, off_sale: bool) -> Self {
+        let price = goods.unit_price.as_ref();
+        let order = GoodsRow {
+            name: goods.name.clone(),
+            currency: price.map(|price| price.currency.clone()).unwrap_or_default(),
+            unit_price_minor: price.map_or(0, |price| price.amount_minor),
+            weight_grams: goods.weight_grams,
+            off_sale,
+            favourites: 0,
+        };
+        let detail = GoodsDetailRow {
+            category_id: goods.category_id,
+            brand_id: goods.brand_id,
+            goods_sn: goods.goods_sn.clone(),
+            ship_free: goods.ship_free,
+            is_new: goods.is_new,
+            is_hot: goods.is_hot,
+            market_price_minor: goods.market_price.as_ref().map_or(0, |price| price.amount_minor),
+            brief: goods.brief.clone(),
+            description: goods.description.clone(),
+            images: goods.images.clone(),
+            description_images: goods.description_images.clone(),
+            front_image: goods.front_image.clone(),
+            created_at_ms: 0,
+            updated_at_ms: 0,
+        };
+        Self { order, detail }
+    }
+
+    /// With what the engine counted and noted of the entry so far.
+    fn keeping(&self, existing: &Self) -> Self {
+        let mut kept = self.clone();
+        kept.order.favourites = existing.order.favourites;
+        kept.detail.created_at_ms = existing.detail.created_at_ms;
+        kept.detail.updated_at_ms = existing.detail.updated_at_ms;
+        kept
+    }
+
+    fn references(&self) -> CatalogueReferences {
+        let GoodsDetailRow { category_id, brand_id, goods_sn, .. } = &self.detail;
+        CatalogueReferences { category_id: *category_id, brand_id: *brand_id, goods_sn: goods_sn.clone() }
+    }
+
+    /// All but what is counted: `sold` and `favourites`.
+    fn goods(&self, goods_id: u64) -> Goods {
+        let Self { order, detail } = self;
+        let money = |amount_minor| Money::new(amount_minor, &order.currency);
+        Goods {
+            goods_id,
+            name: order.name.clone(),
+            unit_price: Some(money(order.unit_price_minor)),
+            weight_grams: order.weight_grams,
+            category_id: detail.category_id,
+            brand_id: detail.brand_id,
+            goods_sn: detail.goods_sn.clone(),
+            on_sale: Some(!order.off_sale),
+            ship_free: detail.ship_free,
+            is_new: detail.is_new,
+            is_hot: detail.is_hot,
+            market_price: (detail.market_price_minor != 0).then(|| money(detail.market_price_minor)),
+            brief: detail.brief.clone(),
+            description: detail.description.clone(),
+            images: detail.images.clone(),
+            description_images: detail.description_images.clone(),
+            front_image: detail.front_image.clone(),
+            sold: 0,
+            favourites: 0,
+            created_at_ms: detail.created_at_ms,
+            updated_at_ms: detail.updated_at_ms,
+        }
+    }
+}
+
+/// The entry of goods that are there. Goods whose creation is still on its way are not missing either.
+fn existing(state: &mut State, goods_id: u64) -> Result<Entry, Code> {
+    match Entry::load(state, goods_id) {
+        Some(entry) => Ok(entry),
+        None if is_changing(state, goods_id) => Err(Code::GoodsInProgress),
+        None => Err(Code::GoodsNotFound),
+    }
+}
+
+fn is_changing(state: &mut State, goods_id: u64) -> bool {
+    state.goods_changes.get(&goods_id).is_some()
+}
+
+/// Waits with a change that is on its way, if that is the same one.
+fn join(state: &mut State, goods_id: u64, wanted: Option<&Entry>, waiter: Waiter) -> Option<Answer> {
+    let pending = state.goods_changes.get(&goods_id).expect("the goods are being changed");
+    if pending.goods != wanted.map(|entry| entry.goods(goods_id)) {
+        return Some(Code::GoodsInProgress.into());
+    }
+    let pending = state.goods_changes.change(&goods_id).expect("the goods are being changed");
+    pending.waiters.push(Waiter { repeated: true, ..waiter });
+    None
+}
+
+/// Makes an entry what `after` says, or removes it; asks the catalogue first when it then refers to something else.
+fn change(
+    state: &mut State,
+    ctx: &Context,
+    goods_id: u64,
+    before: Option<&Entry>,
+    after: Option<Entry>,
+    waiter: Waiter,
+    fx: &mut Effects,
+) -> Option<Answer> {
+    let references = |entry: Option<&Entry>| entry.map(Entry::references).unwrap_or_default();
+    let (release, take) = (references(before), references(after.as_ref()));
+    if release == take {
+        return Some(write(state, ctx, goods_id, after, fx));
+    }
+    let goods = after.map(|entry| entry.goods(goods_id));
+    state.goods_changes.insert(goods_id, GoodsChangeRow { goods, waiters: vec![waiter] });
+    let request = CatalogueRequest { goods_id, release: Some(release), take: Some(take) };
+    let step = Step { owner: Some(ctx.owner(OwnerKind::Goods, goods_id)), body: Some(step::Body::CatalogueRequest(request)) };
+    fx.step(ctx.partitioner.of_catalogue(), step);
+    None
+}
+
+fn write(state: &mut State, ctx: &Context, goods_id: u64, after: Option<Entry>, fx: &mut Effects) -> Answer {
+    let goods = match after {
+        Some(entry) => put(state, ctx, goods_id, entry, fx),
+        None => remove(state, goods_id, fx),
+    };
+    Answer::new(outcome::Result::Goods(Box::new(goods)))
+}
+
+fn put(state: &mut State, ctx: &Context, goods_id: u64, entry: Entry, fx: &mut Effects) -> Goods {
+    let (mut entry, event) = match Entry::load(state, goods_id) {
+        Some(existing) => (entry.keeping(&existing), EventType::GoodsChanged),
+        None => (entry, EventType::GoodsCreated),
+    };
+    if event == EventType::GoodsCreated {
+        entry.detail.created_at_ms = ctx.time_ms;
+    }
+    entry.detail.updated_at_ms = ctx.time_ms;
+    let goods = entry.goods(goods_id);
+    fx.event(event, event::Body::Goods(Box::new(goods.clone())));
+    let goods = counted(state, &entry, goods);
+    state.goods.insert(goods_id, entry.order);
+    state.goods_details.insert(goods_id, entry.detail);
+    goods
+}
+
+/// Only the entry goes: its stock stays, and what its favourites count is gone with it.
+fn remove(state: &mut State, goods_id: u64, fx: &mut Effects) -> Goods {
+    state.goods.remove(&goods_id);
+    state.goods_details.remove(&goods_id);
+    let goods = Goods { goods_id, ..Goods::default() };
+    fx.event(EventType::GoodsDeleted, event::Body::Goods(Box::new(goods.clone())));
+    goods
+}
+
+fn counted(state: &mut State, entry: &Entry, goods: Goods) -> Goods {
+    let sold = state.stocks.get(&goods.goods_id).map_or(0, |stock| stock.sold);
+    Goods { sold, favourites: entry.order.favourites, ..goods }
+}
+
+fn unchanged(state: &mut State, goods_id: u64, entry: &Entry) -> Answer {
+    let goods = counted(state, entry, entry.goods(goods_id));
+    Answer::new(outcome::Result::Goods(Box::new(goods))).repeated()
+}

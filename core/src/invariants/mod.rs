@@ -1,0 +1,208 @@
+//! Reads the whole state of a log and recomputes what must hold, independently of the code that keeps it so.
+
+mod accounts;
+mod catalogue;
+mod keeps;
+mod orders;
+mod payments;
+mod stocks;
+
+use std::ops::ControlFlow;
+
+use crate::state::keys::{self, Kind, WHOLE_LOG};
+use crate::state::store::StateStore;
+use emshop_proto::internal::{
+    ClusterRow, FavouriteRow, GoodsRow, HoldRow, LogRow, MessageRow, OrderRow, PartitionRow, ReservationRow,
+};
+use emshop_proto::partitioner::Partitioner;
+use emshop_proto::v1::{LogInspection, OrderStatus, SagaStatus};
+use prost::Message;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::order;
+use crate::state::rows::{self, TimerKind};
+use crate::state::table::Rows;
+use accounts::Accounts;
+use keeps::Keeps;
+use orders::Orders;
+use payments::Payments;
+use stocks::Stocks;
+
+/// Broken invariants that are spelled out; the rest is counted.
+const VIOLATIONS_MAX: usize = 20;
+
+/// Inspects the store of one log as of its last checkpoint.
+pub fn inspect(store: &dyn StateStore) -> LogInspection {
+    let mut check = Check::new(store);
+    let mut digest = Xxh3::new();
+    for partition in (0..check.cluster.partitions as u8).chain([WHOLE_LOG]) {
+        for kind in Kind::ALL {
+            store.scan(&keys::prefix(partition, kind), &[partition, kind as u8 + 1], &mut |key, value| {
+                // What is still to be sent, and how far it was, is not a consequence of the log alone.
+                if kind != Kind::Outbox {
+                    digest.update(key);
+                    digest.update(&(value.len() as u32).to_le_bytes());
+                    digest.update(value);
+                }
+                check.row(kind, partition, &key[2..], value);
+                ControlFlow::Continue(())
+            });
+        }
+    }
+    check.finish(digest.digest128())
+}
+
+struct Check {
+    partitioner: Partitioner,
+    log: LogRow,
+    cluster: ClusterRow,
+    counts: LogInspection,
+    orders: Orders,
+    payments: Payments,
+    stocks: Stocks,
+    catalogue: catalogue::Check,
+    accounts: Accounts,
+    keeps: Keeps,
+}
+
+impl Check {
+    fn new(store: &dyn StateStore) -> Self {
+        let whole_log = |kind| store.get(&keys::prefix(WHOLE_LOG, kind)).unwrap_or_default();
+        let cluster: ClusterRow = read(&whole_log(Kind::Cluster));
+        let log: LogRow = read(&whole_log(Kind::Log));
+        let counts = LogInspection {
+            log: cluster.log,
+            applied_sequence: log.applied_sequence,
+            durable_sequence: log.applied_sequence,
+            events: log.events,
+            ..LogInspection::default()
+        };
+        Self {
+            partitioner: Partitioner::new(cluster.logs.max(1)),
+            log,
+            cluster,
+            counts,
+            orders: Orders::default(),
+            payments: Payments::default(),
+            stocks: Stocks::default(),
+            catalogue: catalogue::Check::default(),
+            accounts: Accounts::default(),
+            keeps: Keeps::default(),
+        }
+    }
+
+    fn row(&mut self, kind: Kind, partition: u8, key: &[u8], value: &[u8]) {
+        self.catalogue.row(kind, key, value);
+        match kind {
+            Kind::Order => self.order(partition, rows::Orders::decode_key(key), &read(value)),
+            Kind::Timer => self.timer(partition, rows::Timers::decode_key(key)),
+            Kind::Stock => {
+                self.counts.stocks += 1;
+                self.stocks.stock(rows::Stocks::decode_key(key), read(value));
+            }
+            Kind::StockHistory => self.stocks.history(rows::StockHistory::decode_key(key), read(value)),
+            Kind::Hold => {
+                let row: HoldRow = read(value);
+                self.stocks.hold(rows::Holds::decode_key(key).goods_id, row.stock(), row.quantity);
+            }
+            Kind::Reservation => self.reservation(partition, rows::Reservations::decode_key(key), &read(value)),
+            Kind::Goods => {
+                self.counts.goods += 1;
+                self.keeps.goods(rows::Catalogue::decode_key(key), read::<GoodsRow>(value).favourites);
+            }
+            Kind::Key => self.counts.idempotency_keys += 1,
+            Kind::Partition => self.accounts.counter(partition, read::<PartitionRow>(value).users),
+            Kind::CartItem => self.keeps.cart_item(rows::CartItems::decode_key(key), &read(value)),
+            Kind::Favourite => {
+                let _: FavouriteRow = read(value);
+                self.keeps.favourite(rows::Favourites::decode_key(key).1);
+            }
+            Kind::Address => self.keeps.address(rows::Addresses::decode_key(key).user_id, &read(value)),
+            Kind::Message => drop(read::<MessageRow>(value)),
+            Kind::User => self.accounts.user(partition, rows::Users::decode_key(key), read(value), &self.partitioner),
+            Kind::Mobile => self.accounts.mobile(rows::Mobiles::decode_key(key), &read(value), &self.partitioner),
+            Kind::Code => self.accounts.code(partition, rows::Codes::decode_key(key), &read(value)),
+            Kind::Balance => self.payments.balance(rows::Balances::decode_key(key), &read(value)),
+            Kind::PaymentHold => self.payments.hold(partition, rows::PaymentHolds::decode_key(key), &read(value)),
+            // Indexes are read by those who follow them; the rest is the catalogue's, or of the whole log.
+            Kind::OrderId
+            | Kind::UserOrder
+            | Kind::ReservationId
+            | Kind::GoodsSn
+            | Kind::CategoryBrand
+            | Kind::GoodsDetail
+            | Kind::GoodsChange
+            | Kind::Category
+            | Kind::Brand
+            | Kind::Banner
+            | Kind::Log
+            | Kind::Outbox
+            | Kind::Cluster => {}
+        }
+    }
+
+    fn order(&mut self, partition: u8, number: u64, row: &OrderRow) {
+        self.counts.orders += 1;
+        match row.status() {
+            OrderStatus::Pending => self.counts.orders_pending += 1,
+            OrderStatus::Paid => self.counts.orders_paid += 1,
+            OrderStatus::Cancelled => self.counts.orders_cancelled += 1,
+            OrderStatus::Refunded => self.counts.orders_refunded += 1,
+            _ => {}
+        }
+        match order::saga(row).status() {
+            SagaStatus::Running | SagaStatus::Compensating => self.counts.sagas_running += 1,
+            SagaStatus::Stuck => self.counts.sagas_stuck += 1,
+            SagaStatus::Completed | SagaStatus::Compensated | SagaStatus::Unspecified => {}
+        }
+        self.counts.parcels += u64::from(row.parcel.is_some());
+        self.stocks.lines(&row.lines, self.cluster.log, &self.partitioner);
+        self.orders.order(partition, number, row);
+        self.payments.order(row);
+    }
+
+    fn reservation(&mut self, partition: u8, number: u64, row: &ReservationRow) {
+        self.counts.reservations += 1;
+        self.counts.sagas_running += u64::from(row.saga.is_some());
+        self.stocks.lines(&row.lines, self.cluster.log, &self.partitioner);
+        self.stocks.reservation(partition, number, row);
+    }
+
+    fn timer(&mut self, partition: u8, timer: rows::Timer) {
+        self.counts.timers += 1;
+        match timer.what {
+            TimerKind::OrderExpiry(_) | TimerKind::OrderCompletion(_) | TimerKind::ParcelStation(_) => {
+                self.orders.timer(partition, timer);
+            }
+            TimerKind::ReservationExpiry(number) => self.stocks.reservation_timer(partition, number, timer.due_ms),
+            TimerKind::PaymentHoldExpiry(hold) => self.payments.hold_timer(partition, hold, timer.due_ms),
+            TimerKind::CodeExpiry(key) => self.accounts.code_timer(partition, key, timer.due_ms),
+            TimerKind::KeyExpiry(_) => {}
+        }
+    }
+
+    fn finish(mut self, digest: u128) -> LogInspection {
+        self.counts.sagas_running += self.accounts.registering;
+        let mut violations = self.orders.violations();
+        violations.extend(self.payments.violations());
+        violations.extend(self.stocks.violations());
+        violations.extend(self.catalogue.finish(self.cluster.log, &self.partitioner));
+        violations.extend(self.accounts.violations());
+        violations.extend(self.keeps.violations(self.cluster.logs));
+        if self.log.events_by_type.values().any(|last| *last > self.log.events) {
+            violations.push("an event has a number above the last one".to_owned());
+        }
+        let more = violations.len().saturating_sub(VIOLATIONS_MAX);
+        violations.truncate(VIOLATIONS_MAX);
+        if more > 0 {
+            violations.push(format!("and {more} more"));
+        }
+        self.counts.violations = violations;
+        self.counts.digest = format!("{digest:032x}");
+        self.counts
+    }
+}
+
+fn read<M: Message + Default>(bytes: &[u8]) -> M {
+    M::decode(bytes).unwrap_or_else(|error| panic!("a row of the state cannot be decoded: {error}"))
+}

@@ -1,0 +1,79 @@
+//! Steps that are not yet known to be in their target log. Part of the checkpoint, so that they are sent again after a restart.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+
+use crate::state::keys::{self, Kind, WHOLE_LOG};
+use crate::state::store::{Change, StateStore};
+use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
+use emshop_proto::internal::{Channel, Envelope, OutboxRow, Record, Step, record};
+use prost::Message;
+
+#[derive(Default)]
+pub struct Outbox {
+    channels: BTreeMap<u32, VecDeque<(u64, Step)>>,
+    /// Keys with their new value since the last checkpoint.
+    changes: BTreeMap<(u32, u64), Option<Vec<u8>>>,
+}
+
+impl Outbox {
+    /// What was not acknowledged when the last checkpoint was taken.
+    pub fn load(store: &dyn StateStore) -> Self {
+        let mut outbox = Self::default();
+        let (from, to) = (keys::prefix(WHOLE_LOG, Kind::Outbox), keys::prefix(WHOLE_LOG, Kind::Cluster));
+        store.scan(&from, &to, &mut |key, value| {
+            let target = u32::from_be_bytes(key[2..6].try_into().expect("4 bytes"));
+            let number = u64::from_be_bytes(key[6..14].try_into().expect("8 bytes"));
+            let row = OutboxRow::decode(value).unwrap_or_else(|error| panic!("an outbox row cannot be decoded: {error}"));
+            let step = row.step.expect("an outbox row has a step");
+            outbox.channels.entry(target).or_default().push_back((number, step));
+            ControlFlow::Continue(())
+        });
+        outbox
+    }
+
+    pub fn push(&mut self, target: u32, number: u64, step: Step) {
+        let row = OutboxRow { step: Some(step.clone()) };
+        self.changes.insert((target, number), Some(row.encode_to_vec()));
+        self.channels.entry(target).or_default().push_back((number, step));
+    }
+
+    /// Logs that have something to take.
+    pub fn targets(&self) -> Vec<u32> {
+        self.channels.iter().filter(|(_, steps)| !steps.is_empty()).map(|(target, _)| *target).collect()
+    }
+
+    /// The next envelope for `target`, with the number of its last step; as much as fits from the front on.
+    pub fn envelope(&self, source_log: u32, target: u32) -> Option<(u64, Envelope)> {
+        let steps = self.channels.get(&target)?;
+        let first_number = steps.front()?.0;
+        let (mut records, mut last_number, mut bytes) = (Vec::new(), 0, 0);
+        for (number, step) in steps {
+            bytes += step.encoded_len() + 8;
+            if bytes > ENVELOPE_BYTES_MAX && !records.is_empty() {
+                break;
+            }
+            last_number = *number;
+            records.push(Record { body: Some(record::Body::Step(step.clone())), ..Record::default() });
+        }
+        let channel = Some(Channel { source_log, first_number });
+        Some((last_number, Envelope { writer: 0, records, channel }))
+    }
+
+    /// `target` has all steps up to `number` in its log.
+    pub fn acknowledged(&mut self, target: u32, number: u64) {
+        let steps = self.channels.entry(target).or_default();
+        while let Some((sent, _)) = steps.pop_front_if(|(sent, _)| *sent <= number) {
+            self.changes.insert((target, sent), None);
+        }
+    }
+
+    pub fn take_changes(&mut self, changes: &mut Vec<Change>) {
+        for ((target, number), value) in std::mem::take(&mut self.changes) {
+            let mut key = keys::prefix(WHOLE_LOG, Kind::Outbox).to_vec();
+            key.extend_from_slice(&target.to_be_bytes());
+            key.extend_from_slice(&number.to_be_bytes());
+            changes.push((key, value));
+        }
+    }
+}

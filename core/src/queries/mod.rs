@@ -1,0 +1,50 @@
+//! Reads. They run between two turns, so all that one of them sees is as of one log position.
+
+mod catalogue;
+mod orders;
+mod stocks;
+mod users;
+
+use emshop_proto::errors::Code;
+use emshop_proto::internal::query::Body as Question;
+use emshop_proto::internal::query_reply::Body as Answer;
+use emshop_proto::internal::{Query, QueryReply};
+
+use crate::replica::Replica;
+
+/// Answers a query. `None` when the answer comes from the checkpoint thread.
+pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
+    let viewer = query.viewer;
+    let body = match query.body {
+        Some(Question::Order(query)) => orders::order(replica, &query, viewer),
+        Some(Question::Payment(query)) => orders::payment(replica, &query, viewer),
+        Some(Question::LogisticsOrder(query)) => orders::logistics_order(replica, &query, viewer),
+        Some(Question::LogisticsOrderByNumber(query)) => orders::logistics_order_by_number(replica, &query, viewer),
+        Some(Question::Tracks(query)) => orders::tracks(replica, &query, viewer),
+        Some(Question::TracksByNumber(query)) => orders::tracks_by_number(replica, &query, viewer),
+        Some(Question::UserOrders(query)) => orders::of_user(replica, &query),
+        Some(Question::Owners(query)) => orders::owners(replica, &query),
+        Some(Question::Stock(query)) => stocks::stocks(replica, &query.goods_ids),
+        Some(Question::Stocks(query)) => stocks::page(replica, &query),
+        Some(Question::StockChanges(query)) => stocks::changes(replica, &query),
+        Some(Question::Goods(query)) => catalogue::goods(replica, &query.goods_ids),
+        Some(Question::Catalogue(query)) => catalogue::page(replica, &query),
+        Some(Question::Cart(query)) => users::cart(replica, &query),
+        Some(Question::Favourite(query)) => users::favourite(replica, &query),
+        Some(Question::Favourites(query)) => users::favourites(replica, &query),
+        Some(Question::Addresses(query)) => users::addresses(replica, &query),
+        Some(Question::Messages(query)) => users::messages(replica, &query),
+        Some(Question::User(query)) => users::user(replica, &query),
+        Some(Question::Credentials(query)) => users::credentials(replica, &query),
+        Some(Question::Mobile(query)) => users::mobile(replica, &query),
+        Some(Question::Users(query)) => users::page(replica, &query),
+        Some(Question::Balance(query)) => users::balance(replica, &query),
+        Some(Question::Inspect(_)) => return None,
+        None => Answer::Refusal(Code::ValidationFailed.refusal()),
+    };
+    Some(QueryReply { body: Some(body) })
+}
+
+fn refused(code: Code) -> Answer {
+    Answer::Refusal(code.refusal())
+}

@@ -1,0 +1,351 @@
+//! The kinds of rows that a partition has, and their keys.
+
+use crate::state::keys::Kind;
+use emshop_proto::internal::{
+    AddressRow, BalanceRow, BannerRow, BrandRow, CartItemRow, CategoryRow, CodeRow, FavouriteRow, GoodsChangeRow, GoodsDetailRow,
+    GoodsRow, HoldRow, KeyRow, MessageRow, MobileRow, OrderRow, Owner, OwnerKind, PartitionRow, PaymentHoldRow, ReservationRow,
+    StockHistoryRow, StockRow, UserRow,
+};
+
+use crate::state::table::Rows;
+
+/// Declares kinds of rows: `name(kind, cached rows) key → value`, with how the key becomes bytes and is read back.
+macro_rules! rows {
+    ($($name:ident($kind:ident, $cached:literal) $key:ty => $value:ty, $encode:expr, $decode:expr;)+) => {$(
+        pub struct $name;
+
+        impl Rows for $name {
+            const KIND: Kind = Kind::$kind;
+            const CACHED_ROWS_MAX: usize = $cached;
+            type Key = $key;
+            type Value = $value;
+
+            fn encode_key(key: &$key, bytes: &mut Vec<u8>) {
+                let encode: fn(&$key, &mut Vec<u8>) = $encode;
+                encode(key, bytes);
+            }
+
+            fn decode_key(bytes: &[u8]) -> $key {
+                let decode: fn(&[u8]) -> $key = $decode;
+                decode(bytes)
+            }
+        }
+    )+};
+}
+
+rows! {
+    // Boxed: the rows are large, and the tree moves them about as it grows.
+    Orders(Order, 1024) u64 => Box<OrderRow>, number, read_number;
+    OrderIds(OrderId, 1024) String => u64, text, read_text;
+    UserOrders(UserOrder, 1024) UserOrder => (), UserOrder::encode, UserOrder::decode;
+    Timers(Timer, 1024) Timer => (), Timer::encode, Timer::decode;
+    Stocks(Stock, 65_536) u64 => StockRow, number, read_number;
+    Catalogue(Goods, 65_536) u64 => GoodsRow, number, read_number;
+    Reservations(Reservation, 1024) u64 => ReservationRow, number, read_number;
+    ReservationIds(ReservationId, 1024) String => u64, text, read_text;
+    Holds(Hold, 4096) Hold => HoldRow, Hold::encode, Hold::decode;
+    Keys(Key, 1024) String => KeyRow, text, read_text;
+    Counters(Partition, 1) () => PartitionRow, |_, _| {}, |_| ();
+    StockHistory(StockHistory, 64) u64 => StockHistoryRow, number, read_number;
+    GoodsDetails(GoodsDetail, 1024) u64 => GoodsDetailRow, number, read_number;
+    GoodsChanges(GoodsChange, 64) u64 => GoodsChangeRow, number, read_number;
+    GoodsSns(GoodsSn, 1024) String => u64, text, read_text;
+    Categories(Category, 65_536) u64 => CategoryRow, number, read_number;
+    Brands(Brand, 65_536) u64 => BrandRow, number, read_number;
+    Banners(Banner, 1024) u64 => BannerRow, number, read_number;
+    CategoryBrands(CategoryBrand, 65_536) (u64, u64) => (), pair, read_pair;
+    CartItems(CartItem, 4096) (u64, u64) => CartItemRow, pair, read_pair;
+    Favourites(Favourite, 1024) (u64, u64) => FavouriteRow, pair, read_pair;
+    Addresses(Address, 1024) Newest => AddressRow, Newest::encode, Newest::decode;
+    Messages(Message, 1024) Newest => MessageRow, Newest::encode, Newest::decode;
+    Users(User, 4096) u64 => UserRow, number, read_number;
+    Mobiles(Mobile, 1024) String => MobileRow, text, read_text;
+    Codes(Code, 1024) String => CodeRow, text, read_text;
+    Balances(Balance, 4096) u64 => BalanceRow, number, read_number;
+    PaymentHolds(PaymentHold, 1024) UserText => PaymentHoldRow, UserText::encode, UserText::decode;
+}
+
+/// Key of the index of a user's orders, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserOrder {
+    pub user_id: u64,
+    pub created_at_ms: i64,
+    pub number: u64,
+}
+
+impl UserOrder {
+    fn sort_key(&self) -> (u64, u64, u64) {
+        (self.user_id, !(self.created_at_ms as u64), !self.number)
+    }
+
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        let (user_id, created, number) = self.sort_key();
+        [user_id, created, number].iter().for_each(|part| bytes.extend_from_slice(&part.to_be_bytes()));
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        Self { user_id: read_at(bytes, 0), created_at_ms: !read_at(bytes, 8) as i64, number: !read_at(bytes, 16) }
+    }
+}
+
+impl Ord for UserOrder {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.sort_key().cmp(&other.sort_key())
+    }
+}
+
+impl PartialOrd for UserOrder {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a user has by number, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newest {
+    pub user_id: u64,
+    pub number: u64,
+}
+
+impl Newest {
+    /// Where a user's begin.
+    pub fn first(user_id: u64) -> Self {
+        Self { user_id, number: u64::MAX }
+    }
+
+    fn sort_key(&self) -> (u64, u64) {
+        (self.user_id, !self.number)
+    }
+
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        pair(&self.sort_key(), bytes);
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let (user_id, inverted) = read_pair(bytes);
+        Self { user_id, number: !inverted }
+    }
+}
+
+impl Ord for Newest {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.sort_key().cmp(&other.sort_key())
+    }
+}
+
+impl PartialOrd for Newest {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a user has under a text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UserText {
+    pub user_id: u64,
+    pub text: String,
+}
+
+impl UserText {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        number(&self.user_id, bytes);
+        text(&self.text, bytes);
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        Self { user_id: read_at(bytes, 0), text: read_text(&bytes[8..]) }
+    }
+}
+
+/// Something to be done when log time reaches `due_ms`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timer {
+    pub due_ms: i64,
+    pub what: TimerKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimerKind {
+    /// The order of this number has not been paid in time.
+    OrderExpiry(u64),
+    /// The idempotency key is forgotten.
+    KeyExpiry(String),
+    /// The delivered order of this number is completed by itself.
+    OrderCompletion(u64),
+    /// The parcel of the order of this number comes to the next station of its simulated way.
+    ParcelStation(u64),
+    /// The reservation of this number was not confirmed in time.
+    ReservationExpiry(u64),
+    /// The payment try was not confirmed in time.
+    PaymentHoldExpiry(UserText),
+    /// The one-time code is forgotten.
+    CodeExpiry(String),
+}
+
+impl Timer {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&(self.due_ms as u64).to_be_bytes());
+        bytes.push(self.what.kind());
+        match &self.what {
+            TimerKind::OrderExpiry(order) | TimerKind::OrderCompletion(order) | TimerKind::ParcelStation(order) => {
+                number(order, bytes);
+            }
+            TimerKind::ReservationExpiry(reservation) => number(reservation, bytes),
+            TimerKind::KeyExpiry(key) | TimerKind::CodeExpiry(key) => text(key, bytes),
+            TimerKind::PaymentHoldExpiry(hold) => hold.encode(bytes),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let rest = &bytes[9..];
+        let what = match bytes[8] {
+            1 => TimerKind::OrderExpiry(read_number(rest)),
+            2 => TimerKind::KeyExpiry(read_text(rest)),
+            3 => TimerKind::OrderCompletion(read_number(rest)),
+            4 => TimerKind::ParcelStation(read_number(rest)),
+            5 => TimerKind::ReservationExpiry(read_number(rest)),
+            6 => TimerKind::PaymentHoldExpiry(UserText::decode(rest)),
+            7 => TimerKind::CodeExpiry(read_text(rest)),
+            other => panic!("no kind of timer has number {other}"),
+        };
+        Self { due_ms: read_at(bytes, 0) as i64, what }
+    }
+}
+
+impl TimerKind {
+    /// Stored in every key: never used twice, and ascending as the variants are.
+    fn kind(&self) -> u8 {
+        match self {
+            Self::OrderExpiry(_) => 1,
+            Self::KeyExpiry(_) => 2,
+            Self::OrderCompletion(_) => 3,
+            Self::ParcelStation(_) => 4,
+            Self::ReservationExpiry(_) => 5,
+            Self::PaymentHoldExpiry(_) => 6,
+            Self::CodeExpiry(_) => 7,
+        }
+    }
+}
+
+/// What an owner in another log holds of one SKU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hold {
+    pub log: u32,
+    pub partition: u32,
+    pub kind: OwnerKind,
+    pub number: u64,
+    pub goods_id: u64,
+}
+
+impl Hold {
+    pub fn new(owner: &Owner, goods_id: u64) -> Self {
+        Self { log: owner.log, partition: owner.partition, kind: owner.kind(), number: owner.number, goods_id }
+    }
+
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.log.to_be_bytes());
+        bytes.extend_from_slice(&self.partition.to_be_bytes());
+        bytes.push(self.kind as u8);
+        number(&self.number, bytes);
+        number(&self.goods_id, bytes);
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let part = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+        let kind = OwnerKind::try_from(i32::from(bytes[8])).expect("a kind of owner");
+        Self { log: part(0), partition: part(4), kind, number: read_at(bytes, 9), goods_id: read_at(bytes, 17) }
+    }
+}
+
+fn number(number: &u64, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&number.to_be_bytes());
+}
+
+fn read_number(bytes: &[u8]) -> u64 {
+    read_at(bytes, 0)
+}
+
+fn read_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
+}
+
+fn pair((first, second): &(u64, u64), bytes: &mut Vec<u8>) {
+    number(first, bytes);
+    number(second, bytes);
+}
+
+fn read_pair(bytes: &[u8]) -> (u64, u64) {
+    (read_at(bytes, 0), read_at(bytes, 8))
+}
+
+fn text(text: &String, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn read_text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("keys of text are UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the keys in the given order, which must be ascending both ways.
+    fn sorted<R: Rows<Key: std::fmt::Debug>>(keys: &[R::Key]) -> Vec<Vec<u8>> {
+        let bytes: Vec<Vec<u8>> = keys
+            .iter()
+            .map(|key| {
+                let mut bytes = Vec::new();
+                R::encode_key(key, &mut bytes);
+                assert!(R::decode_key(&bytes) == *key, "{key:?} does not come back");
+                bytes
+            })
+            .collect();
+        assert!(keys.is_sorted(), "{keys:?}");
+        assert!(bytes.is_sorted(), "{keys:?} sort otherwise as bytes");
+        bytes
+    }
+
+    #[test]
+    fn keys_sort_as_they_are_listed() {
+        sorted::<Orders>(&[0, 1, 255, 256, u64::MAX]);
+        sorted::<OrderIds>(&["A".into(), "a".into(), "a1".into(), "b".into()]);
+        let newest_first = |user_id, created_at_ms, number| UserOrder { user_id, created_at_ms, number };
+        sorted::<UserOrders>(&[newest_first(1, 20, 3), newest_first(1, 10, 2), newest_first(1, 10, 1), newest_first(2, 30, 4)]);
+        let newest = |user_id, number| Newest { user_id, number };
+        sorted::<Messages>(&[newest(1, u64::MAX), newest(1, 256), newest(1, 255), newest(1, 0), newest(256, 1)]);
+        let hold = |user_id, text: &str| UserText { user_id, text: text.into() };
+        sorted::<PaymentHolds>(&[hold(1, "a"), hold(1, "a1"), hold(1, "b"), hold(256, "a")]);
+        sorted::<CartItems>(&[(1, 1), (1, 256), (2, 0), (256, 1)]);
+        let timer = |due_ms, what| Timer { due_ms, what };
+        let timers = [
+            timer(5, TimerKind::OrderExpiry(300)),
+            timer(5, TimerKind::KeyExpiry("k".into())),
+            timer(5, TimerKind::OrderCompletion(1)),
+            timer(5, TimerKind::ParcelStation(1)),
+            timer(5, TimerKind::ReservationExpiry(1)),
+            timer(5, TimerKind::PaymentHoldExpiry(UserText { user_id: 1, text: "b".into() })),
+            timer(5, TimerKind::CodeExpiry("c".into())),
+            timer(256, TimerKind::OrderExpiry(1)),
+        ];
+        sorted::<Timers>(&timers);
+        let hold = |log, kind, number, goods_id| Hold { log, partition: 1, kind, number, goods_id };
+        sorted::<Holds>(&[
+            hold(1, OwnerKind::Order, 1, 2),
+            hold(1, OwnerKind::Order, 256, 1),
+            hold(1, OwnerKind::Reservation, 1, 1),
+            hold(256, OwnerKind::Order, 1, 1),
+        ]);
+    }
+
+    #[test]
+    fn golden_key_bytes() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let timer = Timer { due_ms: 0x0102, what: TimerKind::OrderExpiry(7) };
+        assert_eq!(hex(&sorted::<Timers>(&[timer])[0]), "0000000000000102010000000000000007");
+        let index = UserOrder { user_id: 1, created_at_ms: 2, number: 3 };
+        assert_eq!(hex(&sorted::<UserOrders>(&[index])[0]), "0000000000000001fffffffffffffffdfffffffffffffffc");
+        let hold = Hold { log: 1, partition: 2, kind: OwnerKind::Order, number: 3, goods_id: 4 };
+        assert_eq!(hex(&sorted::<Holds>(&[hold])[0]), "00000001000000020100000000000000030000000000000004");
+    }
+}

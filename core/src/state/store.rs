@@ -1,0 +1,27 @@
+//! The state store: rows by key, written as checkpoints of the log.
+//!
+//! The crate `emshop-state` has the real one; [`memory`](super::memory) serves simulation and tests.
+
+use std::ops::ControlFlow;
+
+/// One changed row: its key, and its value or `None` when it is gone.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// Takes a key and its value, and says whether the scan goes on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Rows of one log's state. One thread writes; any may read.
+///
+/// A failing disk leaves no right answer, so its errors are panics with a sentence: the process stops and replays after a restart.
+pub trait StateStore: Send + Sync + 'static {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
+
+    /// Rows with `from <= key < to` in key order, until `visit` breaks.
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>);
+
+    /// Writes the changes, all or none of them.
+    fn commit(&self, changes: Vec<Change>);
+
+    /// Returns when all that was committed survives the loss of the process and of power.
+    fn flush(&self);
+}

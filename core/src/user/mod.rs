@@ -1,0 +1,166 @@
+//! Users, and their registration: a saga with the partition of the mobile number.
+//!
+//! Until that partition has answered, the row is registering and nobody else sees the user. A refusal takes the row away again, so
+//! that nothing is left and the same key can be tried again.
+
+pub mod address;
+pub mod balance;
+pub mod cart;
+pub mod code;
+pub mod favourite;
+pub mod hold;
+pub mod letter;
+pub mod mobile;
+
+use emshop_proto::errors::Code;
+use emshop_proto::events::EventType;
+use emshop_proto::internal::{MobileReply, MobileRequest, OwnerKind, RegisterUser, SetPassword, Step, UserRow, Waiter, step};
+use emshop_proto::v1::{Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User, UserStatus, event, outcome};
+
+use crate::context::Context;
+use crate::effects::{Answer, Effects};
+use crate::idempotency::KEY_LIFETIME_MS;
+use crate::state::State;
+
+pub fn register(
+    state: &mut State,
+    ctx: &Context,
+    command: &RegisterUser,
+    body_hash: u64,
+    waiter: Waiter,
+    fx: &mut Effects,
+) -> Option<Answer> {
+    let user_id = command.user_id;
+    if state.users.get(&user_id).is_some() {
+        return repeat_register(state, ctx, command, body_hash, waiter);
+    }
+    let mut row = UserRow {
+        mobile: command.mobile.clone(),
+        password_hash: command.password_hash.clone(),
+        nick_name: command.nick_name.clone(),
+        created_at_ms: ctx.time_ms,
+        updated_at_ms: ctx.time_ms,
+        body_hash,
+        registering: true,
+        waiters: vec![waiter],
+        ..UserRow::default()
+    };
+    row.set_role(Role::User);
+    row.set_status(UserStatus::Active);
+    state.users.insert(user_id, row);
+    let request = MobileRequest { mobile: command.mobile.clone(), user_id, code_hash: command.code_hash.clone() };
+    let owner = Some(ctx.owner(OwnerKind::User, user_id));
+    fx.step(ctx.partitioner.of_mobile(&command.mobile), Step { owner, body: Some(step::Body::MobileRequest(request)) });
+    None
+}
+
+/// The user id is made from number and key, so a user who is there already was registered under the same key.
+fn repeat_register(state: &mut State, ctx: &Context, command: &RegisterUser, body_hash: u64, waiter: Waiter) -> Option<Answer> {
+    let row = state.users.get(&command.user_id).expect("a user who is there");
+    // A key is forgotten like any other: it must not stand in for a login for ever.
+    if !row.registering && ctx.time_ms - row.created_at_ms >= KEY_LIFETIME_MS {
+        return Some(Code::UserAlreadyExists.into());
+    }
+    // The password may have been changed since: the old one opens nothing any more.
+    if row.body_hash != body_hash || row.password_hash != command.password_hash {
+        return Some(Code::IdempotencyKeyReused.into());
+    }
+    if !row.registering {
+        return Some(answer(command.user_id, row).repeated());
+    }
+    let row = state.users.change(&command.user_id).expect("a user who is there");
+    row.waiters.push(Waiter { repeated: true, ..waiter });
+    None
+}
+
+/// The number's partition has given the number to the user, or refused it.
+pub fn mobile_reply(state: &mut State, ctx: &Context, user_id: u64, reply: &MobileReply, fx: &mut Effects) {
+    let row =
+        state.users.change(&user_id).unwrap_or_else(|| panic!("a mobile number's reply to user {user_id}, who is not there"));
+    assert!(row.registering, "a mobile number's reply to user {user_id}, who is registered");
+    row.registering = false;
+    let waiters = std::mem::take(&mut row.waiters);
+    let result = match Code::from_number(reply.refused_code) {
+        Some(code) => {
+            state.users.remove(&user_id);
+            Answer::from(code)
+        }
+        None => {
+            assert_eq!(reply.refused_code, 0, "a refusal with a code that is not in the table");
+            let user = view(user_id, row);
+            state.counters.entry(&()).users += 1;
+            fx.event(EventType::UserRegistered, event::Body::User(user.clone()));
+            Answer::new(outcome::Result::User(user))
+        }
+    };
+    for waiter in waiters {
+        let answer = if waiter.repeated { result.clone().repeated() } else { result.clone() };
+        fx.outcome(waiter, answer.into_outcome(ctx.position()));
+    }
+}
+
+pub fn set_password(state: &mut State, ctx: &Context, command: &SetPassword) -> Answer {
+    change(state, ctx, command.user_id, |row| row.password_hash.clone_from(&command.password_hash))
+}
+
+pub fn update_profile(state: &mut State, ctx: &Context, request: &UpdateProfileRequest) -> Answer {
+    change(state, ctx, request.user_id, |row| {
+        if let Some(nick_name) = &request.nick_name {
+            row.nick_name.clone_from(nick_name);
+        }
+        if let Some(gender) = request.gender {
+            row.gender = gender;
+        }
+        if let Some(birthday) = &request.birthday {
+            row.birthday.clone_from(birthday);
+        }
+    })
+}
+
+pub fn set_status(state: &mut State, ctx: &Context, request: &SetUserStatusRequest) -> Answer {
+    change(state, ctx, request.user_id, |row| row.status = request.status)
+}
+
+pub fn set_role(state: &mut State, ctx: &Context, request: &SetUserRoleRequest) -> Answer {
+    change(state, ctx, request.user_id, |row| row.role = request.role)
+}
+
+/// Changes a user. What leaves everything as it is, is a repeat.
+fn change(state: &mut State, ctx: &Context, user_id: u64, change: impl FnOnce(&mut UserRow)) -> Answer {
+    let Some(before) = existing(state, user_id) else {
+        return Code::UserNotFound.into();
+    };
+    let mut row = before.clone();
+    change(&mut row);
+    if row == *before {
+        return answer(user_id, before).repeated();
+    }
+    row.updated_at_ms = ctx.time_ms;
+    let changed = answer(user_id, &row);
+    state.users.insert(user_id, row);
+    changed
+}
+
+/// A user who is registered.
+pub fn existing(state: &mut State, user_id: u64) -> Option<&UserRow> {
+    state.users.get(&user_id).filter(|row| !row.registering)
+}
+
+fn answer(user_id: u64, row: &UserRow) -> Answer {
+    Answer::new(outcome::Result::User(view(user_id, row)))
+}
+
+/// Without anything of the password.
+pub fn view(user_id: u64, row: &UserRow) -> User {
+    User {
+        user_id,
+        mobile: row.mobile.clone(),
+        nick_name: row.nick_name.clone(),
+        gender: row.gender,
+        birthday: row.birthday.clone(),
+        role: row.role,
+        status: row.status,
+        created_at_ms: row.created_at_ms,
+        updated_at_ms: row.updated_at_ms,
+    }
+}

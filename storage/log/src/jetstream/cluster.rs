@@ -1,0 +1,274 @@
+//! The streams of a cluster: made when they are missing, checked when they are there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType};
+use emshop_proto::{partitioner, subjects};
+
+use super::connection::Link;
+use super::{Connection, JetStreamLog};
+use crate::LogError;
+
+/// The oldest release of nats-server that is known to do what we need.
+pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
+/// Of what the streams' metadata, subjects and envelopes mean together.
+const FORMAT: u32 = 2;
+
+/// What to ask of a cluster's streams.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterOptions {
+    /// How many logs there must be; `None` takes what is there, and makes one where nothing is.
+    pub logs: Option<u32>,
+    /// A log that grows to this size refuses appends until it is trimmed.
+    pub log_bytes_max: u64,
+    /// Events beyond this size push out the oldest; those of goods are kept for ever.
+    pub event_bytes_max: u64,
+}
+
+/// All logs of one cluster.
+pub struct Cluster {
+    /// Drawn when the cluster was created, in hexadecimal digits.
+    pub id: String,
+    pub logs: u32,
+    open: Vec<Arc<JetStreamLog>>,
+}
+
+impl Cluster {
+    /// Opens the cluster that is on the server, or creates one. Any number of processes may do so at the same time.
+    ///
+    /// # Errors
+    /// [`LogError::Unfit`] when the server or its streams are not what is asked for, and [`LogError::Unreachable`].
+    pub async fn open(connection: &Connection, options: ClusterOptions) -> Result<Self, LogError> {
+        check_server(&connection.read)?;
+        if options.logs == Some(0) {
+            return unfit("a cluster has at least one log. Correct the setting".into());
+        }
+        let identity = Streams::look(&connection.read, options).await?.ensure_all().await?;
+        let mut open = Vec::new();
+        for log in 0..identity.logs {
+            open.push(Arc::new(JetStreamLog::new(connection, log).await));
+        }
+        Ok(Self { id: identity.cluster, logs: identity.logs, open })
+    }
+
+    /// # Panics
+    /// When there is no such log.
+    pub fn log(&self, number: u32) -> Arc<JetStreamLog> {
+        Arc::clone(&self.open[number as usize])
+    }
+}
+
+/// What all streams of a cluster have in their metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    cluster: String,
+    logs: u32,
+    partitions: u32,
+    format: u32,
+}
+
+impl Identity {
+    fn draw(logs: u32) -> Self {
+        let cluster = format!("{:032x}", rand::random::<u128>());
+        Self { cluster, logs, partitions: partitioner::PARTITIONS, format: FORMAT }
+    }
+
+    fn to_metadata(&self) -> HashMap<String, String> {
+        let Self { cluster, logs, partitions, format } = self;
+        HashMap::from([
+            ("emshop-cluster".into(), cluster.clone()),
+            ("emshop-logs".into(), logs.to_string()),
+            ("emshop-partitions".into(), partitions.to_string()),
+            ("emshop-format".into(), format.to_string()),
+        ])
+    }
+
+    fn from_metadata(metadata: &HashMap<String, String>) -> Option<Self> {
+        let number = |key| metadata.get(key)?.parse().ok();
+        Some(Self {
+            cluster: metadata.get("emshop-cluster")?.clone(),
+            logs: number("emshop-logs")?,
+            partitions: number("emshop-partitions")?,
+            format: number("emshop-format")?,
+        })
+    }
+
+    /// Whether this release, set up like this, can serve the cluster.
+    fn check(&self, logs: Option<u32>) -> Result<(), LogError> {
+        let Self { cluster, partitions, format, .. } = self;
+        if *format != FORMAT {
+            return unfit(format!(
+                "cluster {cluster} has format {format}, but this release knows format {FORMAT} only. Run the release that fits it"
+            ));
+        }
+        if *partitions != partitioner::PARTITIONS {
+            return unfit(format!(
+                "cluster {cluster} has {partitions} partitions a log, but this release has {}. Run the release that fits it",
+                partitioner::PARTITIONS
+            ));
+        }
+        match logs {
+            Some(asked) if asked != self.logs => unfit(format!(
+                "cluster {cluster} has {} logs, but the settings ask for {asked}. Their number is fixed when a cluster is created: \
+                 correct the setting, or use a server without a cluster",
+                self.logs
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether another stream is of the same cluster as that of log 0.
+    fn check_same(&self, first: &Self) -> Result<(), LogError> {
+        if self == first {
+            return Ok(());
+        }
+        unfit(format!(
+            "{} belongs to cluster {} of {} logs, but another stream on the server to cluster {} of {} logs: its storage was put \
+             together from two clusters. Restore all streams from one",
+            subjects::log_stream(0),
+            first.cluster,
+            first.logs,
+            self.cluster,
+            self.logs
+        ))
+    }
+}
+
+/// Brings a cluster's streams into being.
+struct Streams<'a> {
+    link: &'a Link,
+    options: ClusterOptions,
+    /// All streams were made before, so that a missing one is a loss. The event stream is made last, so it tells.
+    made_before: bool,
+}
+
+impl<'a> Streams<'a> {
+    async fn look(link: &'a Link, options: ClusterOptions) -> Result<Self, LogError> {
+        let made_before = find(link, subjects::EVENT_STREAM).await?.is_some();
+        Ok(Self { link, options, made_before })
+    }
+
+    /// Whoever makes the stream of log 0 gives the cluster its identity; everybody reads it from there.
+    async fn ensure_all(&self) -> Result<Identity, LogError> {
+        let drawn = Identity::draw(self.options.logs.unwrap_or(1));
+        let identity = self.ensure(self.log_config(0, &drawn), |found| found.check(self.options.logs)).await?;
+        for log in 1..identity.logs {
+            self.ensure(self.log_config(log, &identity), |found| found.check_same(&identity)).await?;
+        }
+        self.ensure(self.catalogue_config(&identity), |found| found.check_same(&identity)).await?;
+        self.ensure(self.event_config(&identity), |found| found.check_same(&identity)).await
+    }
+
+    /// Makes the stream if it is missing, and tells whose it is. One that is there takes on the size of the settings if it fits.
+    async fn ensure(&self, wanted: Config, check: impl FnOnce(&Identity) -> Result<(), LogError>) -> Result<Identity, LogError> {
+        let name = &wanted.name;
+        let info = match find(self.link, name).await? {
+            Some(info) => info,
+            None if self.made_before => {
+                return unfit(format!("stream {name} is missing, although it was made before: its storage was lost. Restore it"));
+            }
+            None => create(self.link, &wanted).await?,
+        };
+        let Some(identity) = Identity::from_metadata(&info.config.metadata) else {
+            return unfit(format!("stream {name} was not made by emshop. Use another server or account, or delete the stream"));
+        };
+        check(&identity)?;
+        if info.config.max_bytes != wanted.max_bytes {
+            let resized = Config { max_bytes: wanted.max_bytes, ..info.config };
+            self.link.ask(self.link.jetstream.update_stream(resized)).await?.map_err(|error| refused(name, &error))?;
+        }
+        Ok(identity)
+    }
+
+    /// Acknowledged envelopes never make room for new ones: the log is trimmed by its engine alone.
+    fn log_config(&self, log: u32, identity: &Identity) -> Config {
+        Config {
+            name: subjects::log_stream(log),
+            subjects: vec![subjects::log_subject(log)],
+            storage: StorageType::File,
+            num_replicas: 1,
+            discard: DiscardPolicy::New,
+            deny_delete: true,
+            max_bytes: bytes_limit(self.options.log_bytes_max),
+            metadata: identity.to_metadata(),
+            ..Default::default()
+        }
+    }
+
+    fn event_config(&self, identity: &Identity) -> Config {
+        Config {
+            name: subjects::EVENT_STREAM.into(),
+            subjects: subjects::event_subjects(),
+            storage: StorageType::File,
+            num_replicas: 1,
+            discard: DiscardPolicy::Old,
+            allow_direct: true,
+            max_bytes: bytes_limit(self.options.event_bytes_max),
+            metadata: identity.to_metadata(),
+            ..Default::default()
+        }
+    }
+
+    /// An index of the goods is made from this stream alone, so nothing is ever pushed out of it.
+    fn catalogue_config(&self, identity: &Identity) -> Config {
+        Config {
+            name: subjects::CATALOGUE_STREAM.into(),
+            subjects: vec![subjects::CATALOGUE_SUBJECTS.into()],
+            max_bytes: -1,
+            ..self.event_config(identity)
+        }
+    }
+}
+
+fn bytes_limit(bytes_max: u64) -> i64 {
+    i64::try_from(bytes_max).unwrap_or(i64::MAX)
+}
+
+fn check_server(link: &Link) -> Result<(), LogError> {
+    let info = link.client.server_info();
+    let (major, minor) = SERVER_VERSION_MIN;
+    if !link.client.is_server_compatible(major as i64, minor as i64, 0) {
+        return unfit(format!("nats-server is version {}, but {major}.{minor} or newer is needed. Update it", info.version));
+    }
+    if !info.jetstream {
+        return unfit("nats-server runs without JetStream. Add a `jetstream` block to its configuration".into());
+    }
+    Ok(())
+}
+
+async fn find(link: &Link, stream: &str) -> Result<Option<Info>, LogError> {
+    match link.ask(link.jetstream.get_stream(stream)).await? {
+        Ok(stream) => Ok(Some(stream.cached_info().clone())),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            GetStreamErrorKind::JetStream(answer) => Err(refused(stream, &answer)),
+            _ => Err(LogError::Unreachable(error.to_string())),
+        },
+    }
+}
+
+async fn create(link: &Link, config: &Config) -> Result<Info, LogError> {
+    let name = &config.name;
+    match link.ask(link.jetstream.create_stream(config)).await? {
+        Ok(stream) => Ok(stream.cached_info().clone()),
+        Err(error) => match error.kind() {
+            // Another process was faster: what it made counts.
+            CreateStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NAME_EXIST => {
+                find(link, name).await?.ok_or_else(|| LogError::Unfit(format!("stream {name} comes and goes")))
+            }
+            CreateStreamErrorKind::JetStream(answer) => Err(refused(name, &answer)),
+            _ => Err(LogError::Unreachable(error.to_string())),
+        },
+    }
+}
+
+fn refused(stream: &str, error: &dyn std::error::Error) -> LogError {
+    LogError::Unfit(format!("nats-server refused stream {stream}: {error}"))
+}
+
+fn unfit<T>(sentence: String) -> Result<T, LogError> {
+    Err(LogError::Unfit(sentence))
+}

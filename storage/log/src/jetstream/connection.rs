@@ -1,0 +1,173 @@
+//! The connections to nats-server and the news of their loss.
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::LogError;
+
+/// How long to wait for a server that is still starting.
+const OPEN_WAIT: Duration = Duration::from_secs(10);
+const OPEN_RETRY: Duration = Duration::from_millis(100);
+/// How long the server may take for an answer.
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// Two unanswered pings end a connection.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// Short, because every command waits while the server is away.
+const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(250);
+const CONNECTED_POLL: Duration = Duration::from_millis(10);
+/// Messages a subscription holds until they are taken. More than fit into the 32 MiB that the server sends ahead of flow control.
+const SUBSCRIPTION_CAPACITY: usize = 256 * 1024;
+
+/// One process's connections to a server. Cheap to clone.
+///
+/// Each is served by a task of its own, so that what is written, what is read and core messages do not wait for each other.
+#[derive(Clone)]
+pub struct Connection {
+    pub(super) publish: Link,
+    pub(super) read: Link,
+    core: Link,
+}
+
+impl Connection {
+    /// Connects to a server such as `nats://127.0.0.1:4222` or `tls://user:password@host`, waiting a few seconds for one that is
+    /// still starting. Later losses of the connection heal by themselves.
+    ///
+    /// # Errors
+    /// [`LogError::Unreachable`].
+    pub async fn open(url: &str) -> Result<Self, LogError> {
+        let address = url.parse().map_err(|error| LogError::Unreachable(format!("not the address of a nats-server: {error}")))?;
+        let publish = Link::open(&address, "publish").await?;
+        let read = Link::open(&address, "read").await?;
+        let core = Link::open(&address, "core").await?;
+        Ok(Self { publish, read, core })
+    }
+
+    /// For appends to streams.
+    pub fn publish(&self) -> &Client {
+        &self.publish.client
+    }
+
+    /// For reading streams.
+    pub fn read(&self) -> &Client {
+        &self.read.client
+    }
+
+    /// For messages that are not kept: outcomes and queries.
+    pub fn core(&self) -> &Client {
+        &self.core.client
+    }
+}
+
+/// A client that tells when its connection was lost.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub client: Client,
+    pub jetstream: jetstream::Context,
+    /// How often the connection was lost.
+    losses: watch::Receiver<u64>,
+}
+
+impl Link {
+    async fn open(address: &ServerAddr, purpose: &'static str) -> Result<Self, LogError> {
+        let deadline = Instant::now() + OPEN_WAIT;
+        loop {
+            match Self::try_open(address, purpose).await {
+                Ok(link) => return Ok(link),
+                Err(error) if is_final(&error) || Instant::now() > deadline => {
+                    let (host, port) = (address.host(), address.port());
+                    return Err(LogError::Unreachable(format!("no connection to nats-server at {host}:{port}: {error}")));
+                }
+                Err(_) => sleep(OPEN_RETRY).await,
+            }
+        }
+    }
+
+    async fn try_open(address: &ServerAddr, purpose: &'static str) -> Result<Self, ConnectError> {
+        let (lost, losses) = watch::channel(0);
+        // The client takes no credentials from the address itself.
+        let options = match (address.username(), address.password()) {
+            (Some(user), Some(password)) => ConnectOptions::with_user_and_password(user.into(), password.into()),
+            _ => ConnectOptions::new(),
+        };
+        let client = options
+            .name(format!("emshop {purpose}"))
+            .ping_interval(PING_INTERVAL)
+            .request_timeout(Some(ANSWER_WAIT))
+            .max_reconnects(None)
+            .reconnect_delay_callback(|attempts| RECONNECT_DELAY_MAX.min(Duration::from_millis(20) * attempts as u32))
+            .subscription_capacity(SUBSCRIPTION_CAPACITY)
+            .event_callback(move |event| {
+                report(purpose, &event);
+                if event == Event::Disconnected {
+                    lost.send_modify(|losses| *losses += 1);
+                }
+                async {}
+            })
+            .connect(address.clone())
+            .await?;
+        let jetstream = ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone());
+        Ok(Self { client, jetstream, losses })
+    }
+
+    /// Waits for the connection. The receiver changes with its next loss.
+    pub async fn connected(&self) -> watch::Receiver<u64> {
+        let mut losses = self.losses.clone();
+        loop {
+            // In this order: a loss after the look at the state is then one that the receiver has not seen.
+            losses.mark_unchanged();
+            if self.client.connection_state() == State::Connected {
+                return losses;
+            }
+            sleep(CONNECTED_POLL).await;
+        }
+    }
+
+    /// Does `work` once there is a connection. An answer that is lost with the connection, or late, is [`NoAnswer`].
+    ///
+    /// Without this, the client waits out the whole time for an answer that cannot come any more, and sends a request that was made
+    /// while it was disconnected even minutes later.
+    pub async fn ask<T>(&self, work: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        let asked = async {
+            let mut losses = self.connected().await;
+            tokio::select! {
+                biased;
+                result = work => Ok(result),
+                _ = losses.changed() => Err(NoAnswer::ConnectionLost),
+            }
+        };
+        timeout(ANSWER_WAIT, asked).await.unwrap_or(Err(NoAnswer::Late))
+    }
+}
+
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error("the connection to nats-server was lost")]
+    ConnectionLost,
+    #[error("nats-server did not answer within {} s", ANSWER_WAIT.as_secs())]
+    Late,
+}
+
+impl From<NoAnswer> for LogError {
+    fn from(no_answer: NoAnswer) -> Self {
+        LogError::Unreachable(no_answer.to_string())
+    }
+}
+
+/// Whether trying again is of no use.
+fn is_final(error: &ConnectError) -> bool {
+    use ConnectErrorKind::{Authentication, AuthorizationViolation, ServerParse, Tls};
+    matches!(error.kind(), Authentication | AuthorizationViolation | ServerParse | Tls)
+}
+
+fn report(purpose: &str, event: &Event) {
+    match event {
+        Event::Connected => tracing::debug!(purpose, "connected to nats-server"),
+        Event::Disconnected => tracing::warn!(purpose, "lost the connection to nats-server, reconnecting"),
+        other => tracing::warn!(purpose, "nats-server connection: {other}"),
+    }
+}
