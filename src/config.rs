@@ -12,6 +12,7 @@ use config::{Environment, File, FileFormat};
 use emshop_ingress::{Algorithm, PaymentOptions, Tokens, Verification, WebhookSecret};
 use emshop_log::jetstream::{ClusterOptions, SyncMode};
 use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
+use emshop_proto::partitioner::LOGS_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Override;
@@ -157,8 +158,6 @@ impl Default for Events {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
-    /// Threads of each engine that apply partitions side by side.
-    pub shards: usize,
     /// Changed rows go to the store after this long,
     #[serde(with = "units::time")]
     pub checkpoint_interval: Duration,
@@ -168,8 +167,8 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        let emshop_engine::Options { shards, checkpoint_interval, checkpoint_rows_max } = emshop_engine::Options::default();
-        Self { shards, checkpoint_interval, checkpoint_rows_max }
+        let emshop_engine::Options { checkpoint_interval, checkpoint_rows_max } = emshop_engine::Options::default();
+        Self { checkpoint_interval, checkpoint_rows_max }
     }
 }
 
@@ -304,8 +303,10 @@ impl Settings {
             self.payment.pay_url.is_none() || self.payment.webhook_secret_file.is_some(),
             "payment.pay_url is of a real provider, whose notifications need payment.webhook_secret_file"
         );
-        ensure!(self.cluster.logs != Some(0), "cluster.logs (--logs) must be 1 or more");
-        ensure!(self.engine.shards > 0, "engine.shards must be 1 or more");
+        ensure!(
+            self.cluster.logs.is_none_or(|logs| (1..=LOGS_MAX).contains(&logs)),
+            "cluster.logs (--logs) must be 1 to {LOGS_MAX}"
+        );
         ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");
         let completion = self.ingress.completion;
         ensure!(
@@ -324,8 +325,8 @@ impl Settings {
     }
 
     pub fn engine_options(&self) -> emshop_engine::Options {
-        let Engine { shards, checkpoint_interval, checkpoint_rows_max } = self.engine;
-        emshop_engine::Options { shards, checkpoint_interval, checkpoint_rows_max }
+        let Engine { checkpoint_interval, checkpoint_rows_max } = self.engine;
+        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max }
     }
 
     /// # Errors

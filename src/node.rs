@@ -9,6 +9,7 @@ use emshop_engine::{Engine, EngineError};
 use emshop_ingress::{Ingress, PaymentOptions, Tokens};
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, Connection, NatsServer, ServerOptions};
+use emshop_proto::partitioner::Partitioner;
 use emshop_search::Search;
 use emshop_state::RocksStore;
 use futures::future;
@@ -41,9 +42,9 @@ impl Node {
         let url = settings.nats.url.clone().or_else(|| nats.as_ref().map(NatsServer::url)).expect("theirs or ours");
         let connection = Connection::open(&url).await?;
         let cluster = Cluster::open(&connection, settings.cluster_options()).await?;
-        let logs: Vec<_> = (0..cluster.logs).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
+        let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
 
-        let parts = Parts { settings, connection, cluster_id: cluster.id, logs };
+        let parts = Parts { settings, connection, cluster_id: cluster.id, partitioner: cluster.partitioner, logs };
         let (owned, engines) = match settings.role {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
@@ -108,6 +109,7 @@ struct Parts<'a> {
     settings: &'a Settings,
     connection: Connection,
     cluster_id: String,
+    partitioner: Partitioner,
     /// All of the cluster, by number.
     logs: Vec<Arc<dyn CommandLog>>,
 }
@@ -132,6 +134,7 @@ impl Parts<'_> {
             logs: self.logs.clone(),
             store: Arc::new(RocksStore::open(&folder.state(number)?)?),
             cluster_id: self.cluster_id.clone(),
+            partitioner: self.partitioner,
             core: self.connection.core().clone(),
             publish: self.connection.publish().clone(),
         };
@@ -148,7 +151,7 @@ impl Parts<'_> {
         let tokens = tokens(self.settings, folder)?;
         let options = emshop_ingress::Options { payment, ..self.settings.ingress_options(tokens) };
         let core = self.connection.core().clone();
-        Ok(emshop_ingress::bind(options, self.logs.clone(), core, search).await?)
+        Ok(emshop_ingress::bind(options, self.logs.clone(), self.partitioner, core, search).await?)
     }
 }
 

@@ -14,7 +14,7 @@ fn checkpoint(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("checkpoint");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
-    let rows = Changed::new().shop.replica.checkpoint().changes.len();
+    let rows = Changed::new().shop.replica.checkpoint().encode().len();
     group.throughput(Throughput::Elements(rows as u64));
     group.bench_function("take", |bencher| {
         bencher.iter_batched(Changed::new, |mut changed| (changed.shop.replica.checkpoint(), changed), BatchSize::PerIteration);
@@ -44,7 +44,7 @@ impl Changed {
 
     fn write(mut self) -> Self {
         let checkpoint = self.shop.replica.checkpoint();
-        self.store.commit(checkpoint.changes);
+        self.store.commit(checkpoint.encode());
         self
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use emshop_core::replica::{Replica, TurnEffects};
 use emshop_core::state::memory::MemoryStore;
-use emshop_proto::internal::{ClusterRow, Envelope, Record, record};
-use emshop_proto::partitioner::PARTITIONS;
+use emshop_proto::internal::{Envelope, Record, record};
+use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
     Command, ConfirmPaymentRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, PaymentMethod, Receiver, SetStockRequest,
@@ -35,8 +35,8 @@ pub struct Shop {
 impl Shop {
     /// An empty state in memory.
     pub fn empty() -> Self {
-        let cluster = ClusterRow { cluster_id: "bench".to_owned(), log: 0, logs: 1, partitions: PARTITIONS };
-        let replica = Replica::open(&(Arc::new(MemoryStore::default()) as _), cluster, 1).expect("an empty state is anybody's");
+        let store = Arc::new(MemoryStore::default()) as _;
+        let replica = Replica::open(&store, "bench", 0, Partitioner::new(1)).expect("an empty state is anybody's");
         Self { replica }
     }
 

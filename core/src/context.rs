@@ -1,29 +1,40 @@
-//! Where, when and by whom a record is applied, and what a partition gets to apply.
+//! Where, when and by whom a record is applied, and what its handler works on.
 
-use emshop_proto::internal::{AccountCommand, Owner, OwnerKind, Step, Waiter};
+use emshop_proto::internal::{Owner, OwnerKind, Step, Waiter, step};
 use emshop_proto::partitioner::{Partitioner, Place};
-use emshop_proto::v1::{Command, LogPosition, Operator, OperatorKind};
+use emshop_proto::v1::{LogPosition, Operator, OperatorKind};
+
+use crate::effects::{Answer, Effects};
+use crate::state::State;
+
+/// Timers, and steps between logs: nobody gave a command.
+pub const SYSTEM: Operator = Operator { kind: OperatorKind::System as i32, user_id: 0 };
 
 /// Where and when a record is applied.
-pub struct Context {
-    pub partitioner: Partitioner,
-    /// The partition that applies it.
-    pub place: Place,
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub partitioner: &'a Partitioner,
+    /// The log that is applied.
+    pub log: u32,
     /// Of the envelope in the log.
     pub sequence: u64,
     /// Log time: the highest time stamp of the log so far, in Unix milliseconds.
     pub time_ms: i64,
     /// Who gave the command; `None` while the server runs without authentication.
     pub operator: Option<Operator>,
+    /// Tells a repeat of the command from another one under the same key.
+    pub body_hash: u64,
+    /// Who waits for the outcome.
+    pub waiter: Waiter,
 }
 
-impl Context {
+impl Context<'_> {
     pub fn position(&self) -> LogPosition {
-        LogPosition { log: self.place.log, sequence: self.sequence }
+        LogPosition { log: self.log, sequence: self.sequence }
     }
 
     pub fn is_local(&self, owner: &Owner) -> bool {
-        owner.log == self.place.log
+        owner.log == self.log
     }
 
     /// The user who gave the command, unless it was somebody who may act for anybody.
@@ -32,35 +43,59 @@ impl Context {
     }
 
     pub fn owner(&self, kind: OwnerKind, number: u64) -> Owner {
-        Owner { log: self.place.log, partition: self.place.partition, kind: kind.into(), number }
+        Owner { log: self.log, kind: kind.into(), number }
+    }
+
+    /// Whoever gave the command, as the one who waits for an earlier one like it.
+    pub fn repeated_waiter(&self) -> Waiter {
+        Waiter { repeated: true, ..self.waiter }
     }
 }
 
-/// What a partition gets to apply.
-pub enum Message {
-    Command(Request<Box<Command>>),
-    Account(Box<Request<AccountCommand>>),
-    Step(Box<Step>),
-    Tick,
+/// One record's run to its end: what its handlers read and change, and what follows from it outside of the log.
+pub struct Turn<'a> {
+    pub ctx: Context<'a>,
+    pub state: &'a mut State,
+    pub fx: &'a mut Effects,
 }
 
-/// A command with what its record says of it.
-pub struct Request<C> {
-    pub command: C,
-    pub body_hash: u64,
-    pub waiter: Waiter,
-    pub operator: Option<Operator>,
+/// What an aggregate is asked on behalf of another one, which may live in another log.
+pub trait Ask: Sized {
+    /// `Option` of one where some are not replied to.
+    type Reply;
+
+    fn place(&self, partitioner: &Partitioner) -> Place;
+
+    /// Carries it out.
+    fn serve(&self, turn: &mut Turn, owner: &Owner) -> Self::Reply;
+
+    fn into_body(self) -> step::Body;
 }
 
-/// Timers, and steps between partitions: nobody gave a command.
-const SYSTEM: Operator = Operator { kind: OperatorKind::System as i32, user_id: 0 };
+impl Turn<'_> {
+    /// The reply of an aggregate of this log; `None` when it lives in another one, whose reply comes as a step.
+    pub fn ask<A: Ask>(&mut self, owner: Owner, ask: A) -> Option<A::Reply> {
+        let to = ask.place(self.ctx.partitioner).log;
+        if to == self.ctx.log {
+            return Some(ask.serve(self, &owner));
+        }
+        self.fx.step(to, Step { owner: Some(owner), body: Some(ask.into_body()) });
+        None
+    }
 
-impl Message {
-    pub fn operator(&self) -> Option<Operator> {
-        match self {
-            Self::Command(request) => request.operator,
-            Self::Account(request) => request.operator,
-            Self::Step(_) | Self::Tick => Some(SYSTEM),
+    /// Carries out what another log's aggregate asks, and replies to it if there is something to reply.
+    pub fn serve<A: Ask>(&mut self, owner: Owner, ask: &A, to_body: impl FnOnce(A::Reply) -> Option<step::Body>) {
+        let reply = ask.serve(self, &owner);
+        if let Some(body) = to_body(reply) {
+            self.fx.step(owner.log, Step { owner: Some(owner), body: Some(body) });
+        }
+    }
+
+    /// Tells everyone who waits what came of it.
+    pub fn tell(&mut self, waiters: Vec<Waiter>, answer: &Answer) {
+        for waiter in waiters {
+            let answer = Answer { repeated: answer.repeated || waiter.repeated, ..answer.clone() };
+            self.fx.outcome(waiter, answer.into_outcome(self.ctx.position()));
         }
     }
 }

@@ -1,46 +1,64 @@
-//! What applying a record leads to outside of its partition. Data only: the turn delivers steps, the shell performs the rest.
+//! What applying a record leads to outside of its log's state. Data only: the shell performs it.
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{Step, StockChangeRow, StockRow, Waiter};
-use emshop_proto::partitioner::Place;
-use emshop_proto::v1::{Outcome, Refusal, event, outcome};
+use emshop_proto::v1::{LogPosition, Outcome, Refusal, event, outcome};
 
-/// A thing with the record that caused it: its index in the envelope. Within a turn everything is served in this order.
-#[derive(Clone, Debug)]
-pub struct Caused<T> {
-    pub cause: u32,
-    pub what: T,
-}
-
-/// Outcomes, events and steps of one partition, in the order they came about.
+/// Outcomes, events and steps of one envelope, in the order they came about.
 #[derive(Default)]
 pub struct Effects {
-    /// The record that is being applied.
-    pub cause: u32,
-    pub outcomes: Vec<Caused<(Waiter, Outcome)>>,
-    pub events: Vec<Caused<(EventType, event::Body)>>,
-    pub steps: Vec<Caused<(Place, Step)>>,
-    /// Stock of the SKUs touched in this turn, as it was before: each gives one event, however many orders touched it. Of a SKU that is here
-    /// twice the first counts.
+    pub outcomes: Vec<(Waiter, Outcome)>,
+    pub events: Vec<(EventType, event::Body)>,
+    /// For other logs, by number.
+    pub steps: Vec<(u32, Step)>,
+    /// Stock of the SKUs touched, as it was before: each gives one event, however many orders touched it. Of a SKU that is here twice
+    /// the first counts.
     pub stock_before: Vec<(u64, StockRow)>,
-    /// Changes of stock in this turn, in order: they become one row of the history.
+    /// Changes of stock, in order: they become one row of the history.
     pub stock_changes: Vec<StockChangeRow>,
 }
 
 impl Effects {
     pub fn outcome(&mut self, waiter: Waiter, outcome: Outcome) {
         if waiter.ticket != 0 {
-            self.outcomes.push(Caused { cause: self.cause, what: (waiter, outcome) });
+            self.outcomes.push((waiter, outcome));
         }
     }
 
     pub fn event(&mut self, event_type: EventType, body: event::Body) {
-        self.events.push(Caused { cause: self.cause, what: (event_type, body) });
+        self.events.push((event_type, body));
     }
 
-    pub fn step(&mut self, to: Place, step: Step) {
-        self.steps.push(Caused { cause: self.cause, what: (to, step) });
+    pub fn step(&mut self, log: u32, step: Step) {
+        self.steps.push((log, step));
+    }
+}
+
+/// What a handler makes of a command.
+pub type Handled = Result<Answered, Refused>;
+
+/// When a command is answered that is not refused.
+#[derive(Debug)]
+pub enum Answered {
+    Now(Box<Answer>),
+    /// By the saga that it began or waits for, when that ends.
+    Later,
+}
+
+/// A refusal on its way out of a handler; nothing was changed.
+#[derive(Debug)]
+pub struct Refused(pub Box<Refusal>);
+
+impl From<Code> for Refused {
+    fn from(code: Code) -> Self {
+        code.refusal().into()
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(Box::new(refusal))
     }
 }
 
@@ -61,15 +79,26 @@ impl Answer {
         self
     }
 
-    pub fn into_outcome(self, position: emshop_proto::v1::LogPosition) -> Outcome {
+    pub fn into_outcome(self, position: LogPosition) -> Outcome {
         let result = self.result.unwrap_or_else(outcome::Result::Refusal);
         Outcome { tag: 0, repeated: self.repeated, position: Some(position), result: Some(result) }
+    }
+
+    /// As the end of a handler.
+    pub fn now(self) -> Handled {
+        Ok(Answered::Now(Box::new(self)))
     }
 }
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         Self { result: Err(refusal), repeated: false }
+    }
+}
+
+impl From<Refused> for Answer {
+    fn from(Refused(refusal): Refused) -> Self {
+        (*refusal).into()
     }
 }
 

@@ -2,7 +2,7 @@
 //! come with the record.
 //!
 //! Reading order: [`context`] (where, when and by whom), [`apply`] (which handler a command goes to), [`order`], [`stock`], [`goods`] and
-//! [`user`] (what it does), [`replica`] (one log: turns over its records), [`effects`] and [`outbox`] (what follows), [`state`] (rows and
+//! [`user`] (what it does), [`replica`] (one log: turns over its records), [`rules`], [`effects`] and [`outbox`] (what follows), [`state`] (rows and
 //! keys, and the store behind them), [`queries`] (reads), [`invariants`] (what must hold, recomputed).
 
 pub mod apply;
@@ -13,9 +13,9 @@ pub mod idempotency;
 pub mod invariants;
 pub mod order;
 pub mod outbox;
-pub mod partition;
 pub mod queries;
 pub mod replica;
+pub mod rules;
 pub mod state;
 pub mod stock;
 pub mod timer;

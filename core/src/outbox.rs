@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 
-use crate::state::keys::{self, Kind, WHOLE_LOG};
+use crate::state::keys::{self, Kind};
 use crate::state::store::{Change, StateStore};
 use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
 use emshop_proto::internal::{Channel, Envelope, OutboxRow, Record, Step, record};
@@ -20,10 +20,10 @@ impl Outbox {
     /// What was not acknowledged when the last checkpoint was taken.
     pub fn load(store: &dyn StateStore) -> Self {
         let mut outbox = Self::default();
-        let (from, to) = (keys::prefix(WHOLE_LOG, Kind::Outbox), keys::prefix(WHOLE_LOG, Kind::Cluster));
+        let (from, to) = (keys::prefix(Kind::Outbox), keys::end(Kind::Outbox));
         store.scan(&from, &to, &mut |key, value| {
-            let target = u32::from_be_bytes(key[2..6].try_into().expect("4 bytes"));
-            let number = u64::from_be_bytes(key[6..14].try_into().expect("8 bytes"));
+            let target = u32::from_be_bytes(key[1..5].try_into().expect("4 bytes"));
+            let number = u64::from_be_bytes(key[5..13].try_into().expect("8 bytes"));
             let row = OutboxRow::decode(value).unwrap_or_else(|error| panic!("an outbox row cannot be decoded: {error}"));
             let step = row.step.expect("an outbox row has a step");
             outbox.channels.entry(target).or_default().push_back((number, step));
@@ -68,12 +68,14 @@ impl Outbox {
         }
     }
 
-    pub fn take_changes(&mut self, changes: &mut Vec<Change>) {
-        for ((target, number), value) in std::mem::take(&mut self.changes) {
-            let mut key = keys::prefix(WHOLE_LOG, Kind::Outbox).to_vec();
+    /// What changed since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let changes = std::mem::take(&mut self.changes).into_iter().map(|((target, number), value)| {
+            let mut key = keys::prefix(Kind::Outbox).to_vec();
             key.extend_from_slice(&target.to_be_bytes());
             key.extend_from_slice(&number.to_be_bytes());
-            changes.push((key, value));
-        }
+            (key, value)
+        });
+        changes.collect()
     }
 }

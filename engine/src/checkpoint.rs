@@ -20,7 +20,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 const FLUSH_BYTES: usize = 64 << 20;
 
 enum Job {
-    Write(Checkpoint),
+    Write(Box<Checkpoint>),
     /// Reads the whole store as of the last checkpoint and answers to this subject.
     Inspect(async_nats::Subject),
     Stop,
@@ -53,7 +53,7 @@ impl Writer {
     }
 
     pub fn write(&self, checkpoint: Checkpoint) {
-        self.send(Job::Write(checkpoint));
+        self.send(Job::Write(Box::new(checkpoint)));
     }
 
     pub fn inspect(&self, reply: async_nats::Subject) {
@@ -98,7 +98,7 @@ impl Work {
                 Ok(Job::Write(checkpoint)) => {
                     if self.is_published(runtime, checkpoint.last_event) {
                         let number = checkpoint.number;
-                        self.commit(checkpoint);
+                        self.commit(*checkpoint);
                         written(number);
                     }
                 }
@@ -121,12 +121,14 @@ impl Work {
     }
 
     fn commit(&mut self, checkpoint: Checkpoint) {
+        let applied_sequence = checkpoint.applied_sequence;
+        let changes = checkpoint.encode();
         let row_bytes = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
-        let bytes: usize = checkpoint.changes.iter().map(row_bytes).sum();
-        self.store.commit(checkpoint.changes);
+        let bytes: usize = changes.iter().map(row_bytes).sum();
+        self.store.commit(changes);
         let unflushed = self.unflushed.get_or_insert_with(|| Unflushed { since: Instant::now(), bytes: 0, applied_sequence: 0 });
         unflushed.bytes += bytes;
-        unflushed.applied_sequence = checkpoint.applied_sequence;
+        unflushed.applied_sequence = applied_sequence;
     }
 
     fn flush(&mut self) {

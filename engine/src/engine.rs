@@ -9,8 +9,8 @@ use async_nats::{Client, Subject, jetstream};
 use bytes::Bytes;
 use emshop_core::state::store::StateStore;
 use emshop_log::{CommandLog, LogError};
-use emshop_proto::internal::{ClusterRow, Envelope, Query, QueryReply, Record, Tick, query, query_reply, record};
-use emshop_proto::{envelope, errors::Code, partitioner::PARTITIONS, subjects};
+use emshop_proto::internal::{Envelope, Query, QueryReply, Record, Tick, query, query_reply, record};
+use emshop_proto::{envelope, errors::Code, partitioner::Partitioner, subjects};
 use futures::StreamExt;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -43,8 +43,6 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Threads that apply partitions side by side; 1 applies them on the engine's own.
-    pub shards: usize,
     /// Changed rows go to the store after this long …
     pub checkpoint_interval: Duration,
     /// … or when there are so many.
@@ -53,7 +51,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shards: 1, checkpoint_interval: Duration::from_millis(200), checkpoint_rows_max: 100_000 }
+        Self { checkpoint_interval: Duration::from_millis(200), checkpoint_rows_max: 100_000 }
     }
 }
 
@@ -77,6 +75,7 @@ pub struct Connections {
     pub logs: Vec<Arc<dyn CommandLog>>,
     pub store: Arc<dyn StateStore>,
     pub cluster_id: String,
+    pub partitioner: Partitioner,
     /// For queries and answers.
     pub core: Client,
     /// For events.
@@ -113,9 +112,7 @@ struct Input {
 impl Engine {
     /// Opens the state, replays what the log has beyond it, and serves. Returns when it is as far as the log was at the start.
     pub async fn start(number: u32, options: Options, connections: Connections) -> Result<Self, EngineError> {
-        let logs = connections.logs.len() as u32;
-        let cluster = ClusterRow { cluster_id: connections.cluster_id.clone(), log: number, logs, partitions: PARTITIONS };
-        let replica = Replica::open(&connections.store, cluster, options.shards)?;
+        let replica = Replica::open(&connections.store, &connections.cluster_id, number, connections.partitioner)?;
         let log = Arc::clone(&connections.logs[number as usize]);
         let bounds = recovery::check_log(log.as_ref(), replica.applied_sequence()).await?;
         let context = jetstream::new(connections.publish.clone());

@@ -119,11 +119,13 @@ pub struct Ingress {
     _helping: JoinSet<()>,
 }
 
-/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers; `core` is for outcomes and queries; `search` knows the
+/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers, `partitioner` says what is in
+/// which; `core` is for outcomes and queries; `search` knows the
 /// cluster's goods.
 pub async fn bind(
     options: Options,
     logs: Vec<Arc<dyn CommandLog>>,
+    partitioner: Partitioner,
     core: Client,
     search: Arc<Search>,
 ) -> Result<Ingress, BindError> {
@@ -142,7 +144,6 @@ pub async fn bind(
     helping.spawn(outcomes::expire(waiters.clone(), options.outcome_wait_max));
     helping.spawn(link::watch(core.clone(), link_sender));
 
-    let partitioner = Partitioner::new(logs.len() as u32);
     let batchers = logs.into_iter().map(|log| {
         let (batcher, work) = Batcher::new(log, writer, options.append_slots, waiters.clone(), link.clone());
         working.spawn(work);

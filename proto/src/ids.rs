@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Longest order id or business id, in bytes.
 pub const ID_BYTES_MAX: usize = 64;
 
+const ORDER_PREFIX: &str = "o";
 const PAYMENT_PREFIX: &str = "pay-";
 const LOGISTICS_PREFIX: &str = "lg-";
 const CAPTCHA_KEY_PREFIX: &str = "captcha:";
@@ -16,7 +17,21 @@ pub fn is_valid(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
 }
 
-/// The order id of a submit that brings only an idempotency key: the same for the same user and key.
+/// A new order id that names the partition the order lives in; `chance` tells it from all others.
+pub fn new_order_id(partition: u32, chance: u128) -> String {
+    format!("{ORDER_PREFIX}{partition:02x}-{chance:032x}")
+}
+
+/// The partition that an id made by [`new_order_id`] names. `None` of all other ids: their hash says where they live.
+pub fn partition_of_order(id: &str) -> Option<u32> {
+    let (partition, chance) = id.strip_prefix(ORDER_PREFIX)?.split_once('-')?;
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_made_here = partition.len() == 2 && chance.len() == 32 && is_hex(partition) && is_hex(chance);
+    is_made_here.then(|| u32::from_str_radix(partition, 16).expect("two hexadecimal digits"))
+}
+
+/// The order id of a submit that brings only an idempotency key: the same for the same user and key, whatever the order is of. So it
+/// cannot name the partition of its first SKU: the same key with another order would be another id, and not be refused.
 pub fn order_id_of_key(user_id: u64, idempotency_key: &str) -> String {
     let mut bytes = user_id.to_le_bytes().to_vec();
     bytes.extend_from_slice(idempotency_key.as_bytes());
@@ -69,6 +84,17 @@ mod tests {
         }
         for bad in ["", " ", "a b", "a/b", "ä", "a\n", &"x".repeat(65)] {
             assert!(!is_valid(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_ids_made_here_name_a_partition() {
+        assert_eq!(partition_of_order(&new_order_id(0xa7, u128::MAX)), Some(0xa7));
+        let digits = "0".repeat(32);
+        for other in
+            ["o1", &order_id_of_key(7, "k"), &format!("o7-{digits}"), &format!("oA7-{digits}"), &format!("oa7-{digits}0")]
+        {
+            assert_eq!(partition_of_order(other), None, "{other}");
         }
     }
 

@@ -23,7 +23,8 @@ pub enum Key<'a> {
 impl Key<'_> {
     pub fn place(&self, partitioner: &Partitioner) -> Place {
         match self {
-            Key::Order(id) | Key::Business(id) => partitioner.of_text(id),
+            Key::Order(id) => partitioner.of_order(id),
+            Key::Business(id) => partitioner.of_text(id),
             Key::Goods(id) => partitioner.of_goods(*id),
             Key::User(id) => partitioner.of_user(*id),
             Key::Catalogue => partitioner.of_catalogue(),

@@ -8,114 +8,83 @@ pub mod catalogue;
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{
-    CatalogueReferences, CatalogueReply, CatalogueRequest, GoodsChangeRow, GoodsDetailRow, GoodsRow, OwnerKind, Step, Waiter,
-    step,
+    CatalogueReferences, CatalogueReply, CatalogueRequest, GoodsChangeRow, GoodsDetailRow, GoodsRow, OwnerKind,
 };
 use emshop_proto::v1::{
     CreateGoodsRequest, DeleteGoodsRequest, Goods, Money, SetOnSaleRequest, UpdateGoodsRequest, event, outcome,
 };
 
-use crate::context::Context;
-use crate::effects::{Answer, Effects};
+use crate::context::Turn;
+use crate::effects::{Answer, Answered, Effects, Handled};
 use crate::state::State;
 
-pub fn create(
-    state: &mut State,
-    ctx: &Context,
-    request: &CreateGoodsRequest,
-    waiter: Waiter,
-    fx: &mut Effects,
-) -> Option<Answer> {
-    let Some(goods) = &request.goods else {
-        return Some(Code::ValidationFailed.into());
-    };
-    let (goods_id, entry) = (goods.goods_id, Entry::given(goods, goods.on_sale == Some(false)));
-    match Entry::load(state, goods_id) {
-        Some(existing) if entry.keeping(&existing) == existing => Some(unchanged(state, goods_id, &existing)),
-        Some(_) => Some(Code::GoodsExists.into()),
-        None if is_changing(state, goods_id) => join(state, goods_id, Some(&entry), waiter),
-        None => change(state, ctx, goods_id, None, Some(entry), waiter, fx),
+pub fn create(turn: &mut Turn, request: CreateGoodsRequest) -> Handled {
+    let goods = request.goods.ok_or(Code::ValidationFailed)?;
+    let (goods_id, off_sale) = (goods.goods_id, goods.on_sale == Some(false));
+    let entry = Entry::given(goods, off_sale);
+    match Entry::load(turn.state, goods_id) {
+        Some(existing) if entry.keeping(&existing) == existing => unchanged(turn.state, goods_id, &existing),
+        Some(_) => Err(Code::GoodsExists.into()),
+        None if is_changing(turn.state, goods_id) => join(turn, goods_id, Some(&entry)),
+        None => change(turn, goods_id, None, Some(entry)),
     }
 }
 
-pub fn update(
-    state: &mut State,
-    ctx: &Context,
-    request: &UpdateGoodsRequest,
-    waiter: Waiter,
-    fx: &mut Effects,
-) -> Option<Answer> {
-    let Some(goods) = &request.goods else {
-        return Some(Code::ValidationFailed.into());
-    };
+pub fn update(turn: &mut Turn, request: UpdateGoodsRequest) -> Handled {
+    let goods = request.goods.ok_or(Code::ValidationFailed)?;
     let goods_id = goods.goods_id;
-    let existing = match existing(state, goods_id) {
-        Ok(existing) => existing,
-        Err(code) => return Some(code.into()),
-    };
+    let existing = existing(turn.state, goods_id)?;
     let off_sale = goods.on_sale.map_or(existing.order.off_sale, |on_sale| !on_sale);
     let entry = Entry::given(goods, off_sale).keeping(&existing);
-    if is_changing(state, goods_id) {
-        join(state, goods_id, Some(&entry), waiter)
+    if is_changing(turn.state, goods_id) {
+        join(turn, goods_id, Some(&entry))
     } else if entry == existing {
-        Some(unchanged(state, goods_id, &existing))
+        unchanged(turn.state, goods_id, &existing)
     } else {
-        change(state, ctx, goods_id, Some(&existing), Some(entry), waiter, fx)
+        change(turn, goods_id, Some(&existing), Some(entry))
     }
 }
 
-pub fn delete(
-    state: &mut State,
-    ctx: &Context,
-    request: &DeleteGoodsRequest,
-    waiter: Waiter,
-    fx: &mut Effects,
-) -> Option<Answer> {
+pub fn delete(turn: &mut Turn, request: DeleteGoodsRequest) -> Handled {
     let goods_id = request.goods_id;
-    match existing(state, goods_id) {
-        Err(code) => Some(code.into()),
-        Ok(_) if is_changing(state, goods_id) => join(state, goods_id, None, waiter),
-        Ok(existing) => change(state, ctx, goods_id, Some(&existing), None, waiter, fx),
-    }
+    let existing = existing(turn.state, goods_id)?;
+    if is_changing(turn.state, goods_id) { join(turn, goods_id, None) } else { change(turn, goods_id, Some(&existing), None) }
 }
 
 /// Answers with no more than what it was about: a batch of these in one turn would otherwise tell many whole entries at once.
-pub fn set_on_sale(state: &mut State, ctx: &Context, request: &SetOnSaleRequest, fx: &mut Effects) -> Answer {
+pub fn set_on_sale(turn: &mut Turn, request: SetOnSaleRequest) -> Handled {
     let goods_id = request.goods_id;
-    let mut entry = match existing(state, goods_id) {
-        Ok(entry) => entry,
-        Err(code) => return code.into(),
-    };
-    if is_changing(state, goods_id) {
-        return Code::GoodsInProgress.into();
+    let mut entry = existing(turn.state, goods_id)?;
+    if is_changing(turn.state, goods_id) {
+        return Err(Code::GoodsInProgress.into());
     }
     let done = Goods { goods_id, on_sale: Some(request.on_sale), ..Goods::default() };
     let answer = Answer::new(outcome::Result::Goods(Box::new(done)));
     if entry.order.off_sale != request.on_sale {
-        return answer.repeated();
+        return answer.repeated().now();
     }
     entry.order.off_sale = !request.on_sale;
-    put(state, ctx, goods_id, entry, fx);
-    answer
+    put(turn, goods_id, entry);
+    answer.now()
 }
 
-/// The catalogue's partition has moved the references of a change, or refused to: the change is made or dropped.
-pub fn catalogue_reply(state: &mut State, ctx: &Context, goods_id: u64, reply: &CatalogueReply, fx: &mut Effects) {
-    let pending = state.goods_changes.get(&goods_id).cloned();
+/// The catalogue has moved the references of a change, or refused to: the change is made or dropped.
+pub fn catalogue_reply(turn: &mut Turn, goods_id: u64, reply: CatalogueReply) {
+    let pending = turn.state.goods_changes.get(&goods_id).cloned();
     let pending = pending.unwrap_or_else(|| panic!("a reply to goods {goods_id}, which nobody is changing"));
-    state.goods_changes.remove(&goods_id);
+    turn.state.goods_changes.remove(&goods_id);
     let answer: Answer = match Code::from_number(reply.refused_code) {
         Some(code) => code.into(),
         None => {
             assert_eq!(reply.refused_code, 0, "a reply to goods {goods_id} has a code that is not in the table");
-            let entry = pending.goods.map(|goods| Entry::given(&goods, goods.on_sale == Some(false)));
-            write(state, ctx, goods_id, entry, fx)
+            let entry = pending.goods.map(|goods| {
+                let off_sale = goods.on_sale == Some(false);
+                Entry::given(goods, off_sale)
+            });
+            write(turn, goods_id, entry)
         }
     };
-    for waiter in pending.waiters {
-        let answer = if waiter.repeated { answer.clone().repeated() } else { answer.clone() };
-        fx.outcome(waiter, answer.into_outcome(ctx.position()));
-    }
+    turn.tell(pending.waiters, &answer);
 }
 
 /// An entry as clients see it, with what was counted; `None` when there is none.
@@ -140,12 +109,12 @@ impl Entry {
     }
 
     /// What a client wants it to be; what the engine counts and notes is left empty.
-    fn given(goods: &Goods, off_sale: bool) -> Self {
-        let price = goods.unit_price.as_ref();
+    fn given(goods: Goods, off_sale: bool) -> Self {
+        let price = goods.unit_price.unwrap_or_default();
         let order = GoodsRow {
-            name: goods.name.clone(),
-            currency: price.map(|price| price.currency.clone()).unwrap_or_default(),
-            unit_price_minor: price.map_or(0, |price| price.amount_minor),
+            name: goods.name,
+            currency: price.currency,
+            unit_price_minor: price.amount_minor,
             weight_grams: goods.weight_grams,
             off_sale,
             favourites: 0,
@@ -153,16 +122,16 @@ impl Entry {
         let detail = GoodsDetailRow {
             category_id: goods.category_id,
             brand_id: goods.brand_id,
-            goods_sn: goods.goods_sn.clone(),
+            goods_sn: goods.goods_sn,
             ship_free: goods.ship_free,
             is_new: goods.is_new,
             is_hot: goods.is_hot,
-            market_price_minor: goods.market_price.as_ref().map_or(0, |price| price.amount_minor),
-            brief: goods.brief.clone(),
-            description: goods.description.clone(),
-            images: goods.images.clone(),
-            description_images: goods.description_images.clone(),
-            front_image: goods.front_image.clone(),
+            market_price_minor: goods.market_price.map_or(0, |price| price.amount_minor),
+            brief: goods.brief,
+            description: goods.description,
+            images: goods.images,
+            description_images: goods.description_images,
+            front_image: goods.front_image,
             created_at_ms: 0,
             updated_at_ms: 0,
         };
@@ -227,61 +196,54 @@ fn is_changing(state: &mut State, goods_id: u64) -> bool {
 }
 
 /// Waits with a change that is on its way, if that is the same one.
-fn join(state: &mut State, goods_id: u64, wanted: Option<&Entry>, waiter: Waiter) -> Option<Answer> {
-    let pending = state.goods_changes.get(&goods_id).expect("the goods are being changed");
+fn join(turn: &mut Turn, goods_id: u64, wanted: Option<&Entry>) -> Handled {
+    let waiter = turn.ctx.repeated_waiter();
+    let pending = turn.state.goods_changes.get(&goods_id).expect("the goods are being changed");
     if pending.goods != wanted.map(|entry| entry.goods(goods_id)) {
-        return Some(Code::GoodsInProgress.into());
+        return Err(Code::GoodsInProgress.into());
     }
-    let pending = state.goods_changes.change(&goods_id).expect("the goods are being changed");
-    pending.waiters.push(Waiter { repeated: true, ..waiter });
-    None
+    turn.state.goods_changes.change(&goods_id).expect("the goods are being changed").waiters.push(waiter);
+    Ok(Answered::Later)
 }
 
 /// Makes an entry what `after` says, or removes it; asks the catalogue first when it then refers to something else.
-fn change(
-    state: &mut State,
-    ctx: &Context,
-    goods_id: u64,
-    before: Option<&Entry>,
-    after: Option<Entry>,
-    waiter: Waiter,
-    fx: &mut Effects,
-) -> Option<Answer> {
+fn change(turn: &mut Turn, goods_id: u64, before: Option<&Entry>, after: Option<Entry>) -> Handled {
     let references = |entry: Option<&Entry>| entry.map(Entry::references).unwrap_or_default();
     let (release, take) = (references(before), references(after.as_ref()));
     if release == take {
-        return Some(write(state, ctx, goods_id, after, fx));
+        return write(turn, goods_id, after).now();
     }
-    let goods = after.map(|entry| entry.goods(goods_id));
-    state.goods_changes.insert(goods_id, GoodsChangeRow { goods, waiters: vec![waiter] });
-    let request = CatalogueRequest { goods_id, release: Some(release), take: Some(take) };
-    let step = Step { owner: Some(ctx.owner(OwnerKind::Goods, goods_id)), body: Some(step::Body::CatalogueRequest(request)) };
-    fx.step(ctx.partitioner.of_catalogue(), step);
-    None
+    let pending = GoodsChangeRow { goods: after.map(|entry| entry.goods(goods_id)), waiters: vec![turn.ctx.waiter] };
+    turn.state.goods_changes.insert(goods_id, pending);
+    let owner = turn.ctx.owner(OwnerKind::Goods, goods_id);
+    if let Some(reply) = turn.ask(owner, CatalogueRequest { goods_id, release: Some(release), take: Some(take) }) {
+        catalogue_reply(turn, goods_id, reply);
+    }
+    Ok(Answered::Later)
 }
 
-fn write(state: &mut State, ctx: &Context, goods_id: u64, after: Option<Entry>, fx: &mut Effects) -> Answer {
+fn write(turn: &mut Turn, goods_id: u64, after: Option<Entry>) -> Answer {
     let goods = match after {
-        Some(entry) => put(state, ctx, goods_id, entry, fx),
-        None => remove(state, goods_id, fx),
+        Some(entry) => put(turn, goods_id, entry),
+        None => remove(turn.state, goods_id, turn.fx),
     };
     Answer::new(outcome::Result::Goods(Box::new(goods)))
 }
 
-fn put(state: &mut State, ctx: &Context, goods_id: u64, entry: Entry, fx: &mut Effects) -> Goods {
-    let (mut entry, event) = match Entry::load(state, goods_id) {
+fn put(turn: &mut Turn, goods_id: u64, entry: Entry) -> Goods {
+    let (mut entry, event) = match Entry::load(turn.state, goods_id) {
         Some(existing) => (entry.keeping(&existing), EventType::GoodsChanged),
         None => (entry, EventType::GoodsCreated),
     };
     if event == EventType::GoodsCreated {
-        entry.detail.created_at_ms = ctx.time_ms;
+        entry.detail.created_at_ms = turn.ctx.time_ms;
     }
-    entry.detail.updated_at_ms = ctx.time_ms;
+    entry.detail.updated_at_ms = turn.ctx.time_ms;
     let goods = entry.goods(goods_id);
-    fx.event(event, event::Body::Goods(Box::new(goods.clone())));
-    let goods = counted(state, &entry, goods);
-    state.goods.insert(goods_id, entry.order);
-    state.goods_details.insert(goods_id, entry.detail);
+    turn.fx.event(event, event::Body::Goods(Box::new(goods.clone())));
+    let goods = counted(turn.state, &entry, goods);
+    turn.state.goods.insert(goods_id, entry.order);
+    turn.state.goods_details.insert(goods_id, entry.detail);
     goods
 }
 
@@ -299,7 +261,7 @@ fn counted(state: &mut State, entry: &Entry, goods: Goods) -> Goods {
     Goods { sold, favourites: entry.order.favourites, ..goods }
 }
 
-fn unchanged(state: &mut State, goods_id: u64, entry: &Entry) -> Answer {
+fn unchanged(state: &mut State, goods_id: u64, entry: &Entry) -> Handled {
     let goods = counted(state, entry, entry.goods(goods_id));
-    Answer::new(outcome::Result::Goods(Box::new(goods))).repeated()
+    Answer::new(outcome::Result::Goods(Box::new(goods))).repeated().now()
 }

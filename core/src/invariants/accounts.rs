@@ -1,6 +1,6 @@
 //! Users, mobile numbers and one-time codes: each number belongs to the user who says so, and the other way round.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use emshop_proto::internal::{CodeRow, MobileRow, UserRow};
 use emshop_proto::partitioner::Partitioner;
@@ -12,27 +12,27 @@ pub struct Accounts {
     of_users: HashSet<(String, u64)>,
     /// … and as numbers say whose user lives in this log.
     of_mobiles: HashSet<(String, u64)>,
-    /// Registered users of each partition, and what its counter says.
-    registered: HashMap<u8, u64>,
-    counted: HashMap<u8, u64>,
-    /// (partition, key, time) of codes that are to be forgotten, and of the timers that there are.
-    codes: HashSet<(u8, String, i64)>,
-    timers: HashSet<(u8, String, i64)>,
-    /// Users who wait for the partition of their number.
+    /// Registered users, and how many the counter says there are.
+    registered: u64,
+    counted: u64,
+    /// (key, time) of codes that are to be forgotten, and of the timers that there are.
+    codes: HashSet<(String, i64)>,
+    timers: HashSet<(String, i64)>,
+    /// Users who wait for the log of their number.
     pub registering: u64,
     stranded: u64,
 }
 
 impl Accounts {
-    pub fn user(&mut self, partition: u8, user_id: u64, row: UserRow, partitioner: &Partitioner) {
+    pub fn user(&mut self, user_id: u64, row: UserRow, partitioner: &Partitioner) {
         let number_is_here = partitioner.of_mobile(&row.mobile).log == partitioner.of_user(user_id).log;
         if row.registering {
             self.registering += 1;
-            // Within one log the answer comes in the same turn.
+            // Within one log the answer comes at once.
             self.stranded += u64::from(number_is_here);
             return;
         }
-        *self.registered.entry(partition).or_default() += 1;
+        self.registered += 1;
         if number_is_here {
             self.of_users.insert((row.mobile, user_id));
         }
@@ -44,16 +44,16 @@ impl Accounts {
         }
     }
 
-    pub fn counter(&mut self, partition: u8, users: u64) {
-        self.counted.insert(partition, users);
+    pub fn counter(&mut self, users: u64) {
+        self.counted = users;
     }
 
-    pub fn code(&mut self, partition: u8, key: String, row: &CodeRow) {
-        self.codes.insert((partition, key, row.forgotten_at_ms));
+    pub fn code(&mut self, key: String, row: &CodeRow) {
+        self.codes.insert((key, row.forgotten_at_ms));
     }
 
-    pub fn code_timer(&mut self, partition: u8, key: String, due_ms: i64) {
-        self.timers.insert((partition, key, due_ms));
+    pub fn code_timer(&mut self, key: String, due_ms: i64) {
+        self.timers.insert((key, due_ms));
     }
 
     /// What does not hold, a sentence each.
@@ -64,10 +64,7 @@ impl Accounts {
             format!("user {user_id} and mobile number {mobile} belong together for only one of the two")
         });
         let stranded = (stranded > 0).then(|| format!("{stranded} users of a number in this log are still registering"));
-        let miscounted = (0..=u8::MAX).filter_map(move |partition| {
-            let (found, counted) = [&registered, &counted].map(|map| map.get(&partition).copied().unwrap_or(0)).into();
-            (found != counted).then(|| format!("partition {partition} has {found} users, but counts {counted}"))
-        });
+        let miscounted = (registered != counted).then(|| format!("there are {registered} users, but {counted} are counted"));
         let forgotten = codes.symmetric_difference(&timers).count();
         let forgotten = (forgotten > 0).then(|| format!("{forgotten} codes have no timer, or timers no code"));
         numbers.chain(stranded).chain(miscounted).chain(forgotten)

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::state::keys::Kind;
-use emshop_proto::internal::{BannerRow, BrandRow, CategoryRow, GoodsChangeRow, GoodsDetailRow, GoodsRow, PartitionRow};
+use emshop_proto::internal::{BannerRow, BrandRow, CategoryRow, CountersRow, GoodsChangeRow, GoodsDetailRow, GoodsRow};
 use emshop_proto::partitioner::Partitioner;
 use prost::Message;
 
 use crate::goods::catalogue::LEVELS;
-use crate::state::rows::{Banners, Brands, Catalogue, Categories, CategoryBrands, GoodsChanges, GoodsDetails, GoodsSns};
+use crate::state::rows::{Banners, Brands, Categories, CategoryBrands, GoodsChanges, GoodsDetails, GoodsRows, GoodsSns};
 use crate::state::table::Rows;
 
 /// Rows of goods and catalogue, as the scan over the state comes upon them.
@@ -25,7 +25,7 @@ pub struct Check {
     links: Vec<(u64, u64)>,
     goods_sns: HashMap<String, u64>,
     banners: u64,
-    /// Categories, brands, banners and links, as the partition counts them.
+    /// Categories, brands, banners and links, as the counters have them.
     counters: [u64; 4],
 }
 
@@ -34,7 +34,7 @@ impl Check {
         match kind {
             Kind::Goods => {
                 let _: GoodsRow = read(value);
-                self.goods.insert(Catalogue::decode_key(key));
+                self.goods.insert(GoodsRows::decode_key(key));
             }
             Kind::GoodsDetail => drop(self.details.insert(GoodsDetails::decode_key(key), kept(read(value)))),
             Kind::GoodsChange => {
@@ -49,8 +49,8 @@ impl Check {
                 self.banners += 1;
             }
             Kind::CategoryBrand => self.links.push(CategoryBrands::decode_key(key)),
-            Kind::Partition => {
-                let PartitionRow { categories, brands, banners, category_brands, .. } = read(value);
+            Kind::Counters => {
+                let CountersRow { categories, brands, banners, category_brands, .. } = read(value);
                 let counters = self.counters.iter_mut().zip([categories, brands, banners, category_brands]);
                 counters.for_each(|(sum, counter)| *sum += counter);
             }

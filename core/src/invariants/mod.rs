@@ -9,10 +9,10 @@ mod stocks;
 
 use std::ops::ControlFlow;
 
-use crate::state::keys::{self, Kind, WHOLE_LOG};
+use crate::state::keys::{self, Kind};
 use crate::state::store::StateStore;
 use emshop_proto::internal::{
-    ClusterRow, FavouriteRow, GoodsRow, HoldRow, LogRow, MessageRow, OrderRow, PartitionRow, ReservationRow,
+    ClusterRow, CountersRow, FavouriteRow, GoodsRow, HoldRow, LogRow, MessageRow, OrderRow, ReservationRow,
 };
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::{LogInspection, OrderStatus, SagaStatus};
@@ -35,19 +35,17 @@ const VIOLATIONS_MAX: usize = 20;
 pub fn inspect(store: &dyn StateStore) -> LogInspection {
     let mut check = Check::new(store);
     let mut digest = Xxh3::new();
-    for partition in (0..check.cluster.partitions as u8).chain([WHOLE_LOG]) {
-        for kind in Kind::ALL {
-            store.scan(&keys::prefix(partition, kind), &[partition, kind as u8 + 1], &mut |key, value| {
-                // What is still to be sent, and how far it was, is not a consequence of the log alone.
-                if kind != Kind::Outbox {
-                    digest.update(key);
-                    digest.update(&(value.len() as u32).to_le_bytes());
-                    digest.update(value);
-                }
-                check.row(kind, partition, &key[2..], value);
-                ControlFlow::Continue(())
-            });
-        }
+    for kind in Kind::ALL {
+        store.scan(&keys::prefix(kind), &keys::end(kind), &mut |key, value| {
+            // What is still to be sent, and how far it was, is not a consequence of the log alone.
+            if kind != Kind::Outbox {
+                digest.update(key);
+                digest.update(&(value.len() as u32).to_le_bytes());
+                digest.update(value);
+            }
+            check.row(kind, &key[1..], value);
+            ControlFlow::Continue(())
+        });
     }
     check.finish(digest.digest128())
 }
@@ -67,7 +65,7 @@ struct Check {
 
 impl Check {
     fn new(store: &dyn StateStore) -> Self {
-        let whole_log = |kind| store.get(&keys::prefix(WHOLE_LOG, kind)).unwrap_or_default();
+        let whole_log = |kind| store.get(&keys::prefix(kind)).unwrap_or_default();
         let cluster: ClusterRow = read(&whole_log(Kind::Cluster));
         let log: LogRow = read(&whole_log(Kind::Log));
         let counts = LogInspection {
@@ -78,7 +76,7 @@ impl Check {
             ..LogInspection::default()
         };
         Self {
-            partitioner: Partitioner::new(cluster.logs.max(1)),
+            partitioner: Partitioner::from_assignment(&cluster.assignment).unwrap_or_else(|_| Partitioner::new(1)),
             log,
             cluster,
             counts,
@@ -91,11 +89,11 @@ impl Check {
         }
     }
 
-    fn row(&mut self, kind: Kind, partition: u8, key: &[u8], value: &[u8]) {
+    fn row(&mut self, kind: Kind, key: &[u8], value: &[u8]) {
         self.catalogue.row(kind, key, value);
         match kind {
-            Kind::Order => self.order(partition, rows::Orders::decode_key(key), &read(value)),
-            Kind::Timer => self.timer(partition, rows::Timers::decode_key(key)),
+            Kind::Order => self.order(rows::Orders::decode_key(key), &read(value)),
+            Kind::Timer => self.timer(rows::Timers::decode_key(key)),
             Kind::Stock => {
                 self.counts.stocks += 1;
                 self.stocks.stock(rows::Stocks::decode_key(key), read(value));
@@ -105,13 +103,13 @@ impl Check {
                 let row: HoldRow = read(value);
                 self.stocks.hold(rows::Holds::decode_key(key).goods_id, row.stock(), row.quantity);
             }
-            Kind::Reservation => self.reservation(partition, rows::Reservations::decode_key(key), &read(value)),
+            Kind::Reservation => self.reservation(rows::Reservations::decode_key(key), &read(value)),
             Kind::Goods => {
                 self.counts.goods += 1;
-                self.keeps.goods(rows::Catalogue::decode_key(key), read::<GoodsRow>(value).favourites);
+                self.keeps.goods(rows::GoodsRows::decode_key(key), read::<GoodsRow>(value).favourites);
             }
             Kind::Key => self.counts.idempotency_keys += 1,
-            Kind::Partition => self.accounts.counter(partition, read::<PartitionRow>(value).users),
+            Kind::Counters => self.accounts.counter(read::<CountersRow>(value).users),
             Kind::CartItem => self.keeps.cart_item(rows::CartItems::decode_key(key), &read(value)),
             Kind::Favourite => {
                 let _: FavouriteRow = read(value);
@@ -119,11 +117,11 @@ impl Check {
             }
             Kind::Address => self.keeps.address(rows::Addresses::decode_key(key).user_id, &read(value)),
             Kind::Message => drop(read::<MessageRow>(value)),
-            Kind::User => self.accounts.user(partition, rows::Users::decode_key(key), read(value), &self.partitioner),
+            Kind::User => self.accounts.user(rows::Users::decode_key(key), read(value), &self.partitioner),
             Kind::Mobile => self.accounts.mobile(rows::Mobiles::decode_key(key), &read(value), &self.partitioner),
-            Kind::Code => self.accounts.code(partition, rows::Codes::decode_key(key), &read(value)),
+            Kind::Code => self.accounts.code(rows::Codes::decode_key(key), &read(value)),
             Kind::Balance => self.payments.balance(rows::Balances::decode_key(key), &read(value)),
-            Kind::PaymentHold => self.payments.hold(partition, rows::PaymentHolds::decode_key(key), &read(value)),
+            Kind::PaymentHold => self.payments.hold(rows::PaymentHolds::decode_key(key), &read(value)),
             // Indexes are read by those who follow them; the rest is the catalogue's, or of the whole log.
             Kind::OrderId
             | Kind::UserOrder
@@ -141,7 +139,7 @@ impl Check {
         }
     }
 
-    fn order(&mut self, partition: u8, number: u64, row: &OrderRow) {
+    fn order(&mut self, number: u64, row: &OrderRow) {
         self.counts.orders += 1;
         match row.status() {
             OrderStatus::Pending => self.counts.orders_pending += 1,
@@ -157,26 +155,26 @@ impl Check {
         }
         self.counts.parcels += u64::from(row.parcel.is_some());
         self.stocks.lines(&row.lines, self.cluster.log, &self.partitioner);
-        self.orders.order(partition, number, row);
+        self.orders.order(number, row, self.log.log_time_ms);
         self.payments.order(row);
     }
 
-    fn reservation(&mut self, partition: u8, number: u64, row: &ReservationRow) {
+    fn reservation(&mut self, number: u64, row: &ReservationRow) {
         self.counts.reservations += 1;
         self.counts.sagas_running += u64::from(row.saga.is_some());
         self.stocks.lines(&row.lines, self.cluster.log, &self.partitioner);
-        self.stocks.reservation(partition, number, row);
+        self.stocks.reservation(number, row);
     }
 
-    fn timer(&mut self, partition: u8, timer: rows::Timer) {
+    fn timer(&mut self, timer: rows::Timer) {
         self.counts.timers += 1;
         match timer.what {
             TimerKind::OrderExpiry(_) | TimerKind::OrderCompletion(_) | TimerKind::ParcelStation(_) => {
-                self.orders.timer(partition, timer);
+                self.orders.timer(timer);
             }
-            TimerKind::ReservationExpiry(number) => self.stocks.reservation_timer(partition, number, timer.due_ms),
-            TimerKind::PaymentHoldExpiry(hold) => self.payments.hold_timer(partition, hold, timer.due_ms),
-            TimerKind::CodeExpiry(key) => self.accounts.code_timer(partition, key, timer.due_ms),
+            TimerKind::ReservationExpiry(number) => self.stocks.reservation_timer(number, timer.due_ms),
+            TimerKind::PaymentHoldExpiry(hold) => self.payments.hold_timer(hold, timer.due_ms),
+            TimerKind::CodeExpiry(key) => self.accounts.code_timer(key, timer.due_ms),
             TimerKind::KeyExpiry(_) => {}
         }
     }

@@ -13,24 +13,27 @@ use crate::state::rows::{Timer, TimerKind};
 /// What the rows of one log say of orders.
 #[derive(Default)]
 pub struct Orders {
-    /// (partition, number) of orders that must have an expiry timer, and of the timers that there are.
-    unpaid: HashSet<(u8, u64)>,
-    /// Orders that are being taken back, with their timer or without: it may be what began it.
-    closing: HashSet<(u8, u64)>,
-    expiries: HashSet<(u8, u64)>,
+    /// number of orders that must have an expiry timer, and of the timers that there are.
+    unpaid: HashSet<u64>,
+    /// Orders that are being taken back or whose time was over while a saga was under way, with their timer or without: it may have
+    /// fired.
+    closing: HashSet<u64>,
+    expiries: HashSet<u64>,
     /// Completion and station timers by partition, as orders say and as there are.
-    moves_due: BTreeSet<(u8, Timer)>,
-    moves: BTreeSet<(u8, Timer)>,
+    moves_due: BTreeSet<Timer>,
+    moves: BTreeSet<Timer>,
     violations: Vec<String>,
 }
 
 impl Orders {
-    pub fn order(&mut self, partition: u8, number: u64, row: &OrderRow) {
-        self.moves_by_itself(partition, number, row);
-        if matches!(order::saga(row).status(), SagaStatus::Compensating | SagaStatus::Stuck) {
-            self.closing.insert((partition, number));
+    pub fn order(&mut self, number: u64, row: &OrderRow, log_time_ms: i64) {
+        self.moves_by_itself(number, row);
+        let saga = order::saga(row).status();
+        let is_over = saga == SagaStatus::Running && order::payment(row).expires_at_ms <= log_time_ms;
+        if is_over || matches!(saga, SagaStatus::Compensating | SagaStatus::Stuck) {
+            self.closing.insert(number);
         } else if order::payment(row).status() == PaymentStatus::Pending {
-            self.unpaid.insert((partition, number));
+            self.unpaid.insert(number);
         }
         match order::saga(row).status() {
             SagaStatus::Completed | SagaStatus::Compensated => self.settled_order(row),
@@ -39,15 +42,15 @@ impl Orders {
         }
     }
 
-    pub fn timer(&mut self, partition: u8, timer: Timer) {
+    pub fn timer(&mut self, timer: Timer) {
         match timer.what {
-            TimerKind::OrderExpiry(number) => drop(self.expiries.insert((partition, number))),
-            _ => drop(self.moves.insert((partition, timer))),
+            TimerKind::OrderExpiry(number) => drop(self.expiries.insert(number)),
+            _ => drop(self.moves.insert(timer)),
         }
     }
 
     /// An order waits for its completion while it is delivered and only then; the way of a parcel is simulated only while it is on it.
-    fn moves_by_itself(&mut self, partition: u8, number: u64, row: &OrderRow) {
+    fn moves_by_itself(&mut self, number: u64, row: &OrderRow) {
         if (row.status() == OrderStatus::Delivered) != (row.completes_at_ms != 0) {
             self.violations.push(format!(
                 "order {} is {:?} and completes at {}",
@@ -57,10 +60,10 @@ impl Orders {
             ));
         }
         if row.completes_at_ms != 0 {
-            self.moves_due.insert((partition, order::completion(row, number)));
+            self.moves_due.insert(order::completion(row, number));
         }
         if row.parcel.as_ref().is_some_and(|parcel| parcel.next_station_at_ms != 0) {
-            self.moves_due.insert((partition, route::timer(row, number)));
+            self.moves_due.insert(route::timer(row, number));
             if row.status() != OrderStatus::Shipped {
                 self.violations.push(format!("order {} is {:?} and its parcel on its way by itself", row.order_id, row.status()));
             }

@@ -15,8 +15,8 @@ pub struct Payments {
     frozen_minor: BTreeMap<u64, i64>,
     tried_minor: BTreeMap<u64, i64>,
     /// When the time of each hold is over, if it is still tried.
-    holds: BTreeMap<(u8, UserText), Option<i64>>,
-    timers: BTreeMap<(u8, UserText), Vec<i64>>,
+    holds: BTreeMap<UserText, Option<i64>>,
+    timers: BTreeMap<UserText, Vec<i64>>,
     violations: Vec<String>,
 }
 
@@ -48,16 +48,16 @@ impl Payments {
         self.frozen_minor.insert(user_id, row.frozen_minor);
     }
 
-    pub fn hold(&mut self, partition: u8, key: UserText, row: &PaymentHoldRow) {
+    pub fn hold(&mut self, key: UserText, row: &PaymentHoldRow) {
         let is_tried = row.status() == PaymentHoldStatus::Tried;
         if is_tried {
             *self.tried_minor.entry(key.user_id).or_default() += row.amount_minor;
         }
-        self.holds.insert((partition, key), is_tried.then_some(row.expires_at_ms));
+        self.holds.insert(key, is_tried.then_some(row.expires_at_ms));
     }
 
-    pub fn hold_timer(&mut self, partition: u8, key: UserText, due_ms: i64) {
-        self.timers.entry((partition, key)).or_default().push(due_ms);
+    pub fn hold_timer(&mut self, key: UserText, due_ms: i64) {
+        self.timers.entry(key).or_default().push(due_ms);
     }
 
     /// What does not hold, a sentence each.

@@ -13,8 +13,8 @@ pub struct Stocks {
     /// (reserved, sold) as orders, reservations and holds say.
     held: HashMap<u64, (u64, u64)>,
     /// Partition, number and time of reservations that must have an expiry timer, and of the timers that there are.
-    expiring: HashSet<(u8, u64, i64)>,
-    expiries: HashSet<(u8, u64, i64)>,
+    expiring: HashSet<(u64, i64)>,
+    expiries: HashSet<(u64, i64)>,
     /// The newest change of each SKU so far, with its sequence.
     changed: HashMap<u64, (u64, StockChangeRow)>,
     violations: Vec<String>,
@@ -45,9 +45,9 @@ impl Stocks {
         }
     }
 
-    pub fn reservation(&mut self, partition: u8, number: u64, row: &ReservationRow) {
+    pub fn reservation(&mut self, number: u64, row: &ReservationRow) {
         if row.status() == ReservationStatus::Reserved && row.saga.is_none() && row.expires_at_ms != 0 {
-            self.expiring.insert((partition, number, row.expires_at_ms));
+            self.expiring.insert((number, row.expires_at_ms));
         }
         let expected = match row.status() {
             ReservationStatus::Reserved => LineStock::Reserved,
@@ -59,8 +59,8 @@ impl Stocks {
         }
     }
 
-    pub fn reservation_timer(&mut self, partition: u8, number: u64, due_ms: i64) {
-        self.expiries.insert((partition, number, due_ms));
+    pub fn reservation_timer(&mut self, number: u64, due_ms: i64) {
+        self.expiries.insert((number, due_ms));
     }
 
     /// Each change follows from the one before it, as long as that is there.

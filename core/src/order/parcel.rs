@@ -1,5 +1,5 @@
 //! Parcels: created for a paid order, moved on by commands. The order goes with its parcel. What the way of a simulated parcel is
-//! like, [`parcel_way`] says; fees and numbers come from [`emshop_proto::logistics`].
+//! like, [`route`] says; fees and numbers come from [`emshop_proto::logistics`].
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
@@ -8,16 +8,15 @@ use emshop_proto::logistics::tracking_number::{self, OrderNumber};
 use emshop_proto::logistics::{WAREHOUSE_ADDRESS, company, delivery_hours, fee};
 use emshop_proto::v1::{
     CancelLogisticsOrderRequest, CloseReason, CreateLogisticsOrderRequest, LogisticsStatus, OrderStatus, Refusal, ShippingMethod,
-    SimulateDeliveryRequest, SimulateShipmentRequest, Track, UpdateLogisticsStatusRequest, event, outcome,
+    SimulateDeliveryRequest, SimulateShipmentRequest, Track, UpdateLogisticsStatusRequest, outcome,
 };
 
-use crate::context::Context;
-use crate::effects::{Answer, Effects};
-use crate::order::{self, By};
-use crate::order::{route, view};
+use super::case::Case;
+use super::row::{self as order_row, By, check_idle, existing};
+use super::{route, view};
+use crate::context::{Context, Turn};
+use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::state::State;
-use crate::state::rows::Timers;
-use crate::state::table::Table;
 
 /// Whoever brings a parcel when nobody says who.
 const COURIER: &str = "配送员";
@@ -72,10 +71,10 @@ fn new_parcel(
     let insured_minor = if order.insured { order.total_minor } else { 0 };
     let insurance_fee_minor = fee::insurance_minor(insured_minor).ok_or(Code::ShippingFeeCalculationFailed)?;
     let earlier = order.parcel.as_ref().map_or(0, |former| former.earlier + 1);
-    let order_number = OrderNumber { place: ctx.place, number };
+    let order_number = OrderNumber { partition: ctx.partitioner.of_order(&order.order_id).partition, number };
     Ok(ParcelRow {
         status: LogisticsStatus::Pending.into(),
-        tracking_number: tracking_number::of(company.code, ctx.partitioner, order_number, earlier),
+        tracking_number: tracking_number::of(company.code, order_number, earlier),
         fee_minor,
         insurance_fee_minor,
         created_at_ms: ctx.time_ms,
@@ -89,14 +88,10 @@ fn new_parcel(
 }
 
 /// Creates another parcel for an order whose former one was cancelled.
-pub fn create_again(state: &mut State, ctx: &Context, request: &CreateLogisticsOrderRequest, fx: &mut Effects) -> Answer {
-    let Some(number) = state.order_ids.get(&request.order_id).copied() else {
-        return Code::OrderNotFound.into();
-    };
-    let order = order::existing(state, number);
-    if let Err(code) = order::check_idle(order) {
-        return code.into();
-    }
+pub fn create_again(turn: &mut Turn, request: CreateLogisticsOrderRequest) -> Handled {
+    let number = order_row::find(turn.state, &request.order_id, Code::OrderNotFound)?;
+    let order = existing(turn.state, number);
+    check_idle(order)?;
     let company = if request.company == 0 { order.logistics_company } else { request.company };
     let method = match request.method() {
         ShippingMethod::Unspecified => order.shipping_method(),
@@ -105,176 +100,157 @@ pub fn create_again(state: &mut State, ctx: &Context, request: &CreateLogisticsO
     if let Some(parcel) = order.parcel.as_ref().filter(|parcel| parcel.status() != LogisticsStatus::Cancelled) {
         let asked_before = parcel.status() == LogisticsStatus::Pending && parcel.earlier > 0;
         let same = (parcel.company, parcel.method(), &parcel.remark) == (company, method, &request.remark);
-        return if asked_before && same { answer(order).repeated() } else { Code::LogisticsOrderExists.into() };
+        let repeated = asked_before && same;
+        return if repeated { answer(order).repeated().now() } else { Err(Code::LogisticsOrderExists.into()) };
     }
     if order.status() != OrderStatus::Paid {
-        return Code::OrderStatusInvalid.into();
+        return Err(Code::OrderStatusInvalid.into());
     }
-    let parcel = match new_parcel(order, company, method, number, ctx) {
-        Ok(parcel) => ParcelRow { remark: request.remark.clone(), ..parcel },
-        Err(code) => return code.into(),
-    };
-    let order = state.orders.change(&number).expect("an indexed order exists");
-    order.parcel = Some(parcel);
-    order.updated_at_ms = ctx.time_ms;
-    fx.event(EventType::LogisticsCreated, event_of(order));
-    answer(order)
+    let parcel = ParcelRow { remark: request.remark, ..new_parcel(order, company, method, number, &turn.ctx)? };
+    Case::open(turn, number, |case| {
+        case.row.parcel = Some(parcel);
+        case.row.updated_at_ms = case.turn.ctx.time_ms;
+        case.turn.fx.event(EventType::LogisticsCreated, view::parcel_event(case.row));
+        answer(case.row).now()
+    })
 }
 
-pub fn update_status(
-    state: &mut State,
-    ctx: &Context,
-    request: &UpdateLogisticsStatusRequest,
-    waiter: Waiter,
-    fx: &mut Effects,
-) -> Option<Answer> {
+pub fn update_status(turn: &mut Turn, request: UpdateLogisticsStatusRequest) -> Handled {
     let to = request.status();
     if to == LogisticsStatus::Cancelled {
-        return Some(cancel_parcel(state, ctx, &request.order_id, &request.remark, fx));
+        return cancel_parcel(turn, &request.order_id, &request.remark);
     }
-    let number = match find(state, &request.order_id) {
-        Ok(number) => number,
-        Err(code) => return Some(code.into()),
-    };
-    let order = order::existing(state, number);
+    let number = find(turn.state, &request.order_id)?;
+    let order = existing(turn.state, number);
     let from = parcel(order).status();
     if from == to {
-        return Some(answer(order).repeated());
+        return answer(order).repeated().now();
     }
     if !may_follow(from, to) {
-        return Some(illegal(from, to));
+        return Err(illegal(from, to));
     }
     if !goes_with(from, order.status()) {
-        return Some(Code::LogisticsOrderCannotUpdate.into());
+        return Err(Code::LogisticsOrderCannotUpdate.into());
     }
-    let order = state.orders.change(&number).expect("an indexed order exists");
-    let said = told(order, to, &request.location, &request.remark, ctx.time_ms);
-    let by = By::command(ctx, &request.remark);
-    route::stop(order, number, &mut state.timers);
-    row(order).completes_after_seconds = request.completes_after_seconds;
-    move_on(order, number, to, said, by, &mut state.timers, fx);
-    if to == LogisticsStatus::Returned {
-        let waiter = Waiter { wants_parcel: true, ..waiter };
-        order::close(state, ctx, number, CloseReason::ParcelRejected, &request.remark, waiter, fx);
-        return None;
-    }
-    Some(answer(order))
+    Case::open(turn, number, |case| {
+        let said = told(case.row, to, &request.location, &request.remark, case.turn.ctx.time_ms);
+        route::stop(case);
+        row(case.row).completes_after_seconds = request.completes_after_seconds;
+        let by = case.by(&request.remark);
+        move_on(case, to, said, by);
+        if to == LogisticsStatus::Returned {
+            let waiter = Waiter { wants_parcel: true, ..case.turn.ctx.waiter };
+            case.close(CloseReason::ParcelRejected, case.by(&request.remark), Some(waiter));
+            return Ok(Answered::Later);
+        }
+        answer(case.row).now()
+    })
 }
 
-pub fn simulate_shipment(state: &mut State, ctx: &Context, request: &SimulateShipmentRequest, fx: &mut Effects) -> Answer {
-    let number = match find(state, &request.order_id) {
-        Ok(number) => number,
-        Err(code) => return code.into(),
-    };
+pub fn simulate_shipment(turn: &mut Turn, request: SimulateShipmentRequest) -> Handled {
+    let number = find(turn.state, &request.order_id)?;
     let courier = if request.courier_name.is_empty() { COURIER } else { &request.courier_name };
-    let order = order::existing(state, number);
+    let order = existing(turn.state, number);
     let parcel = parcel(order);
     use LogisticsStatus::*;
     match parcel.status() {
         Pending if goes_with(Pending, order.status()) => {}
-        Pending => return Code::LogisticsOrderCannotUpdate.into(),
+        Pending => return Err(Code::LogisticsOrderCannotUpdate.into()),
         Shipped if (parcel.courier_name.as_str(), &parcel.courier_phone) == (courier, &request.courier_phone) => {
-            return answer(order).repeated();
+            return answer(order).repeated().now();
         }
-        Shipped | InTransit | Delivering | Rejected | Returning | Returned => return Code::LogisticsAlreadyShipped.into(),
-        Delivered => return Code::LogisticsAlreadyDelivered.into(),
-        Cancelled | Unspecified => return Code::LogisticsOrderStatusInvalid.into(),
+        Shipped | InTransit | Delivering | Rejected | Returning | Returned => return Err(Code::LogisticsAlreadyShipped.into()),
+        Delivered => return Err(Code::LogisticsAlreadyDelivered.into()),
+        Cancelled | Unspecified => return Err(Code::LogisticsOrderStatusInvalid.into()),
     }
-    let order = state.orders.change(&number).expect("an indexed order exists");
-    let parcel = row(order);
-    parcel.courier_name = courier.to_owned();
-    parcel.courier_phone.clone_from(&request.courier_phone);
-    parcel.completes_after_seconds = request.completes_after_seconds;
-    let said = Track {
-        location: WAREHOUSE_ADDRESS.to_owned(),
-        description: format!("快件已发出，配送员：{courier}"),
-        operator_name: courier.to_owned(),
-        at_ms: ctx.time_ms,
-        ..Track::default()
-    };
-    move_on(order, number, Shipped, said, By::command(ctx, ""), &mut state.timers, fx);
-    route::start(order, number, &mut state.timers);
-    answer(order)
+    Case::open(turn, number, |case| {
+        let parcel = row(case.row);
+        parcel.courier_name = courier.to_owned();
+        parcel.courier_phone.clone_from(&request.courier_phone);
+        parcel.completes_after_seconds = request.completes_after_seconds;
+        let said = Track {
+            location: WAREHOUSE_ADDRESS.to_owned(),
+            description: format!("快件已发出，配送员：{courier}"),
+            operator_name: courier.to_owned(),
+            at_ms: case.turn.ctx.time_ms,
+            ..Track::default()
+        };
+        let by = case.by("");
+        move_on(case, Shipped, said, by);
+        route::start(case);
+        answer(case.row).now()
+    })
 }
 
-pub fn simulate_delivery(state: &mut State, ctx: &Context, request: &SimulateDeliveryRequest, fx: &mut Effects) -> Answer {
-    let number = match find(state, &request.order_id) {
-        Ok(number) => number,
-        Err(code) => return code.into(),
-    };
-    let order = order::existing(state, number);
+pub fn simulate_delivery(turn: &mut Turn, request: SimulateDeliveryRequest) -> Handled {
+    let number = find(turn.state, &request.order_id)?;
+    let order = existing(turn.state, number);
     let from = parcel(order).status();
     use LogisticsStatus::*;
     match from {
-        Delivered => return answer(order).repeated(),
-        Pending => return Code::LogisticsNotShipped.into(),
+        Delivered => return answer(order).repeated().now(),
+        Pending => return Err(Code::LogisticsNotShipped.into()),
         Shipped | InTransit | Delivering if goes_with(from, order.status()) => {}
-        Shipped | InTransit | Delivering => return Code::LogisticsOrderCannotUpdate.into(),
-        Rejected | Returning | Returned | Cancelled | Unspecified => return Code::LogisticsOrderStatusInvalid.into(),
+        Shipped | InTransit | Delivering => return Err(Code::LogisticsOrderCannotUpdate.into()),
+        Rejected | Returning | Returned | Cancelled | Unspecified => return Err(Code::LogisticsOrderStatusInvalid.into()),
     }
-    let order = state.orders.change(&number).expect("an indexed order exists");
-    route::stop(order, number, &mut state.timers);
-    row(order).completes_after_seconds = request.completes_after_seconds;
-    if from == InTransit {
-        let said = told(order, Delivering, "", "", ctx.time_ms);
-        move_on(order, number, Delivering, said, By::command(ctx, ""), &mut state.timers, fx);
-    }
-    let said = signed(order, &request.receiver_name, &request.remark, ctx.time_ms);
-    move_on(order, number, Delivered, said, By::command(ctx, &request.remark), &mut state.timers, fx);
-    answer(order)
+    Case::open(turn, number, |case| {
+        let at_ms = case.turn.ctx.time_ms;
+        route::stop(case);
+        row(case.row).completes_after_seconds = request.completes_after_seconds;
+        if from == InTransit {
+            let said = told(case.row, Delivering, "", "", at_ms);
+            let by = case.by("");
+            move_on(case, Delivering, said, by);
+        }
+        let said = signed(case.row, &request.receiver_name, &request.remark, at_ms);
+        let by = case.by(&request.remark);
+        move_on(case, Delivered, said, by);
+        answer(case.row).now()
+    })
 }
 
-pub fn cancel(state: &mut State, ctx: &Context, request: &CancelLogisticsOrderRequest, fx: &mut Effects) -> Answer {
-    cancel_parcel(state, ctx, &request.order_id, &request.reason, fx)
+pub fn cancel(turn: &mut Turn, request: CancelLogisticsOrderRequest) -> Handled {
+    cancel_parcel(turn, &request.order_id, &request.reason)
 }
 
-fn cancel_parcel(state: &mut State, ctx: &Context, order_id: &String, reason: &str, fx: &mut Effects) -> Answer {
-    let number = match find(state, order_id) {
-        Ok(number) => number,
-        Err(code) => return code.into(),
-    };
-    let order = order::existing(state, number);
+fn cancel_parcel(turn: &mut Turn, order_id: &String, reason: &str) -> Handled {
+    let number = find(turn.state, order_id)?;
+    let order = existing(turn.state, number);
     use LogisticsStatus::*;
     match parcel(order).status() {
         Pending => {}
-        Cancelled => return answer(order).repeated(),
-        Shipped | InTransit | Delivering => return Code::LogisticsAlreadyShipped.into(),
-        Delivered => return Code::LogisticsAlreadyDelivered.into(),
-        Rejected | Returning | Returned | Unspecified => return Code::LogisticsOrderCannotCancel.into(),
+        Cancelled => return answer(order).repeated().now(),
+        Shipped | InTransit | Delivering => return Err(Code::LogisticsAlreadyShipped.into()),
+        Delivered => return Err(Code::LogisticsAlreadyDelivered.into()),
+        Rejected | Returning | Returned | Unspecified => return Err(Code::LogisticsOrderCannotCancel.into()),
     }
-    let order = state.orders.change(&number).expect("an indexed order exists");
-    take_back(order, reason, ctx.time_ms, fx);
-    order.updated_at_ms = ctx.time_ms;
-    answer(order)
+    Case::open(turn, number, |case| {
+        take_back(case, reason);
+        case.row.updated_at_ms = case.turn.ctx.time_ms;
+        answer(case.row).now()
+    })
 }
 
 /// Cancels a parcel that has not been shipped: asked for, or as a compensation.
-pub fn take_back(order: &mut OrderRow, reason: &str, at_ms: i64, fx: &mut Effects) {
-    set_status(order, LogisticsStatus::Cancelled);
+pub fn take_back(case: &mut Case, reason: &str) {
+    set_status(case.row, LogisticsStatus::Cancelled);
     let description = if reason.is_empty() { "订单已取消".to_owned() } else { format!("订单已取消: {reason}") };
-    row(order).tracks.push(Track {
+    row(case.row).tracks.push(Track {
         location: SYSTEM.to_owned(),
         description,
-        at_ms,
+        at_ms: case.turn.ctx.time_ms,
         operator_name: "系统自动".to_owned(),
         status: LogisticsStatus::Cancelled.into(),
     });
-    fx.event(EventType::LogisticsCancelled, event_of(order));
+    case.turn.fx.event(EventType::LogisticsCancelled, view::parcel_event(case.row));
 }
 
 /// Moves a parcel to its next status with what is told of it, and the order with it.
-pub fn move_on(
-    order: &mut OrderRow,
-    number: u64,
-    to: LogisticsStatus,
-    said: Track,
-    by: By,
-    timers: &mut Table<Timers>,
-    fx: &mut Effects,
-) {
-    set_status(order, to);
-    order.updated_at_ms = by.at_ms;
-    let parcel = row(order);
+pub fn move_on(case: &mut Case, to: LogisticsStatus, said: Track, by: By) {
+    set_status(case.row, to);
+    case.row.updated_at_ms = by.at_ms;
+    let parcel = row(case.row);
     let at_ms = said.at_ms;
     parcel.tracks.push(Track { status: to.into(), ..said });
     match to {
@@ -283,10 +259,10 @@ pub fn move_on(
         _ => {}
     }
     let completes_after_seconds = parcel.completes_after_seconds;
-    fx.event(EventType::LogisticsMoved, event_of(order));
+    case.turn.fx.event(EventType::LogisticsMoved, view::parcel_event(case.row));
     match to {
-        LogisticsStatus::Shipped => order::move_to(order, OrderStatus::Shipped, by, fx),
-        LogisticsStatus::Delivered => order::deliver(order, number, completes_after_seconds, by, timers, fx),
+        LogisticsStatus::Shipped => case.move_to(OrderStatus::Shipped, by),
+        LogisticsStatus::Delivered => case.deliver(completes_after_seconds, by),
         _ => {}
     }
 }
@@ -333,7 +309,7 @@ pub fn signed(order: &OrderRow, by: &str, remark: &str, at_ms: i64) -> Track {
     }
 }
 
-fn illegal(from: LogisticsStatus, to: LogisticsStatus) -> Answer {
+fn illegal(from: LogisticsStatus, to: LogisticsStatus) -> Refused {
     let name = |status: LogisticsStatus| status.as_str_name().trim_start_matches("LOGISTICS_STATUS_");
     let message = format!("The logistics order cannot go from {} to {}", name(from), name(to));
     Refusal { message, ..Code::LogisticsStatusTransitionInvalid.refusal() }.into()
@@ -341,9 +317,9 @@ fn illegal(from: LogisticsStatus, to: LogisticsStatus) -> Answer {
 
 /// The number of an order that has a parcel and is not under way in a saga.
 fn find(state: &mut State, order_id: &String) -> Result<u64, Code> {
-    let number = state.order_ids.get(order_id).copied().ok_or(Code::LogisticsOrderNotFound)?;
-    let order = order::existing(state, number);
-    order::check_idle(order)?;
+    let number = order_row::find(state, order_id, Code::LogisticsOrderNotFound)?;
+    let order = existing(state, number);
+    check_idle(order)?;
     order.parcel.as_ref().map(|_| number).ok_or(Code::LogisticsOrderNotFound)
 }
 
@@ -358,9 +334,4 @@ pub fn row(order: &mut OrderRow) -> &mut ParcelRow {
 pub fn answer(order: &OrderRow) -> Answer {
     let parcel = view::logistics_order(order).expect("the order has a parcel");
     Answer::new(outcome::Result::LogisticsOrder(Box::new(parcel)))
-}
-
-pub fn event_of(order: &OrderRow) -> event::Body {
-    let parcel = view::logistics_order(order).expect("the order has a parcel");
-    event::Body::Logistics(Box::new(parcel))
 }

@@ -4,13 +4,10 @@ use emshop_proto::internal::OrderRow;
 use emshop_proto::logistics::WAREHOUSE_ADDRESS;
 use emshop_proto::v1::{LogisticsStatus, ShippingMethod, Track};
 
-use crate::context::Context;
-use crate::effects::Effects;
-use crate::order::By;
-use crate::order::parcel::{self, SYSTEM};
-use crate::state::State;
-use crate::state::rows::{Timer, TimerKind, Timers};
-use crate::state::table::Table;
+use super::case::Case;
+use super::parcel::{self, SYSTEM};
+use crate::context::Turn;
+use crate::state::rows::{Timer, TimerKind};
 
 struct Station {
     /// After the shipment.
@@ -72,58 +69,52 @@ fn stations(method: ShippingMethod) -> &'static [Station] {
 }
 
 /// Sends a parcel that was just shipped on its way.
-pub fn start(order: &mut OrderRow, number: u64, timers: &mut Table<Timers>) {
-    head_for(order, 0);
-    timers.insert_new(timer(order, number), ());
+pub fn start(case: &mut Case) {
+    head_for(case.row, 0);
+    case.turn.state.timers.insert_new(timer(case.row, case.number), ());
 }
 
 /// Ends the simulation, if there is one.
-pub fn stop(order: &mut OrderRow, number: u64, timers: &mut Table<Timers>) {
-    if order.parcel.as_ref().is_some_and(|parcel| parcel.next_station_at_ms != 0) {
-        timers.remove(&timer(order, number));
-        rest(order);
+pub fn stop(case: &mut Case) {
+    if case.row.parcel.as_ref().is_some_and(|parcel| parcel.next_station_at_ms != 0) {
+        case.turn.state.timers.remove(&timer(case.row, case.number));
+        rest(case.row);
     }
 }
 
 /// The parcel has come to its next station, and to those after it that were due as well.
-pub fn arrive(state: &mut State, ctx: &Context, number: u64, fx: &mut Effects) {
-    let order = state.orders.change(&number).expect("an order whose parcel is on its way exists");
-    loop {
-        let parcel = parcel::parcel(order);
-        let (index, at_ms) = (parcel.next_station as usize, parcel.next_station_at_ms);
-        let stations = stations(parcel.method());
-        pass(order, number, &stations[index], at_ms, ctx, &mut state.timers, fx);
-        if index + 1 == stations.len() {
-            return rest(order);
+pub fn arrive(turn: &mut Turn, number: u64) {
+    Case::open(turn, number, |case| {
+        loop {
+            let parcel = parcel::parcel(case.row);
+            let (index, at_ms) = (parcel.next_station as usize, parcel.next_station_at_ms);
+            let stations = stations(parcel.method());
+            pass(case, &stations[index], at_ms);
+            if index + 1 == stations.len() {
+                return rest(case.row);
+            }
+            head_for(case.row, index + 1);
+            let next = timer(case.row, case.number);
+            // Timers are due after the log time, always.
+            if next.due_ms > case.turn.ctx.time_ms {
+                return case.turn.state.timers.insert_new(next, ());
+            }
         }
-        head_for(order, index + 1);
-        let next = timer(order, number);
-        // Timers are due after the log time, always.
-        if next.due_ms > ctx.time_ms {
-            return state.timers.insert_new(next, ());
-        }
-    }
+    });
 }
 
-fn pass(
-    order: &mut OrderRow,
-    number: u64,
-    station: &Station,
-    at_ms: i64,
-    ctx: &Context,
-    timers: &mut Table<Timers>,
-    fx: &mut Effects,
-) {
+fn pass(case: &mut Case, station: &Station, at_ms: i64) {
     let status = station.status;
     let said = match status {
-        LogisticsStatus::Delivered => parcel::signed(order, "", "", at_ms),
-        _ => track(order, station, at_ms),
+        LogisticsStatus::Delivered => parcel::signed(case.row, "", "", at_ms),
+        _ => track(case.row, station, at_ms),
     };
-    if status == parcel::parcel(order).status() {
-        parcel::row(order).tracks.push(Track { status: status.into(), ..said });
-        order.updated_at_ms = ctx.time_ms;
+    if status == parcel::parcel(case.row).status() {
+        parcel::row(case.row).tracks.push(Track { status: status.into(), ..said });
+        case.row.updated_at_ms = case.turn.ctx.time_ms;
     } else {
-        parcel::move_on(order, number, status, said, By::command(ctx, ""), timers, fx);
+        let by = case.by("");
+        parcel::move_on(case, status, said, by);
     }
 }
 

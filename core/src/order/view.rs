@@ -4,15 +4,14 @@ use emshop_proto::ids;
 use emshop_proto::internal::{OrderRow, PaymentChangeRow, StatusChangeRow};
 use emshop_proto::logistics::{WAREHOUSE_ADDRESS, fee};
 use emshop_proto::v1::{
-    ListTracksResponse, LogisticsOrder, LogisticsStatus, Money, Order, OrderLine, OrderStatus, Payment, PaymentChange,
-    PaymentStatus, SagaEvent, StatusChange, Track,
+    GoodsQuantity, ListTracksResponse, LogisticsOrder, LogisticsStatus, Money, Order, OrderChanged, OrderLine, OrderStatus,
+    Payment, PaymentChange, PaymentChanged, PaymentStatus, SagaEvent, StatusChange, Track, event,
 };
 
-use crate::order;
-use crate::order::{parcel, saga};
+use super::{parcel, row as rows, steps};
 
 pub fn order(row: &OrderRow) -> Order {
-    let saga_row = order::saga(row);
+    let saga_row = rows::saga(row);
     let lines = row.lines.iter().map(|line| OrderLine {
         goods_id: line.goods_id,
         quantity: line.quantity,
@@ -22,7 +21,7 @@ pub fn order(row: &OrderRow) -> Order {
     let timeline = row
         .timeline
         .iter()
-        .map(|event| SagaEvent { name: saga::name(event.saga(), event.step(), event.compensation).to_owned(), ..event.clone() });
+        .map(|event| SagaEvent { name: steps::name(event.saga(), event.step(), event.compensation).to_owned(), ..event.clone() });
     Order {
         order_id: row.order_id.clone(),
         user_id: row.user_id,
@@ -32,7 +31,7 @@ pub fn order(row: &OrderRow) -> Order {
         address: row.address.clone(),
         receiver: row.receiver.clone(),
         payment_id: ids::payment_id(&row.order_id),
-        payment_status: order::payment(row).status,
+        payment_status: rows::payment(row).status,
         logistics_id: row.parcel.as_ref().map(|_| ids::logistics_id(&row.order_id)).unwrap_or_default(),
         created_at_ms: row.created_at_ms,
         updated_at_ms: row.updated_at_ms,
@@ -61,7 +60,7 @@ fn history(row: &OrderRow) -> Vec<StatusChange> {
 }
 
 fn payment_log(row: &OrderRow) -> Vec<PaymentChange> {
-    let log = &order::payment(row).log;
+    let log = &rows::payment(row).log;
     let before = std::iter::once(PaymentStatus::Unspecified as i32).chain(log.iter().map(|change| change.to));
     let change = |(change, from): (&PaymentChangeRow, i32)| PaymentChange {
         action: change.action,
@@ -77,7 +76,7 @@ fn payment_log(row: &OrderRow) -> Vec<PaymentChange> {
 }
 
 pub fn payment(row: &OrderRow) -> Payment {
-    let payment = order::payment(row);
+    let payment = rows::payment(row);
     Payment {
         payment_id: ids::payment_id(&row.order_id),
         order_id: row.order_id.clone(),
@@ -139,4 +138,36 @@ pub fn logistics_order(row: &OrderRow) -> Option<LogisticsOrder> {
         courier_phone: parcel.courier_phone.clone(),
         remark: parcel.remark.clone(),
     })
+}
+
+pub fn order_event(order: &OrderRow) -> event::Body {
+    let lines = order.lines.iter().map(|line| GoodsQuantity { goods_id: line.goods_id, quantity: line.quantity }).collect();
+    event::Body::Order(OrderChanged {
+        order_id: order.order_id.clone(),
+        user_id: order.user_id,
+        status: order.status,
+        total: Some(Money::new(order.total_minor, &order.currency)),
+        lines,
+        close_reason: order.close_reason,
+        refused_code: order.refusal.as_ref().map_or(0, |refusal| refusal.code),
+    })
+}
+
+pub fn payment_event(order: &OrderRow) -> event::Body {
+    let payment = rows::payment(order);
+    event::Body::Payment(PaymentChanged {
+        payment_id: ids::payment_id(&order.order_id),
+        order_id: order.order_id.clone(),
+        status: payment.status,
+        amount: Some(Money::new(order.total_minor, &order.currency)),
+        refunded: Some(Money::new(payment.refunded_minor, &order.currency)),
+        third_party_sn: payment.third_party_sn.clone(),
+    })
+}
+
+/// # Panics
+/// When the order has no parcel.
+pub fn parcel_event(order: &OrderRow) -> event::Body {
+    let parcel = logistics_order(order).expect("the order has a parcel");
+    event::Body::Logistics(Box::new(parcel))
 }

@@ -14,7 +14,7 @@ use crate::goods::catalogue::{view_banner, view_brand, view_category};
 use crate::replica::Replica;
 use crate::state::State;
 use crate::state::rows::CategoryBrands;
-use crate::state::table::{Rows, Table};
+use crate::state::table::{Listed, Rows, Table};
 
 /// Rows of one page. Of the longest there are, with a brand each, they stay below the 1 MiB of a reply.
 const PAGE_ROWS_MAX: u32 = 2_000;
@@ -22,16 +22,14 @@ const PAGE_ROWS_MAX: u32 = 2_000;
 pub fn goods(replica: &mut Replica, goods_ids: &[u64]) -> Answer {
     let mut entries = GoodsEntries::default();
     for goods_id in goods_ids {
-        let place = replica.partitioner().of_goods(*goods_id);
-        entries.goods.extend(goods::view(&mut replica.partition(place).state, *goods_id));
+        entries.goods.extend(goods::view(&mut replica.state, *goods_id));
     }
     Answer::Goods(entries)
 }
 
 /// A page of one kind of what orders the goods.
 pub fn page(replica: &mut Replica, query: &CatalogueQuery) -> Answer {
-    let place = replica.partitioner().of_catalogue();
-    let state = &mut replica.partition(place).state;
+    let state = &mut replica.state;
     let (after, limit) = (query.after, query.limit.min(PAGE_ROWS_MAX) as usize);
     let counters = state.counters.get(&()).copied().unwrap_or_default();
     Answer::Catalogue(match query.kind() {
@@ -82,7 +80,7 @@ fn links(state: &mut State, query: &CatalogueQuery, limit: usize) -> Catalogue {
 }
 
 /// The first rows behind a key that are wanted.
-fn rows_after<R: Rows<Value: Clone>>(
+fn rows_after<R: Listed>(
     table: &Table<R>,
     after: &R::Key,
     limit: usize,
@@ -106,8 +104,8 @@ mod tests {
     use std::sync::Arc;
 
     use crate::state::memory::MemoryStore;
-    use emshop_proto::internal::{ClusterRow, Envelope, QueryReply, Record, record};
-    use emshop_proto::partitioner::PARTITIONS;
+    use emshop_proto::internal::{Envelope, QueryReply, Record, record};
+    use emshop_proto::partitioner::Partitioner;
     use emshop_proto::v1::command::Body;
     use emshop_proto::v1::{
         Banner, Brand, Category, Command, CreateBannerRequest, CreateBrandRequest, CreateCategoryRequest, CreateGoodsRequest,
@@ -122,8 +120,8 @@ mod tests {
 
     /// A log that has carried out these commands.
     fn replica(commands: impl IntoIterator<Item = Body>) -> Replica {
-        let cluster = ClusterRow { cluster_id: "test".to_owned(), log: 0, logs: 1, partitions: PARTITIONS };
-        let mut replica = Replica::open(&(Arc::new(MemoryStore::default()) as _), cluster, 1).expect("an empty state");
+        let store = Arc::new(MemoryStore::default()) as _;
+        let mut replica = Replica::open(&store, "test", 0, Partitioner::new(1)).expect("an empty state");
         let record = |body| {
             let body = Some(record::Body::Command(Box::new(Command { tag: 0, body: Some(body) })));
             Record { body, ..Record::default() }

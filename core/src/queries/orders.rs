@@ -17,99 +17,104 @@ use crate::replica::Replica;
 use crate::state::State;
 use crate::state::rows::UserOrder;
 
-pub fn order(replica: &mut Replica, query: &OrderQuery, viewer: u64) -> Answer {
-    match find(replica, &query.order_id, viewer, Code::OrderNotFound) {
-        Ok(row) => Answer::Order(view::order(row)),
-        Err(code) => refused(code),
-    }
+pub fn order(replica: &Replica, query: &OrderQuery, viewer: u64) -> Answer {
+    show(replica, &query.order_id, viewer, Code::OrderNotFound, |row| Some(Answer::Order(view::order(row))))
 }
 
-pub fn payment(replica: &mut Replica, query: &OrderQuery, viewer: u64) -> Answer {
-    match find(replica, &query.order_id, viewer, Code::PaymentNotFound) {
+pub fn payment(replica: &Replica, query: &OrderQuery, viewer: u64) -> Answer {
+    show(replica, &query.order_id, viewer, Code::PaymentNotFound, |row| {
         // An order whose cart gave nothing has none.
-        Ok(row) if payment_of(row).status() == PaymentStatus::Unspecified => refused(Code::PaymentNotFound),
-        Ok(row) => Answer::Payment(view::payment_with_log(row)),
-        Err(code) => refused(code),
-    }
+        let is_there = payment_of(row).status() != PaymentStatus::Unspecified;
+        is_there.then(|| Answer::Payment(view::payment_with_log(row)))
+    })
 }
 
-pub fn logistics_order(replica: &mut Replica, query: &OrderQuery, viewer: u64) -> Answer {
-    match find(replica, &query.order_id, viewer, Code::LogisticsOrderNotFound) {
-        Ok(row) => view::logistics_order(row).map_or_else(|| refused(Code::LogisticsOrderNotFound), Answer::LogisticsOrder),
-        Err(code) => refused(code),
-    }
+pub fn logistics_order(replica: &Replica, query: &OrderQuery, viewer: u64) -> Answer {
+    show(replica, &query.order_id, viewer, Code::LogisticsOrderNotFound, parcel)
 }
 
-pub fn logistics_order_by_number(replica: &mut Replica, query: &OrderNumberQuery, viewer: u64) -> Answer {
-    match find_by_number(replica, query, viewer) {
-        Ok(row) => view::logistics_order(row).map_or_else(|| refused(Code::LogisticsOrderNotFound), Answer::LogisticsOrder),
-        Err(code) => refused(code),
-    }
+pub fn logistics_order_by_number(replica: &Replica, query: &OrderNumberQuery, viewer: u64) -> Answer {
+    show_parcel(replica, query, viewer, parcel)
 }
 
-pub fn tracks(replica: &mut Replica, query: &OrderQuery, viewer: u64) -> Answer {
-    match find(replica, &query.order_id, viewer, Code::LogisticsOrderNotFound) {
-        Ok(row) => view::tracks(row).map_or_else(|| refused(Code::LogisticsOrderNotFound), Answer::Tracks),
-        Err(code) => refused(code),
-    }
+pub fn tracks(replica: &Replica, query: &OrderQuery, viewer: u64) -> Answer {
+    show(replica, &query.order_id, viewer, Code::LogisticsOrderNotFound, |row| view::tracks(row).map(Answer::Tracks))
 }
 
-pub fn tracks_by_number(replica: &mut Replica, query: &OrderNumberQuery, viewer: u64) -> Answer {
-    match find_by_number(replica, query, viewer) {
-        Ok(row) => view::tracks(row).map_or_else(|| refused(Code::LogisticsOrderNotFound), Answer::Tracks),
-        Err(code) => refused(code),
+pub fn tracks_by_number(replica: &Replica, query: &OrderNumberQuery, viewer: u64) -> Answer {
+    show_parcel(replica, query, viewer, |row| view::tracks(row).map(Answer::Tracks))
+}
+
+fn parcel(row: &OrderRow) -> Option<Answer> {
+    view::logistics_order(row).map(Answer::LogisticsOrder)
+}
+
+/// Shows the order whose parcel has a tracking number.
+fn show_parcel(replica: &Replica, query: &OrderNumberQuery, viewer: u64, show: fn(&OrderRow) -> Option<Answer>) -> Answer {
+    let has_number = |row: &OrderRow| row.parcel.as_ref().is_some_and(|parcel| parcel.tracking_number == query.tracking_number);
+    let missing = Code::LogisticsOrderNotFound;
+    match replica.state.orders.peek(&query.number, |row| has_number(row)) {
+        Some(true) => show_number(replica, query.number, viewer, missing, show),
+        _ => refused(missing),
     }
 }
 
 /// Ids of orders and reservations by their numbers; empty where this log has none.
-pub fn owners(replica: &mut Replica, query: &OwnersQuery) -> Answer {
-    let log = replica.number();
-    let partitions = replica.partitions();
-    let id = |owner: &Owner| {
-        let state = &partitions.get(owner.partition as usize).filter(|_| owner.log == log)?.state;
-        match owner.kind() {
-            OwnerKind::Order => state.orders.peek(&owner.number, |row| row.order_id.clone()),
-            OwnerKind::Reservation => state.reservations.peek(&owner.number, |row| row.business_id.clone()),
-            OwnerKind::Goods | OwnerKind::User | OwnerKind::Unspecified => None,
-        }
+pub fn owners(replica: &Replica, query: &OwnersQuery) -> Answer {
+    let (log, state) = (replica.number(), &replica.state);
+    let id = |owner: &Owner| match owner.kind() {
+        _ if owner.log != log => None,
+        OwnerKind::Order => state.orders.peek(&owner.number, |row| row.order_id.clone()),
+        OwnerKind::Reservation => state.reservations.peek(&owner.number, |row| row.business_id.clone()),
+        OwnerKind::Goods | OwnerKind::User | OwnerKind::Unspecified => None,
     };
     Answer::Owners(Owners { ids: query.owners.iter().map(|owner| id(owner).unwrap_or_default()).collect() })
 }
 
-/// The order, unless it belongs to somebody else than the user who asks; `missing` when there is none.
-fn find<'a>(replica: &'a mut Replica, order_id: &String, viewer: u64, missing: Code) -> Result<&'a OrderRow, Code> {
-    let place = replica.partitioner().of_text(order_id);
-    let state = &mut replica.partition(place).state;
-    let number = state.order_ids.get(order_id).copied().ok_or(missing)?;
-    let order = state.orders.get(&number).map(Box::as_ref).ok_or(missing)?;
-    if viewer == 0 || viewer == order.user_id { Ok(order) } else { Err(Code::OrderNotYours) }
-}
-
-/// The order whose parcel has a tracking number, as [`find`].
-fn find_by_number<'a>(replica: &'a mut Replica, query: &OrderNumberQuery, viewer: u64) -> Result<&'a OrderRow, Code> {
-    let partition = replica.partitions().get_mut(query.partition as usize).ok_or(Code::LogisticsOrderNotFound)?;
-    let order = partition.state.orders.get(&query.number).ok_or(Code::LogisticsOrderNotFound)?;
-    let parcel = order.parcel.as_ref().filter(|parcel| parcel.tracking_number == query.tracking_number);
-    parcel.ok_or(Code::LogisticsOrderNotFound)?;
-    if viewer == 0 || viewer == order.user_id { Ok(order) } else { Err(Code::OrderNotYours) }
-}
-
-/// The newest orders of a user over all partitions that the filters let through, after the cursor; and how many there are without it.
-pub fn of_user(replica: &mut Replica, query: &UserOrdersQuery) -> Answer {
-    let (mut total, mut found) = (0, Vec::new());
-    for partition in replica.partitions() {
-        let state = &partition.state;
-        let mut wanted = Wanted { query, state, total: 0, newest: Vec::new() };
-        wanted.scan();
-        total += wanted.total;
-        found.extend(wanted.newest.iter().filter_map(|index| state.orders.peek(&index.number, |row| view::order(row))));
+/// Shows the order, unless it belongs to somebody else than the user who asks; `missing` when there is none.
+fn show(
+    replica: &Replica,
+    order_id: &String,
+    viewer: u64,
+    missing: Code,
+    show: impl FnOnce(&OrderRow) -> Option<Answer>,
+) -> Answer {
+    match replica.state.order_ids.peek(order_id, |number| *number) {
+        Some(number) => show_number(replica, number, viewer, missing, show),
+        None => refused(missing),
     }
-    found.sort_by(|a, b| (b.created_at_ms, &b.order_id).cmp(&(a.created_at_ms, &a.order_id)));
-    found.truncate(query.limit as usize);
-    Answer::UserOrders(Orders { orders: found, total })
 }
 
-/// What one partition has for a list. The index alone tells times; rows are read for what it does not.
+/// As [`show`], by the order's number in this log.
+fn show_number(
+    replica: &Replica,
+    number: u64,
+    viewer: u64,
+    missing: Code,
+    show: impl FnOnce(&OrderRow) -> Option<Answer>,
+) -> Answer {
+    let shown = replica.state.orders.peek(&number, |order| {
+        if viewer != 0 && viewer != order.user_id {
+            return Some(refused(Code::OrderNotYours));
+        }
+        show(order)
+    });
+    shown.flatten().unwrap_or_else(|| refused(missing))
+}
+
+/// The newest orders of a user that the filters let through, after the cursor; and how many there are without it.
+pub fn of_user(replica: &Replica, query: &UserOrdersQuery) -> Answer {
+    let state = &replica.state;
+    let mut wanted = Wanted { query, state, total: 0, newest: Vec::new() };
+    wanted.scan();
+    let found = wanted.newest.iter().filter_map(|index| state.orders.peek(&index.number, |row| view::order(row)));
+    let mut orders: Vec<_> = found.collect();
+    orders.sort_by(|a, b| (b.created_at_ms, &b.order_id).cmp(&(a.created_at_ms, &a.order_id)));
+    orders.truncate(query.limit as usize);
+    Answer::UserOrders(Orders { orders, total: wanted.total })
+}
+
+/// What there is for a list. The index alone tells times; rows are read for what it does not.
 struct Wanted<'a> {
     query: &'a UserOrdersQuery,
     state: &'a State,

@@ -1,6 +1,5 @@
 //! Stock, and its history.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use emshop_proto::errors::Code;
@@ -13,66 +12,45 @@ use crate::replica::Replica;
 use crate::state::State;
 use crate::stock;
 
-/// Rows of one partition that one question looks at: turns wait meanwhile. Whoever wants more asks again.
-const LOOKED_AT_MAX: usize = 1_000;
+/// Rows that one question looks at: turns wait meanwhile. Whoever wants more asks again.
+const LOOKED_AT_MAX: usize = 4_000;
 
 /// Of `PageQuery.filter`.
 const ONLY_LOW: u32 = 1;
 
-pub fn stocks(replica: &mut Replica, goods_ids: &[u64]) -> Answer {
+pub fn stocks(replica: &Replica, goods_ids: &[u64]) -> Answer {
     let mut response = BatchGetStockResponse::default();
     for goods_id in goods_ids {
-        let place = replica.partitioner().of_goods(*goods_id);
-        match replica.partition(place).state.stocks.get(goods_id) {
-            Some(row) => response.stocks.push(stock::level(*goods_id, row)),
+        match replica.state.stocks.peek(goods_id, |row| stock::level(*goods_id, row)) {
+            Some(level) => response.stocks.push(level),
             None => response.unknown_goods_ids.push(*goods_id),
         }
     }
     Answer::Stock(response)
 }
 
-/// Entries by ascending goods id over all partitions.
-pub fn page(replica: &mut Replica, query: &PageQuery) -> Answer {
+/// Entries by ascending goods id.
+pub fn page(replica: &Replica, query: &PageQuery) -> Answer {
     let limit = query.limit as usize;
-    // One more than the limit tells that there are more.
-    let mut lowest = BTreeMap::new();
-    // All partitions were looked at up to here.
-    let mut complete_through = u64::MAX;
-    for partition in replica.partitions() {
-        let mut looked_at = 0;
-        partition.state.stocks.scan(&query.after.saturating_add(1), |goods_id, row| {
-            let is_full = lowest.len() > limit && lowest.last_key_value().is_some_and(|(highest, _)| highest < goods_id);
-            if is_full || looked_at == LOOKED_AT_MAX || *goods_id > complete_through {
-                return ControlFlow::Break(());
-            }
-            looked_at += 1;
-            if looked_at == LOOKED_AT_MAX {
-                complete_through = *goods_id;
-            }
-            if query.filter != ONLY_LOW || stock::is_low(row) {
-                lowest.insert(*goods_id, stock::level(*goods_id, row));
-                if lowest.len() > limit + 1 {
-                    lowest.pop_last();
-                }
-            }
-            ControlFlow::Continue(())
-        });
-    }
-    lowest.retain(|goods_id, _| *goods_id <= complete_through);
-    let more = lowest.len() > limit;
-    let stocks: Vec<_> = lowest.into_values().take(limit).collect();
-    let after = match stocks.last() {
-        Some(last) if more => last.goods_id,
-        _ if complete_through < u64::MAX => complete_through,
-        _ => 0,
-    };
+    let (mut stocks, mut looked_at, mut after) = (Vec::new(), 0, 0);
+    replica.state.stocks.scan(&query.after.saturating_add(1), |goods_id, row| {
+        if stocks.len() == limit || looked_at == LOOKED_AT_MAX {
+            // There are more: the next page goes on behind the last one looked at.
+            after = goods_id - 1;
+            return ControlFlow::Break(());
+        }
+        looked_at += 1;
+        if query.filter != ONLY_LOW || stock::is_low(row) {
+            stocks.push(stock::level(*goods_id, row));
+        }
+        ControlFlow::Continue(())
+    });
     Answer::Stocks(Stocks { stocks, after })
 }
 
 /// Changes of one SKU, newest first. Those of one turn stay together, so there may be more than were asked for.
 pub fn changes(replica: &mut Replica, query: &StockChangesQuery) -> Answer {
-    let place = replica.partitioner().of_goods(query.goods_id);
-    let state = &mut replica.partition(place).state;
+    let (log, state) = (replica.number(), &mut replica.state);
     let Some(stock) = state.stocks.get(&query.goods_id) else {
         return refused(Code::InventoryNotFound);
     };
@@ -91,7 +69,7 @@ pub fn changes(replica: &mut Replica, query: &StockChangesQuery) -> Answer {
     while sequence != 0 && answer.changes.len() < query.limit as usize {
         let found = turn(state, query.goods_id, sequence);
         let (rows, at_ms, previous_sequence) = found.expect("the history of a SKU has no gaps");
-        let position = Some(LogPosition { log: place.log, sequence });
+        let position = Some(LogPosition { log, sequence });
         answer
             .changes
             .extend(rows.iter().rev().map(|row| OwnedStockChange { change: Some(view(row, at_ms, position)), owner: row.owner }));

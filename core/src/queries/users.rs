@@ -5,48 +5,41 @@ use std::ops::ControlFlow;
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::query_reply::Body as Answer;
-use emshop_proto::internal::{Credentials, FavouriteQuery, MobileQuery, PageQuery, UserQuery, UserRow, UsersQuery};
+use emshop_proto::internal::{BalanceRow, Credentials, FavouriteQuery, MobileQuery, PageQuery, UserQuery, UserRow, UsersQuery};
 use emshop_proto::v1::{
     CartItems, ListAddressesResponse, ListFavouritesResponse, ListMessagesResponse, ListUsersResponse, MessageKind,
 };
 
 use super::refused;
 use crate::replica::Replica;
-use crate::state::State;
 use crate::state::rows::Newest;
 use crate::user;
 use crate::user::{address, balance, cart, favourite};
 
-/// What a user has.
-fn state_of(replica: &mut Replica, user_id: u64) -> &mut State {
-    let place = replica.partitioner().of_user(user_id);
-    &mut replica.partition(place).state
-}
-
 /// All items, newest first.
-pub fn cart(replica: &mut Replica, query: &UserQuery) -> Answer {
-    let mut items = cart::items(state_of(replica, query.user_id), query.user_id);
+pub fn cart(replica: &Replica, query: &UserQuery) -> Answer {
+    let mut items = cart::items(&replica.state, query.user_id);
     items.sort_by_key(|item| Reverse((item.added_at_ms, item.goods_id)));
     Answer::Cart(CartItems { items })
 }
 
 pub fn favourite(replica: &mut Replica, query: &FavouriteQuery) -> Answer {
-    match favourite::find(state_of(replica, query.user_id), query.user_id, query.goods_id) {
+    match favourite::find(&mut replica.state, query.user_id, query.goods_id) {
         Some(favourite) => Answer::Favourite(favourite),
         None => refused(Code::FavouriteNotFound),
     }
 }
 
 /// Newest first; the cursor is when the last one was added, and its goods id.
-pub fn favourites(replica: &mut Replica, query: &PageQuery) -> Answer {
-    let favourites = favourite::of_user(state_of(replica, query.user_id), query.user_id);
+pub fn favourites(replica: &Replica, query: &PageQuery) -> Answer {
+    let favourites = favourite::of_user(&replica.state, query.user_id);
     let (favourites, total) = page_of(favourites, query, |favourite| (favourite.added_at_ms, favourite.goods_id));
     Answer::Favourites(ListFavouritesResponse { favourites, total, ..ListFavouritesResponse::default() })
 }
 
 /// The default one first, then newest first; the cursor is 1 for the default one or 0, and the address id.
-pub fn addresses(replica: &mut Replica, query: &PageQuery) -> Answer {
-    let addresses = address::of_user(state_of(replica, query.user_id), query.user_id);
+pub fn addresses(replica: &Replica, query: &PageQuery) -> Answer {
+    let addresses = address::of_user(&replica.state, query.user_id);
     let (addresses, total) = page_of(addresses, query, |address| (i64::from(address.is_default), address.address_id));
     Answer::Addresses(ListAddressesResponse { addresses, total, ..ListAddressesResponse::default() })
 }
@@ -63,10 +56,10 @@ fn page_of<T>(mut all: Vec<T>, query: &PageQuery, position: impl Fn(&T) -> (i64,
 }
 
 /// Newest first; the cursor is the message id.
-pub fn messages(replica: &mut Replica, query: &PageQuery) -> Answer {
+pub fn messages(replica: &Replica, query: &PageQuery) -> Answer {
     let mut page = ListMessagesResponse::default();
     let is_wanted = |kind: MessageKind| query.filter == 0 || kind as u32 == query.filter;
-    state_of(replica, query.user_id).messages.scan(&Newest::first(query.user_id), |key, row| {
+    replica.state.messages.scan(&Newest::first(query.user_id), |key, row| {
         if key.user_id != query.user_id {
             return ControlFlow::Break(());
         }
@@ -100,52 +93,44 @@ pub fn credentials(replica: &mut Replica, query: &UserQuery) -> Answer {
 }
 
 fn existing(replica: &mut Replica, user_id: u64) -> Option<&UserRow> {
-    let place = replica.partitioner().of_user(user_id);
-    user::existing(&mut replica.partition(place).state, user_id)
+    user::existing(&mut replica.state, user_id)
 }
 
 /// Whose a mobile number is.
-pub fn mobile(replica: &mut Replica, query: &MobileQuery) -> Answer {
-    let place = replica.partitioner().of_mobile(&query.mobile);
-    match replica.partition(place).state.mobiles.get(&query.mobile) {
-        Some(row) => Answer::Mobile(UserQuery { user_id: row.user_id }),
+pub fn mobile(replica: &Replica, query: &MobileQuery) -> Answer {
+    match replica.state.mobiles.peek(&query.mobile, |row| row.user_id) {
+        Some(user_id) => Answer::Mobile(UserQuery { user_id }),
         None => refused(Code::UserNotFound),
     }
 }
 
 /// Users by ascending id. Without a filter the counters know how many there are; with one every user has to be looked at.
-pub fn page(replica: &mut Replica, query: &UsersQuery) -> Answer {
+pub fn page(replica: &Replica, query: &UsersQuery) -> Answer {
     let filtered = query.role != 0 || query.status != 0;
     let wanted = |row: &UserRow| {
         let of_role = query.role == 0 || row.role == query.role;
         !row.registering && of_role && (query.status == 0 || row.status == query.status)
     };
+    let limit = query.limit as usize;
     let from = if filtered { 0 } else { query.after_user_id.saturating_add(1) };
     let (mut users, mut total) = (Vec::new(), 0);
-    for partition in replica.partitions() {
-        let mut found = 0;
-        partition.state.users.scan(&from, |user_id, row| {
-            if !wanted(row) {
-                return ControlFlow::Continue(());
-            }
-            total += u64::from(filtered);
-            if *user_id > query.after_user_id && found < query.limit {
-                found += 1;
-                users.push(user::view(*user_id, row));
-            }
-            if found == query.limit && !filtered { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        if !filtered {
-            total += partition.state.counters.get(&()).map_or(0, |counters| counters.users);
+    replica.state.users.scan(&from, |user_id, row| {
+        if !wanted(row) {
+            return ControlFlow::Continue(());
         }
+        total += u64::from(filtered);
+        if *user_id > query.after_user_id && users.len() < limit {
+            users.push(user::view(*user_id, row));
+        }
+        if users.len() == limit && !filtered { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if !filtered {
+        total = replica.state.counters.peek(&(), |counters| counters.users).unwrap_or(0);
     }
-    users.sort_unstable_by_key(|user| user.user_id);
-    users.truncate(query.limit as usize);
     Answer::Users(ListUsersResponse { users, next_page_token: String::new(), total })
 }
 
-pub fn balance(replica: &mut Replica, query: &UserQuery) -> Answer {
-    let place = replica.partitioner().of_user(query.user_id);
-    let row = replica.partition(place).state.balances.get(&query.user_id).cloned().unwrap_or_default();
+pub fn balance(replica: &Replica, query: &UserQuery) -> Answer {
+    let row = replica.state.balances.peek(&query.user_id, BalanceRow::clone).unwrap_or_default();
     Answer::Balance(balance::view(query.user_id, &row))
 }

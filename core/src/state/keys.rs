@@ -1,7 +1,5 @@
-//! The register of keys. Every key is `partition (1 byte) · kind (1 byte) · rest`, integers big-endian, so rows sort as they are listed.
-
-/// Stands for the partition in rows that belong to the whole log.
-pub const WHOLE_LOG: u8 = 0xFF;
+//! The register of keys. Every key is `kind (1 byte) · rest`, integers big-endian, so rows sort as they are listed, and those with
+//! ascending numbers are written at the end of their kind.
 
 /// Column families: rows that are written and read alike lie together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +32,12 @@ pub enum Kind {
     Reservation = 7,
     /// business id → number u64
     ReservationId = 8,
-    /// log u32 · partition u32 · owner kind u8 · number u64 · goods u64 → `HoldRow`
+    /// log u32 · owner kind u8 · number u64 · goods u64 → `HoldRow`
     Hold = 9,
     /// scope and idempotency key → `KeyRow`
     Key = 10,
-    /// → `PartitionRow`
-    Partition = 11,
+    /// → `CountersRow`
+    Counters = 11,
     /// → `LogRow`
     Log = 12,
     /// target log u32 · number u64 → `OutboxRow`
@@ -94,7 +92,7 @@ impl Kind {
         Self::ReservationId,
         Self::Hold,
         Self::Key,
-        Self::Partition,
+        Self::Counters,
         Self::Log,
         Self::Outbox,
         Self::Cluster,
@@ -119,7 +117,7 @@ impl Kind {
 
     pub fn family(self) -> Family {
         match self {
-            Self::Order | Self::Reservation | Self::Partition | Self::Log | Self::Outbox | Self::Cluster | Self::StockHistory => {
+            Self::Order | Self::Reservation | Self::Counters | Self::Log | Self::Outbox | Self::Cluster | Self::StockHistory => {
                 Family::Ascending
             }
             Self::Timer => Family::Timers,
@@ -128,13 +126,18 @@ impl Kind {
     }
 
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
 }
 
-/// The first two bytes of a key.
-pub fn prefix(partition: u8, kind: Kind) -> [u8; 2] {
-    [partition, kind as u8]
+/// The first byte of a key.
+pub fn prefix(kind: Kind) -> [u8; 1] {
+    [kind as u8]
+}
+
+/// The end of a kind's keys: above all of them.
+pub fn end(kind: Kind) -> [u8; 1] {
+    [kind as u8 + 1]
 }
 
 /// The kind of a key.
@@ -142,7 +145,7 @@ pub fn prefix(partition: u8, kind: Kind) -> [u8; 2] {
 /// # Panics
 /// When the key was not made by this register: the store holds something else.
 pub fn kind_of(key: &[u8]) -> Kind {
-    key.get(1).and_then(|number| Kind::from_number(*number)).unwrap_or_else(|| panic!("no kind of key begins {key:02x?}"))
+    key.first().and_then(|number| Kind::from_number(*number)).unwrap_or_else(|| panic!("no kind of key begins {key:02x?}"))
 }
 
 #[cfg(test)]
@@ -154,7 +157,7 @@ mod tests {
         let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| *kind as u8).collect();
         assert_eq!(numbers, (1..=31).collect::<Vec<u8>>());
         for kind in Kind::ALL {
-            assert_eq!(kind_of(&prefix(3, kind)), kind);
+            assert_eq!(kind_of(&prefix(kind)), kind);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The tables of one partition.
+//! The tables of one log, and the store behind them.
 
 pub mod keys;
 pub mod memory;
@@ -8,14 +8,13 @@ pub mod table;
 
 use std::sync::Arc;
 
-use crate::state::store::{Change, StateStore};
-
-use crate::state::rows::*;
-use crate::state::table::Table;
+use self::rows::*;
+use self::store::{Change, StateStore};
+use self::table::{Changed, Table};
 
 macro_rules! tables {
     ($($table:ident: $rows:ident,)+) => {
-        /// Everything that one partition knows.
+        /// Everything that one log knows.
         pub struct State {
             $(pub $table: Table<$rows>,)+
             /// A hint, not state: scans for timers begin here, past the removed ones that the store still has to step over. New timers
@@ -23,24 +22,38 @@ macro_rules! tables {
             pub no_timer_before_ms: i64,
         }
 
+        /// Rows that changed since the checkpoint before.
+        pub struct Changes {
+            $($table: Changed<$rows>,)+
+        }
+
         impl State {
-            pub fn new(partition: u8, store: &Arc<dyn StateStore>) -> Self {
-                Self { $($table: Table::new(partition, Arc::clone(store)),)+ no_timer_before_ms: 0 }
+            pub fn new(store: &Arc<dyn StateStore>) -> Self {
+                Self { $($table: Table::new(Arc::clone(store)),)+ no_timer_before_ms: 0 }
             }
 
             /// See [`Table::take_changes`].
-            pub fn take_changes(&mut self, checkpoint: u64, changes: &mut Vec<Change>) {
-                $(self.$table.take_changes(checkpoint, changes);)+
+            pub fn take_changes(&mut self, checkpoint: u64) -> Changes {
+                Changes { $($table: self.$table.take_changes(checkpoint),)+ }
             }
 
-            /// See [`Table::evict`].
-            pub fn evict(&mut self, written: u64) {
-                $(self.$table.evict(written);)+
+            /// See [`Table::written`].
+            pub fn written(&mut self, checkpoint: u64) {
+                $(self.$table.written(checkpoint);)+
             }
 
             /// Rows that the next checkpoint will carry.
             pub fn changed_len(&self) -> usize {
                 0 $(+ self.$table.changed_len())+
+            }
+        }
+
+        impl Changes {
+            /// As the store takes them, by kinds.
+            pub fn encode(self) -> Vec<Change> {
+                let mut changes = Vec::with_capacity(0 $(+ self.$table.len())+);
+                $(table::encode::<$rows>(self.$table, &mut changes);)+
+                changes
             }
         }
     };
@@ -53,7 +66,7 @@ tables! {
     timers: Timers,
     stocks: Stocks,
     stock_history: StockHistory,
-    goods: Catalogue,
+    goods: GoodsRows,
     goods_details: GoodsDetails,
     goods_changes: GoodsChanges,
     goods_sns: GoodsSns,

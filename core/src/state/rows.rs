@@ -2,21 +2,27 @@
 
 use crate::state::keys::Kind;
 use emshop_proto::internal::{
-    AddressRow, BalanceRow, BannerRow, BrandRow, CartItemRow, CategoryRow, CodeRow, FavouriteRow, GoodsChangeRow, GoodsDetailRow,
-    GoodsRow, HoldRow, KeyRow, MessageRow, MobileRow, OrderRow, Owner, OwnerKind, PartitionRow, PaymentHoldRow, ReservationRow,
+    AddressRow, BalanceRow, BannerRow, BrandRow, CartItemRow, CategoryRow, CodeRow, CountersRow, FavouriteRow, GoodsChangeRow,
+    GoodsDetailRow, GoodsRow, HoldRow, KeyRow, MessageRow, MobileRow, OrderRow, Owner, OwnerKind, PaymentHoldRow, ReservationRow,
     StockHistoryRow, StockRow, UserRow,
 };
 
-use crate::state::table::Rows;
+use std::sync::Arc;
 
-/// Declares kinds of rows: `name(kind, cached rows) key → value`, with how the key becomes bytes and is read back.
+use prost::Message;
+
+use crate::state::table::{Listed, Rows};
+
+/// Declares kinds of rows: `name(kind, cached rows) key → value`, with how the key becomes bytes and is read back. `listed` ones can be
+/// scanned in the order of their keys.
 macro_rules! rows {
-    ($($name:ident($kind:ident, $cached:literal) $key:ty => $value:ty, $encode:expr, $decode:expr;)+) => {$(
+    ($($name:ident($kind:ident, $cached:literal $(, $listed:ident)?) $key:ty => $value:ty, $encode:expr, $decode:expr;)+) => {$(
         pub struct $name;
 
         impl Rows for $name {
             const KIND: Kind = Kind::$kind;
             const CACHED_ROWS_MAX: usize = $cached;
+            const LISTED: bool = rows!(@is_listed $($listed)?);
             type Key = $key;
             type Value = $value;
 
@@ -29,44 +35,106 @@ macro_rules! rows {
                 let decode: fn(&[u8]) -> $key = $decode;
                 decode(bytes)
             }
+
+            fn encode_value(value: &$value) -> Vec<u8> {
+                Stored::encode(value)
+            }
+
+            fn decode_value(bytes: &[u8]) -> $value {
+                Stored::decode(bytes, Kind::$kind)
+            }
         }
+
+        $(rows!(@listed $listed $name);)?
     )+};
+    (@is_listed) => { false };
+    (@is_listed listed) => { true };
+    (@listed listed $name:ident) => { impl Listed for $name {} };
+}
+
+/// How a value is written down.
+trait Stored {
+    fn encode(&self) -> Vec<u8>;
+    fn decode(bytes: &[u8], kind: Kind) -> Self;
+}
+
+impl<M: Message + Default> Stored for M {
+    fn encode(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+
+    fn decode(bytes: &[u8], kind: Kind) -> Self {
+        M::decode(bytes).unwrap_or_else(|error| panic!("a row of kind {kind:?} cannot be decoded: {error}"))
+    }
+}
+
+impl Stored for Shared<OrderRow> {
+    fn encode(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+
+    fn decode(bytes: &[u8], kind: Kind) -> Self {
+        Self::new(<OrderRow as Stored>::decode(bytes, kind))
+    }
 }
 
 rows! {
-    // Boxed: the rows are large, and the tree moves them about as it grows.
-    Orders(Order, 1024) u64 => Box<OrderRow>, number, read_number;
+    // Cached rows of kinds that come and go with orders are few: what is new stays in memory until a checkpoint has it, and old ones
+    // are seldom asked for.
+    Orders(Order, 65_536) u64 => Shared<OrderRow>, number, read_number;
     OrderIds(OrderId, 1024) String => u64, text, read_text;
-    UserOrders(UserOrder, 1024) UserOrder => (), UserOrder::encode, UserOrder::decode;
-    Timers(Timer, 1024) Timer => (), Timer::encode, Timer::decode;
-    Stocks(Stock, 65_536) u64 => StockRow, number, read_number;
-    Catalogue(Goods, 65_536) u64 => GoodsRow, number, read_number;
-    Reservations(Reservation, 1024) u64 => ReservationRow, number, read_number;
+    UserOrders(UserOrder, 1024, listed) UserOrder => (), UserOrder::encode, UserOrder::decode;
+    Timers(Timer, 1024, listed) Timer => (), Timer::encode, Timer::decode;
+    Stocks(Stock, 262_144, listed) u64 => StockRow, number, read_number;
+    GoodsRows(Goods, 262_144) u64 => GoodsRow, number, read_number;
+    Reservations(Reservation, 4096) u64 => ReservationRow, number, read_number;
     ReservationIds(ReservationId, 1024) String => u64, text, read_text;
     Holds(Hold, 4096) Hold => HoldRow, Hold::encode, Hold::decode;
     Keys(Key, 1024) String => KeyRow, text, read_text;
-    Counters(Partition, 1) () => PartitionRow, |_, _| {}, |_| ();
+    Counters(Counters, 1) () => CountersRow, |_, _| {}, |_| ();
     StockHistory(StockHistory, 64) u64 => StockHistoryRow, number, read_number;
     GoodsDetails(GoodsDetail, 1024) u64 => GoodsDetailRow, number, read_number;
     GoodsChanges(GoodsChange, 64) u64 => GoodsChangeRow, number, read_number;
-    GoodsSns(GoodsSn, 1024) String => u64, text, read_text;
-    Categories(Category, 65_536) u64 => CategoryRow, number, read_number;
-    Brands(Brand, 65_536) u64 => BrandRow, number, read_number;
-    Banners(Banner, 1024) u64 => BannerRow, number, read_number;
-    CategoryBrands(CategoryBrand, 65_536) (u64, u64) => (), pair, read_pair;
-    CartItems(CartItem, 4096) (u64, u64) => CartItemRow, pair, read_pair;
-    Favourites(Favourite, 1024) (u64, u64) => FavouriteRow, pair, read_pair;
-    Addresses(Address, 1024) Newest => AddressRow, Newest::encode, Newest::decode;
-    Messages(Message, 1024) Newest => MessageRow, Newest::encode, Newest::decode;
-    Users(User, 4096) u64 => UserRow, number, read_number;
-    Mobiles(Mobile, 1024) String => MobileRow, text, read_text;
-    Codes(Code, 1024) String => CodeRow, text, read_text;
-    Balances(Balance, 4096) u64 => BalanceRow, number, read_number;
-    PaymentHolds(PaymentHold, 1024) UserText => PaymentHoldRow, UserText::encode, UserText::decode;
+    GoodsSns(GoodsSn, 1024, listed) String => u64, text, read_text;
+    Categories(Category, 65_536, listed) u64 => CategoryRow, number, read_number;
+    Brands(Brand, 65_536, listed) u64 => BrandRow, number, read_number;
+    Banners(Banner, 1024, listed) u64 => BannerRow, number, read_number;
+    CategoryBrands(CategoryBrand, 65_536, listed) (u64, u64) => (), pair, read_pair;
+    CartItems(CartItem, 65_536, listed) (u64, u64) => CartItemRow, pair, read_pair;
+    Favourites(Favourite, 4096, listed) (u64, u64) => FavouriteRow, pair, read_pair;
+    Addresses(Address, 4096, listed) Newest => AddressRow, Newest::encode, Newest::decode;
+    Messages(Message, 1024, listed) Newest => MessageRow, Newest::encode, Newest::decode;
+    Users(User, 65_536, listed) u64 => UserRow, number, read_number;
+    Mobiles(Mobile, 4096) String => MobileRow, text, read_text;
+    Codes(Code, 4096) String => CodeRow, text, read_text;
+    Balances(Balance, 65_536) u64 => BalanceRow, number, read_number;
+    PaymentHolds(PaymentHold, 4096) UserText => PaymentHoldRow, UserText::encode, UserText::decode;
+}
+
+/// A large row, which a checkpoint shares with the table until one of them changes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shared<M>(Arc<M>);
+
+impl<M: Clone> Shared<M> {
+    pub fn new(row: M) -> Self {
+        Self(Arc::new(row))
+    }
+
+    pub fn make_mut(&mut self) -> &mut M {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl<M> std::ops::Deref for Shared<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.0
+    }
 }
 
 /// Key of the index of a user's orders, newest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserOrder {
     pub user_id: u64,
     pub created_at_ms: i64,
@@ -101,7 +169,7 @@ impl PartialOrd for UserOrder {
 }
 
 /// What a user has by number, newest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Newest {
     pub user_id: u64,
     pub number: u64,
@@ -140,7 +208,7 @@ impl PartialOrd for Newest {
 }
 
 /// What a user has under a text.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserText {
     pub user_id: u64,
     pub text: String,
@@ -158,13 +226,13 @@ impl UserText {
 }
 
 /// Something to be done when log time reaches `due_ms`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timer {
     pub due_ms: i64,
     pub what: TimerKind,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TimerKind {
     /// The order of this number has not been paid in time.
     OrderExpiry(u64),
@@ -228,10 +296,9 @@ impl TimerKind {
 }
 
 /// What an owner in another log holds of one SKU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hold {
     pub log: u32,
-    pub partition: u32,
     pub kind: OwnerKind,
     pub number: u64,
     pub goods_id: u64,
@@ -239,21 +306,20 @@ pub struct Hold {
 
 impl Hold {
     pub fn new(owner: &Owner, goods_id: u64) -> Self {
-        Self { log: owner.log, partition: owner.partition, kind: owner.kind(), number: owner.number, goods_id }
+        Self { log: owner.log, kind: owner.kind(), number: owner.number, goods_id }
     }
 
     fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.log.to_be_bytes());
-        bytes.extend_from_slice(&self.partition.to_be_bytes());
         bytes.push(self.kind as u8);
         number(&self.number, bytes);
         number(&self.goods_id, bytes);
     }
 
     fn decode(bytes: &[u8]) -> Self {
-        let part = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
-        let kind = OwnerKind::try_from(i32::from(bytes[8])).expect("a kind of owner");
-        Self { log: part(0), partition: part(4), kind, number: read_at(bytes, 9), goods_id: read_at(bytes, 17) }
+        let log = u32::from_be_bytes(bytes[..4].try_into().expect("4 bytes"));
+        let kind = OwnerKind::try_from(i32::from(bytes[4])).expect("a kind of owner");
+        Self { log, kind, number: read_at(bytes, 5), goods_id: read_at(bytes, 13) }
     }
 }
 
@@ -329,7 +395,7 @@ mod tests {
             timer(256, TimerKind::OrderExpiry(1)),
         ];
         sorted::<Timers>(&timers);
-        let hold = |log, kind, number, goods_id| Hold { log, partition: 1, kind, number, goods_id };
+        let hold = |log, kind, number, goods_id| Hold { log, kind, number, goods_id };
         sorted::<Holds>(&[
             hold(1, OwnerKind::Order, 1, 2),
             hold(1, OwnerKind::Order, 256, 1),
@@ -345,7 +411,7 @@ mod tests {
         assert_eq!(hex(&sorted::<Timers>(&[timer])[0]), "0000000000000102010000000000000007");
         let index = UserOrder { user_id: 1, created_at_ms: 2, number: 3 };
         assert_eq!(hex(&sorted::<UserOrders>(&[index])[0]), "0000000000000001fffffffffffffffdfffffffffffffffc");
-        let hold = Hold { log: 1, partition: 2, kind: OwnerKind::Order, number: 3, goods_id: 4 };
-        assert_eq!(hex(&sorted::<Holds>(&[hold])[0]), "00000001000000020100000000000000030000000000000004");
+        let hold = Hold { log: 1, kind: OwnerKind::Order, number: 3, goods_id: 4 };
+        assert_eq!(hex(&sorted::<Holds>(&[hold])[0]), "000000010100000000000000030000000000000004");
     }
 }

@@ -1,11 +1,14 @@
-//! Rows of one kind in one partition: decoded in memory, read from the store on demand, handed out as changes at a checkpoint.
+//! Rows of one kind: decoded in memory, read from the store on demand, handed out as changes at a checkpoint.
 //!
 //! What is in memory and what only in the store never changes an answer; it is a cache with the changes of the last moments in it.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::state::keys::{self, Kind};
 use crate::state::store::{Change, StateStore};
@@ -13,23 +16,44 @@ use crate::state::store::{Change, StateStore};
 /// One kind of rows. Keys sort in memory as their bytes sort in the store.
 pub trait Rows {
     const KIND: Kind;
-    /// Rows kept decoded when they have not changed lately; beyond it they are read again when needed.
+    /// Rows kept decoded when they have not changed lately; beyond it those that were written longest ago are read again when needed.
     const CACHED_ROWS_MAX: usize;
-    type Key: Ord + Clone;
-    type Value: prost::Message + Default + PartialEq;
+    const LISTED: bool;
+    type Key: Ord + Hash + Clone + Send;
+    /// Cheap to clone: a checkpoint takes a copy of what changed.
+    type Value: Clone + Send;
 
     fn encode_key(key: &Self::Key, bytes: &mut Vec<u8>);
     /// # Panics
     /// When the bytes are not such a key: the store holds something else.
     fn decode_key(bytes: &[u8]) -> Self::Key;
+
+    fn encode_value(value: &Self::Value) -> Vec<u8>;
+    /// # Panics
+    /// When the bytes are not such a value.
+    fn decode_value(bytes: &[u8]) -> Self::Value;
 }
 
+/// Rows that are also listed in the order of their keys; their kind says so by [`Rows::LISTED`].
+pub trait Listed: Rows {}
+
+/// Changed rows of one kind, each with its value or `None` when it is gone.
+pub type Changed<R> = Vec<(<R as Rows>::Key, Option<<R as Rows>::Value>)>;
+
 pub struct Table<R: Rows> {
-    partition: u8,
     store: Arc<dyn StateStore>,
-    slots: BTreeMap<R::Key, Slot<R::Value>>,
+    /// Never iterated: its order is chance.
+    slots: HashMap<R::Key, Slot<R::Value>>,
+    /// Keys whose slots the store may not have as they are, in order, for lists.
+    unwritten: BTreeSet<R::Key>,
     /// Keys of the slots that changed since the last checkpoint was taken.
     changed: Vec<R::Key>,
+    /// Checkpoints on their way to the store, with the keys that they carry.
+    under_way: VecDeque<(u64, Vec<R::Key>)>,
+    /// Number of the last checkpoint that the store has.
+    written: u64,
+    /// Slots that can be read again, in the order in which they became so; with the checkpoint that they are as in.
+    clean: VecDeque<(u64, R::Key)>,
 }
 
 struct Slot<V> {
@@ -42,160 +66,237 @@ struct Slot<V> {
     checkpoint: u64,
 }
 
+impl<V> Slot<V> {
+    fn empty(stored: bool) -> Self {
+        Self { value: None, changed: false, stored, checkpoint: 0 }
+    }
+}
+
 impl<R: Rows> Table<R> {
-    pub fn new(partition: u8, store: Arc<dyn StateStore>) -> Self {
-        Self { partition, store, slots: BTreeMap::new(), changed: Vec::new() }
+    pub fn new(store: Arc<dyn StateStore>) -> Self {
+        Self {
+            store,
+            slots: HashMap::new(),
+            unwritten: BTreeSet::new(),
+            changed: Vec::new(),
+            under_way: VecDeque::new(),
+            written: 0,
+            clean: VecDeque::new(),
+        }
     }
 
     pub fn get(&mut self, key: &R::Key) -> Option<&R::Value> {
-        self.load(key).0.value.as_ref()
+        if !self.slots.contains_key(key) {
+            self.load(key);
+        }
+        self.slots.get(key)?.value.as_ref()
     }
 
-    /// Reads a row without keeping it decoded: for lists, which pass over many.
+    /// Reads a row without keeping it decoded: for those who only look.
     pub fn peek<T>(&self, key: &R::Key, read: impl FnOnce(&R::Value) -> T) -> Option<T> {
         match self.slots.get(key) {
             Some(slot) => slot.value.as_ref().map(read),
-            None => self.store.get(&self.bytes_of(key)).map(|bytes| read(&decode::<R>(&bytes))),
+            None => self.store.get(&bytes_of::<R>(key)).map(|bytes| read(&R::decode_value(&bytes))),
         }
     }
 
     /// The row, to be changed in place.
     pub fn change(&mut self, key: &R::Key) -> Option<&mut R::Value> {
-        let (slot, changed) = self.load(key);
-        if slot.value.is_some() {
-            mark(slot, changed, key);
+        if !self.slots.contains_key(key) {
+            self.load(key);
         }
+        let slot = self.slots.get_mut(key).filter(|slot| slot.value.is_some())?;
+        mark::<R>(slot, &mut self.changed, &mut self.unwritten, key);
         slot.value.as_mut()
     }
 
     /// The row, made with its default when there is none.
-    pub fn entry(&mut self, key: &R::Key) -> &mut R::Value {
-        let (slot, changed) = self.load(key);
-        mark(slot, changed, key);
+    pub fn entry(&mut self, key: &R::Key) -> &mut R::Value
+    where
+        R::Value: Default,
+    {
+        if !self.slots.contains_key(key) {
+            self.load(key);
+        }
+        let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::empty(false));
+        mark::<R>(slot, &mut self.changed, &mut self.unwritten, key);
         slot.value.get_or_insert_default()
     }
 
+    /// Takes a row out while it is worked on; [`Table::put_back`] must follow before the turn ends.
+    pub fn take(&mut self, key: &R::Key) -> Option<R::Value> {
+        self.change(key)?;
+        self.slots.get_mut(key)?.value.take()
+    }
+
+    pub fn put_back(&mut self, key: R::Key, value: R::Value) {
+        self.slots.get_mut(&key).expect("it was taken out").value = Some(value);
+    }
+
     pub fn insert(&mut self, key: R::Key, value: R::Value) {
-        self.put(key, Some(value));
+        self.put(key, Some(value), true);
     }
 
     /// Like `insert` of a key that was never used before: if it goes again before a checkpoint, the store never hears of it.
     pub fn insert_new(&mut self, key: R::Key, value: R::Value) {
-        self.slots.entry(key.clone()).or_insert(Slot { value: None, changed: false, stored: false, checkpoint: 0 });
-        self.put(key, Some(value));
+        self.put(key, Some(value), false);
     }
 
     pub fn remove(&mut self, key: &R::Key) {
-        self.put(key.clone(), None);
-    }
-
-    /// Rows from `from` on in key order, until `visit` breaks.
-    pub fn scan(&self, from: &R::Key, mut visit: impl FnMut(&R::Key, &R::Value) -> ControlFlow<()>) {
-        let mut slots = self.slots.range(from.clone()..).peekable();
-        let stopped = Cell::new(false);
-        let mut visit = |key: &R::Key, value: &R::Value| {
-            let flow = visit(key, value);
-            stopped.set(flow.is_break());
-            flow
-        };
-        self.store.scan(&self.bytes_of(from), &self.end(), &mut |bytes, value| {
-            let key = R::decode_key(&bytes[2..]);
-            while let Some((earlier, slot)) = slots.next_if(|(earlier, _)| **earlier < key) {
-                if let Some(value) = &slot.value {
-                    visit(earlier, value)?;
-                }
-            }
-            match slots.next_if(|(same, _)| **same == key) {
-                Some((key, Slot { value: Some(value), .. })) => visit(key, value),
-                Some(_) => ControlFlow::Continue(()),
-                None => visit(&key, &decode::<R>(value)),
-            }
-        });
-        if !stopped.get() {
-            let _ =
-                slots.filter_map(|(key, slot)| Some((key, slot.value.as_ref()?))).try_for_each(|(key, value)| visit(key, value));
-        }
+        self.put(key.clone(), None, true);
     }
 
     /// Takes what changed since the last call, for checkpoint number `checkpoint`.
-    pub fn take_changes(&mut self, checkpoint: u64, changes: &mut Vec<Change>) {
-        for key in std::mem::take(&mut self.changed) {
-            let bytes = self.bytes_of(&key);
+    pub fn take_changes(&mut self, checkpoint: u64) -> Changed<R> {
+        let keys = std::mem::take(&mut self.changed);
+        let mut changes = Vec::with_capacity(keys.len());
+        let mut carried = Vec::with_capacity(keys.len());
+        for key in keys {
             let slot = self.slots.get_mut(&key).expect("changed slots stay");
             slot.changed = false;
-            slot.checkpoint = checkpoint;
-            match &slot.value {
-                Some(value) => changes.push((bytes, Some(prost::Message::encode_to_vec(value)))),
-                // A row that came and went since the last checkpoint was never written.
-                None if !slot.stored => {}
-                None => changes.push((bytes, None)),
+            // A row that came and went since the last checkpoint is not written at all.
+            if slot.value.is_none() && !slot.stored {
+                // A checkpoint on its way may be removing the one before it: until then the slot tells that there is none.
+                if slot.checkpoint <= self.written {
+                    self.slots.remove(&key);
+                    self.unwritten.remove(&key);
+                }
+                continue;
             }
+            slot.checkpoint = checkpoint;
             slot.stored = slot.value.is_some();
+            changes.push((key.clone(), slot.value.clone()));
+            carried.push(key);
         }
+        if !carried.is_empty() {
+            self.under_way.push_back((checkpoint, carried));
+        }
+        changes
     }
 
-    /// Forgets rows that can be read again, when there are many: those that are as in a checkpoint up to `written`.
-    pub fn evict(&mut self, written: u64) {
-        if self.slots.len() > R::CACHED_ROWS_MAX {
-            self.slots.retain(|_, slot| slot.changed || slot.checkpoint > written);
+    /// The store has all checkpoints up to `written`: forgets rows that can be read again, when there are many.
+    pub fn written(&mut self, written: u64) {
+        self.written = written;
+        while let Some((checkpoint, keys)) = self.under_way.pop_front_if(|(checkpoint, _)| *checkpoint <= written) {
+            for key in keys {
+                let Some(slot) = self.slots.get(&key).filter(|slot| !slot.changed && slot.checkpoint == checkpoint) else {
+                    continue;
+                };
+                let is_gone = slot.value.is_none();
+                self.unwritten.remove(&key);
+                if is_gone {
+                    self.slots.remove(&key);
+                } else {
+                    self.clean.push_back((checkpoint, key));
+                }
+            }
         }
+        self.forget();
     }
 
     pub fn changed_len(&self) -> usize {
         self.changed.len()
     }
 
-    /// The slot of a key, read from the store when it is not in memory, and the list to note a change of it in.
-    fn load(&mut self, key: &R::Key) -> (&mut Slot<R::Value>, &mut Vec<R::Key>) {
-        if !self.slots.contains_key(key) {
-            let value = self.store.get(&self.bytes_of(key)).map(|bytes| decode::<R>(&bytes));
-            let slot = Slot { stored: value.is_some(), value, changed: false, checkpoint: 0 };
-            self.slots.insert(key.clone(), slot);
+    /// Drops the oldest of the rows that can be read again, until there are few enough.
+    fn forget(&mut self) {
+        while self.slots.len() > R::CACHED_ROWS_MAX
+            && let Some((checkpoint, key)) = self.clean.pop_front()
+        {
+            if self.slots.get(&key).is_some_and(|slot| !slot.changed && slot.checkpoint == checkpoint) {
+                self.slots.remove(&key);
+            }
         }
-        (self.slots.get_mut(key).expect("just loaded"), &mut self.changed)
+        // A busy row is noted at each checkpoint: only the last time counts.
+        if self.clean.len() > 2 * self.slots.len() + 1024 {
+            let slots = &self.slots;
+            self.clean.retain(|(checkpoint, key)| slots.get(key).is_some_and(|slot| slot.checkpoint == *checkpoint));
+        }
     }
 
-    fn put(&mut self, key: R::Key, value: Option<R::Value>) {
-        // An unknown slot counts as stored: at worst the store is told to remove what it does not have.
-        let slot = self.slots.entry(key.clone()).or_insert(Slot { value: None, changed: false, stored: true, checkpoint: 0 });
+    /// Reads a row that is not in memory; what is not there leaves nothing behind.
+    fn load(&mut self, key: &R::Key) {
+        if let Some(bytes) = self.store.get(&bytes_of::<R>(key)) {
+            let slot = Slot { value: Some(R::decode_value(&bytes)), ..Slot::empty(true) };
+            self.slots.insert(key.clone(), slot);
+            self.clean.push_back((0, key.clone()));
+        }
+    }
+
+    /// An unknown slot counts as `stored` when nobody knows: at worst the store is told to remove what it does not have.
+    fn put(&mut self, key: R::Key, value: Option<R::Value>, stored: bool) {
+        let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::empty(stored));
         slot.value = value;
-        mark(slot, &mut self.changed, &key);
-    }
-
-    fn bytes_of(&self, key: &R::Key) -> Vec<u8> {
-        let mut bytes = keys::prefix(self.partition, R::KIND).to_vec();
-        R::encode_key(key, &mut bytes);
-        bytes
-    }
-
-    fn end(&self) -> [u8; 2] {
-        [self.partition, R::KIND as u8 + 1]
+        mark::<R>(slot, &mut self.changed, &mut self.unwritten, &key);
     }
 }
 
-fn mark<K: Clone, V>(slot: &mut Slot<V>, changed: &mut Vec<K>, key: &K) {
+impl<R: Listed> Table<R> {
+    /// Rows from `from` on in key order, until `visit` breaks.
+    pub fn scan(&self, from: &R::Key, mut visit: impl FnMut(&R::Key, &R::Value) -> ControlFlow<()>) {
+        let unwritten = self.unwritten.range(from.clone()..);
+        let mut unwritten = unwritten.filter_map(|key| Some((key, self.slots.get(key)?.value.as_ref()))).peekable();
+        let stopped = Cell::new(false);
+        let mut visit = |key: &R::Key, value: &R::Value| {
+            let flow = visit(key, value);
+            stopped.set(flow.is_break());
+            flow
+        };
+        self.store.scan(&bytes_of::<R>(from), &keys::end(R::KIND), &mut |bytes, value| {
+            let key = R::decode_key(&bytes[1..]);
+            while let Some((earlier, value)) = unwritten.next_if(|(earlier, _)| **earlier < key) {
+                if let Some(value) = value {
+                    visit(earlier, value)?;
+                }
+            }
+            match unwritten.next_if(|(same, _)| **same == key) {
+                Some((key, Some(value))) => visit(key, value),
+                Some((_, None)) => ControlFlow::Continue(()),
+                None => visit(&key, &R::decode_value(value)),
+            }
+        });
+        if !stopped.get() {
+            let _ = unwritten.filter_map(|(key, value)| Some((key, value?))).try_for_each(|(key, value)| visit(key, value));
+        }
+    }
+}
+
+fn mark<R: Rows>(slot: &mut Slot<R::Value>, changed: &mut Vec<R::Key>, unwritten: &mut BTreeSet<R::Key>, key: &R::Key) {
     if !slot.changed {
         slot.changed = true;
         changed.push(key.clone());
+        if R::LISTED {
+            unwritten.insert(key.clone());
+        }
     }
 }
 
-fn decode<R: Rows>(bytes: &[u8]) -> R::Value {
-    prost::Message::decode(bytes).unwrap_or_else(|error| panic!("a row of kind {:?} cannot be decoded: {error}", R::KIND))
+fn bytes_of<R: Rows>(key: &R::Key) -> Vec<u8> {
+    let mut bytes = keys::prefix(R::KIND).to_vec();
+    R::encode_key(key, &mut bytes);
+    bytes
+}
+
+/// Changed rows as the store takes them.
+pub fn encode<R: Rows>(changed: Changed<R>, changes: &mut Vec<Change>) {
+    changes.extend(changed.into_iter().map(|(key, value)| (bytes_of::<R>(&key), value.as_ref().map(R::encode_value))));
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::state::memory::MemoryStore;
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::state::memory::MemoryStore;
 
     struct Numbers;
 
     impl Rows for Numbers {
         const KIND: Kind = Kind::OrderId;
         const CACHED_ROWS_MAX: usize = 3;
+        const LISTED: bool = true;
         type Key = u64;
         type Value = u64;
 
@@ -206,13 +307,24 @@ mod tests {
         fn decode_key(bytes: &[u8]) -> u64 {
             u64::from_be_bytes(bytes.try_into().unwrap())
         }
+
+        fn encode_value(value: &u64) -> Vec<u8> {
+            value.to_be_bytes().to_vec()
+        }
+
+        fn decode_value(bytes: &[u8]) -> u64 {
+            Self::decode_key(bytes)
+        }
     }
+
+    impl Listed for Numbers {}
 
     #[derive(Clone, Debug)]
     enum Action {
         Insert(u64, u64),
         Change(u64, u64),
         Remove(u64),
+        Work(u64, u64),
         Take,
         Write,
     }
@@ -221,6 +333,7 @@ mod tests {
         prop_oneof![
             (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Insert(key, value)),
             (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Change(key, value)),
+            (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Work(key, value)),
             (0..12_u64).prop_map(Action::Remove),
             Just(Action::Take),
             Just(Action::Write),
@@ -236,12 +349,18 @@ mod tests {
         rows
     }
 
+    fn take(table: &mut Table<Numbers>, number: u64) -> (u64, Vec<Change>) {
+        let mut changes = Vec::new();
+        encode::<Numbers>(table.take_changes(number), &mut changes);
+        (number, changes)
+    }
+
     proptest! {
         /// Whatever is in memory, in a checkpoint on its way, or in the store: reads see one truth.
         #[test]
         fn reads_do_not_depend_on_checkpoints(actions in proptest::collection::vec(action(), 0..80)) {
             let store = Arc::new(MemoryStore::default());
-            let mut table = Table::<Numbers>::new(1, Arc::clone(&store) as Arc<dyn StateStore>);
+            let mut table = Table::<Numbers>::new(Arc::clone(&store) as Arc<dyn StateStore>);
             let mut model = BTreeMap::new();
             let (mut taken, mut under_way) = (0, Vec::new());
             for action in actions {
@@ -254,20 +373,26 @@ mod tests {
                         prop_assert_eq!(table.change(&key).map(|row| *row = value).is_some(), model.contains_key(&key));
                         model.entry(key).and_modify(|row| *row = value);
                     }
+                    Action::Work(key, value) => {
+                        let row = table.take(&key);
+                        prop_assert_eq!(row, model.get(&key).copied());
+                        if row.is_some() {
+                            table.put_back(key, value);
+                            model.insert(key, value);
+                        }
+                    }
                     Action::Remove(key) => {
                         table.remove(&key);
                         model.remove(&key);
                     }
                     Action::Take => {
                         taken += 1;
-                        let mut changes = Vec::new();
-                        table.take_changes(taken, &mut changes);
-                        under_way.push((taken, changes));
+                        under_way.push(take(&mut table, taken));
                     }
                     Action::Write if !under_way.is_empty() => {
                         let (number, changes) = under_way.remove(0);
                         store.commit(changes);
-                        table.evict(number);
+                        table.written(number);
                     }
                     Action::Write => {}
                 }
@@ -280,6 +405,32 @@ mod tests {
                 prop_assert_eq!(table.peek(&key, |row| *row), model.get(&key).copied());
                 prop_assert_eq!(table.get(&key).copied(), model.get(&key).copied());
             }
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_and_not_there_leaves_nothing_behind() {
+        let mut table = Table::<Numbers>::new(Arc::new(MemoryStore::default()));
+        for key in 0..100 {
+            assert_eq!(table.get(&key), None);
+            assert_eq!(table.change(&key), None);
+        }
+        assert_eq!((table.slots.len(), table.changed_len()), (0, 0));
+    }
+
+    #[test]
+    fn only_the_rows_written_longest_ago_are_forgotten() {
+        let store = Arc::new(MemoryStore::default());
+        let mut table = Table::<Numbers>::new(Arc::clone(&store) as Arc<dyn StateStore>);
+        for round in 1..=50 {
+            // One row that changes each time, and a new one.
+            table.insert(0, round);
+            table.insert_new(round, round);
+            let (number, changes) = take(&mut table, round);
+            store.commit(changes);
+            table.written(number);
+            assert!(table.slots.len() <= Numbers::CACHED_ROWS_MAX && table.slots.contains_key(&0), "round {round}");
+            assert!(table.clean.len() <= 2 * table.slots.len() + 1024);
         }
     }
 }

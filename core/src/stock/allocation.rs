@@ -1,20 +1,30 @@
-//! The owner's side of stock: lines that are reserved, sold and given back in the partitions of their SKUs.
+//! The owner's side of stock: lines that are reserved, sold and given back in the logs of their SKUs.
 //!
 //! Orders and the reservations of outside transaction managers both own lines. Each line says where its units are counted, so no
 //! reservation needs a row besides its owner's, and a compensation gives back what was taken, whatever the request says.
+//!
+//! One log is asked after the other, by ascending number: of two owners that want the same last units in two logs the one that is
+//! first in the lower log gets through.
 
-use std::collections::BTreeMap;
-
-use emshop_proto::internal::{LineRow, LineStock, Owner, Step, StockAction, StockReply, StockRequest, step};
-use emshop_proto::partitioner::Place;
-use emshop_proto::v1::{GoodsQuantity, Refusal};
-
-use crate::context::Context;
-use crate::effects::Effects;
 use emshop_proto::errors::Code;
+use emshop_proto::internal::{LineRow, LineStock, Owner, PricedGoods, Step, StockAction, StockReply, StockRequest, step};
+use emshop_proto::v1::{GoodsQuantity, Money, Refusal};
+
+use super::act;
+use crate::context::Turn;
+use crate::effects::Refused;
+
+/// How far an action over several logs is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// No line is left that it is for.
+    Done,
+    /// Another log will reply.
+    Waiting,
+}
 
 /// The state that an action takes a line from, and the one it leaves it in.
-fn transition(action: StockAction) -> (LineStock, LineStock) {
+pub fn transition(action: StockAction) -> (LineStock, LineStock) {
     match action {
         StockAction::Reserve => (LineStock::None, LineStock::Reserved),
         StockAction::Release => (LineStock::Reserved, LineStock::Returned),
@@ -24,51 +34,97 @@ fn transition(action: StockAction) -> (LineStock, LineStock) {
     }
 }
 
-/// Asks the partitions of all lines that `action` is for. Returns how many replies are to come.
-pub fn request(ctx: &Context, owner: &Owner, lines: &[LineRow], action: StockAction, priced: bool, fx: &mut Effects) -> u32 {
+/// Carries an action on over the lines that it is for, until another log is to be asked or none is left.
+///
+/// # Errors
+/// What this log refuses; lines of logs before it stay as they were moved.
+pub fn carry(
+    turn: &mut Turn,
+    owner: &Owner,
+    lines: &mut [LineRow],
+    mut currency: Option<&mut String>,
+    action: StockAction,
+) -> Result<Progress, Refused> {
     let (from, _) = transition(action);
-    let mut by_place: BTreeMap<Place, Vec<GoodsQuantity>> = BTreeMap::new();
-    for line in lines.iter().filter(|line| line.stock() == from) {
-        let wanted = GoodsQuantity { goods_id: line.goods_id, quantity: line.quantity };
-        by_place.entry(ctx.partitioner.of_goods(line.goods_id)).or_default().push(wanted);
+    loop {
+        let asked = lines.iter().filter(|line| line.stock() == from);
+        let Some(log) = asked.map(|line| turn.ctx.partitioner.of_goods(line.goods_id).log).min() else {
+            return Ok(Progress::Done);
+        };
+        if log != turn.ctx.log {
+            let request = request(turn, lines, currency, action, log);
+            turn.fx.step(log, Step { owner: Some(*owner), body: Some(step::Body::Request(request)) });
+            return Ok(Progress::Waiting);
+        }
+        act(turn, owner, lines, currency.as_deref_mut(), action)?;
     }
-    let replies_due = by_place.len() as u32;
-    for (place, lines) in by_place {
-        let request = StockRequest { action: action.into(), lines, priced };
-        fx.step(place, Step { owner: Some(*owner), body: Some(step::Body::Request(request)) });
-    }
-    replies_due
 }
 
-/// Moves the lines of a reply on. When its partition refused, they stay and `refusal` says why.
-pub fn settle(lines: &mut [LineRow], reply: &StockReply, refusal: &mut Option<Refusal>) {
-    if let Some(code) = refused(reply) {
-        let refusal = refusal.get_or_insert_with(|| code.refusal());
-        // What waiting for stock would not help with outweighs a shortage in another partition.
-        let lasting = |code| [Code::GoodsNotFound, Code::GoodsOffSale].iter().position(|known| known.number() == code);
-        if lasting(code.number()).is_some_and(|rank| lasting(refusal.code).is_none_or(|other| rank < other)) {
-            let Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, .. } = std::mem::take(refusal);
-            *refusal = Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, ..code.refusal() };
-        }
-        refusal.shortages.extend_from_slice(&reply.shortages);
-        refusal.shortages.sort_by_key(|shortage| shortage.goods_id);
-        refusal.unknown_goods_ids.extend_from_slice(&reply.unknown_goods_ids);
-        refusal.unknown_goods_ids.sort_unstable();
-        refusal.off_sale_goods_ids.extend_from_slice(&reply.off_sale_goods_ids);
-        refusal.off_sale_goods_ids.sort_unstable();
-        return;
+fn request(turn: &Turn, lines: &[LineRow], currency: Option<&mut String>, action: StockAction, log: u32) -> StockRequest {
+    let (from, _) = transition(action);
+    let of_log = |line: &&LineRow| line.stock() == from && turn.ctx.partitioner.of_goods(line.goods_id).log == log;
+    let lines = lines.iter().filter(of_log);
+    StockRequest {
+        action: action.into(),
+        lines: lines.map(|line| GoodsQuantity { goods_id: line.goods_id, quantity: line.quantity }).collect(),
+        priced: currency.is_some(),
+        currency: currency.cloned().unwrap_or_default(),
     }
+}
+
+/// Carries out what another log's owner asks, and replies to it.
+pub fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
+    let action = request.action();
+    let (from, _) = transition(action);
+    let line = |line: &GoodsQuantity| LineRow {
+        goods_id: line.goods_id,
+        quantity: line.quantity,
+        stock: from.into(),
+        ..LineRow::default()
+    };
+    let mut lines: Vec<LineRow> = request.lines.iter().map(line).collect();
+    let mut currency = request.priced.then_some(request.currency);
+    let done = act(turn, &owner, &mut lines, currency.as_mut(), action);
+    let priced = action == StockAction::Reserve && request.priced;
+    let goods = |LineRow { goods_id, name, unit_price_minor, weight_grams, .. }: LineRow| PricedGoods {
+        goods_id,
+        name,
+        unit_price: priced.then(|| Money::new(unit_price_minor, currency.as_deref().unwrap_or_default())),
+        weight_grams,
+    };
+    let (goods, refusal) = match done {
+        Ok(()) => (lines.into_iter().map(goods).collect(), None),
+        Err(Refused(refusal)) => (Vec::new(), Some(*refusal)),
+    };
+    let reply = StockReply { action: action.into(), goods, refusal };
+    turn.fx.step(owner.log, Step { owner: Some(owner), body: Some(step::Body::Reply(reply)) });
+}
+
+/// Moves the lines of another log's reply on.
+///
+/// # Errors
+/// What that log refused; the lines stay.
+pub fn settle(lines: &mut [LineRow], currency: Option<&mut String>, reply: StockReply) -> Result<(), Refused> {
     let (from, to) = transition(reply.action());
-    for goods in &reply.goods {
+    if let Some(refusal) = reply.refusal {
+        return Err(refusal.into());
+    }
+    let mut told = None;
+    for goods in reply.goods {
         let line = lines.iter_mut().find(|line| line.goods_id == goods.goods_id && line.stock() == from);
-        let line = line.unwrap_or_else(|| panic!("a reply to {:?} for goods {} nobody asked", reply.action(), goods.goods_id));
+        let line = line.unwrap_or_else(|| panic!("a reply about goods {} that nobody asked for", goods.goods_id));
         line.set_stock(to);
-        if let Some(price) = &goods.unit_price {
+        if let Some(price) = goods.unit_price {
             line.unit_price_minor = price.amount_minor;
-            line.name.clone_from(&goods.name);
+            line.name = goods.name;
             line.weight_grams = goods.weight_grams;
+            told = Some(price.currency);
         }
     }
+    if let (Some(currency), Some(told)) = (currency, told) {
+        *currency = told;
+    }
+    Ok(())
 }
 
 /// Some line's units are counted as `stock`.
@@ -76,18 +132,30 @@ pub fn any(lines: &[LineRow], stock: LineStock) -> bool {
     lines.iter().any(|line| line.stock() == stock)
 }
 
-fn refused(reply: &StockReply) -> Option<Code> {
-    if reply.refused {
-        Some(Code::StockConfirmFailed)
-    } else if reply.released_before {
-        Some(Code::StockReservationReleased)
-    } else if !reply.unknown_goods_ids.is_empty() {
-        Some(Code::GoodsNotFound)
-    } else if !reply.off_sale_goods_ids.is_empty() {
-        Some(Code::GoodsOffSale)
-    } else if !reply.shortages.is_empty() {
-        Some(Code::StockInsufficientForReservation)
-    } else {
-        None
+/// What is wrong with lines that cannot be reserved: all of it, under the code that waiting for stock would help with least.
+#[derive(Default)]
+pub struct Shortcomings {
+    pub refusal: Refusal,
+    pub released_before: bool,
+    pub mixed_currencies: bool,
+}
+
+impl Shortcomings {
+    pub fn into_result(self) -> Result<(), Refused> {
+        let code = if self.released_before {
+            Code::StockReservationReleased
+        } else if !self.refusal.unknown_goods_ids.is_empty() {
+            Code::GoodsNotFound
+        } else if !self.refusal.off_sale_goods_ids.is_empty() {
+            Code::GoodsOffSale
+        } else if !self.refusal.shortages.is_empty() {
+            Code::StockInsufficientForReservation
+        } else if self.mixed_currencies {
+            Code::CurrencyMismatch
+        } else {
+            return Ok(());
+        };
+        let Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, .. } = self.refusal;
+        Err(Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, ..code.refusal() }.into())
     }
 }

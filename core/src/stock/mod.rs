@@ -8,17 +8,14 @@ pub mod history;
 pub mod reservation;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{
-    HoldRow, LineStock, Owner, PricedGoods, Step, StockAction, StockReply, StockRequest, StockRow, step,
-};
-use emshop_proto::partitioner::Place;
+use emshop_proto::internal::{HoldRow, LineRow, LineStock, Owner, StockAction, StockRow};
 use emshop_proto::v1::{
-    AdjustStockRequest, GoodsQuantity, Money, SetStockRequest, SetStockThresholdRequest, Shortage, StockCause, StockLevel,
-    outcome,
+    AdjustStockRequest, SetStockRequest, SetStockThresholdRequest, Shortage, StockCause, StockLevel, outcome,
 };
 
-use crate::context::Context;
-use crate::effects::{Answer, Effects};
+use self::allocation::{Shortcomings, transition};
+use crate::context::Turn;
+use crate::effects::{Answer, Handled, Refused};
 use crate::idempotency;
 use crate::state::State;
 use crate::state::rows::Hold;
@@ -26,130 +23,120 @@ use crate::state::rows::Hold;
 /// Most units that one SKU may have on hand.
 pub const ON_HAND_MAX: u64 = 1_000_000_000_000;
 
-pub fn set(state: &mut State, ctx: &Context, request: &SetStockRequest, body_hash: u64, fx: &mut Effects) -> Answer {
+pub fn set(turn: &mut Turn, request: SetStockRequest) -> Handled {
     let key = format!("set-stock:{}:{}", request.goods_id, request.idempotency_key);
-    idempotency::once(state, ctx, key, body_hash, |state| {
-        let stock = state.stocks.get(&request.goods_id).copied().unwrap_or_default();
-        let Some(available) = request.on_hand.checked_sub(stock.reserved) else {
-            return Code::StockBelowReserved.into();
-        };
-        put_available(state, ctx, request.goods_id, stock, available, StockCause::Set, fx)
+    idempotency::once(turn, key, |turn| {
+        let stock = turn.state.stocks.get(&request.goods_id).copied().unwrap_or_default();
+        let available = request.on_hand.checked_sub(stock.reserved).ok_or(Code::StockBelowReserved)?;
+        put_available(turn, request.goods_id, stock, available, StockCause::Set)
     })
 }
 
-pub fn adjust(state: &mut State, ctx: &Context, request: &AdjustStockRequest, body_hash: u64, fx: &mut Effects) -> Answer {
+pub fn adjust(turn: &mut Turn, request: AdjustStockRequest) -> Handled {
     let key = format!("adjust-stock:{}:{}", request.goods_id, request.idempotency_key);
-    idempotency::once(state, ctx, key, body_hash, |state| {
-        let Some(stock) = state.stocks.get(&request.goods_id).copied() else {
-            return Code::InventoryNotFound.into();
-        };
-        match stock.available.checked_add_signed(request.delta) {
-            Some(available) => put_available(state, ctx, request.goods_id, stock, available, StockCause::Adjust, fx),
-            None => Code::StockInsufficient.into(),
-        }
+    idempotency::once(turn, key, |turn| {
+        let stock = turn.state.stocks.get(&request.goods_id).copied().ok_or(Code::InventoryNotFound)?;
+        let available = stock.available.checked_add_signed(request.delta).ok_or(Code::StockInsufficient)?;
+        put_available(turn, request.goods_id, stock, available, StockCause::Adjust)
     })
 }
 
-fn put_available(
-    state: &mut State,
-    ctx: &Context,
-    goods_id: u64,
-    stock: StockRow,
-    available: u64,
-    cause: StockCause,
-    fx: &mut Effects,
-) -> Answer {
+fn put_available(turn: &mut Turn, goods_id: u64, stock: StockRow, available: u64, cause: StockCause) -> Result<Answer, Refused> {
     let on_hand = available.saturating_add(stock.reserved);
     if on_hand > ON_HAND_MAX {
-        return Code::StockTooLarge.into();
+        return Err(Code::StockTooLarge.into());
     }
     let mut row = StockRow { available, received: on_hand + stock.sold, ..stock };
-    history::note(ctx, goods_id, &stock, &mut row, cause, None, fx);
-    state.stocks.insert(goods_id, row);
-    Answer::new(outcome::Result::Stock(level(goods_id, &row)))
+    history::note(turn.ctx.sequence, goods_id, &stock, &mut row, cause, None, turn.fx);
+    turn.state.stocks.insert(goods_id, row);
+    Ok(Answer::new(outcome::Result::Stock(level(goods_id, &row))))
 }
 
-/// Carries out one action on SKUs of this partition and replies to its owner. Every action succeeds as a whole or changes nothing.
-pub fn serve(state: &mut State, ctx: &Context, owner: Owner, request: &StockRequest, fx: &mut Effects) {
-    let reply = if request.action() == StockAction::Reserve {
-        reserve(state, ctx, &owner, request, fx)
-    } else {
-        let moved = request.lines.iter().all(|line| move_units(state, ctx, &owner, request.action(), line, fx));
-        let goods = request.lines.iter().map(|line| PricedGoods { goods_id: line.goods_id, ..PricedGoods::default() }).collect();
-        StockReply { goods, refused: !moved, ..StockReply::default() }
-    };
-    let reply = StockReply { action: request.action, ..reply };
-    let to = Place { log: owner.log, partition: owner.partition };
-    fx.step(to, Step { owner: Some(owner), body: Some(step::Body::Reply(reply)) });
-}
-
-fn reserve(state: &mut State, ctx: &Context, owner: &Owner, request: &StockRequest, fx: &mut Effects) -> StockReply {
-    let mut reply = StockReply::default();
-    for line in &request.lines {
-        if !ctx.is_local(owner) && state.holds.get(&Hold::new(owner, line.goods_id)).is_some() {
-            reply.released_before = true;
-        }
-        let goods = state.goods.get(&line.goods_id);
-        if request.priced && goods.is_none() {
-            reply.unknown_goods_ids.push(line.goods_id);
-            continue;
-        }
-        if request.priced && goods.is_some_and(|row| row.off_sale) {
-            reply.off_sale_goods_ids.push(line.goods_id);
-        }
-        let unit_price = goods.map(|row| Money::new(row.unit_price_minor, &row.currency)).filter(|_| request.priced);
-        let (name, weight_grams) = goods.map_or_else(Default::default, |row| (row.name.clone(), row.weight_grams));
-        reply.goods.push(PricedGoods { goods_id: line.goods_id, name, unit_price, weight_grams });
-        let available = state.stocks.get(&line.goods_id).map_or(0, |stock| stock.available);
-        if available < line.quantity {
-            reply.shortages.push(Shortage { goods_id: line.goods_id, requested: line.quantity, available });
-        }
-    }
-    let refused = [&reply.unknown_goods_ids, &reply.off_sale_goods_ids].iter().any(|ids| !ids.is_empty());
-    if reply.released_before || refused || !reply.shortages.is_empty() {
-        reply.goods.clear();
-        return reply;
-    }
-    for line in &request.lines {
-        if !ctx.is_local(owner) {
-            let mut hold = HoldRow { quantity: line.quantity, ..HoldRow::default() };
-            hold.set_stock(LineStock::Reserved);
-            state.holds.insert(Hold::new(owner, line.goods_id), hold);
-        }
-        count(state, ctx, owner, StockCause::Reserve, line.goods_id, fx, |stock| {
-            stock.available = less(stock.available, line.quantity);
-            stock.reserved += line.quantity;
-        });
-    }
-    reply
-}
-
-/// Moves the units of one line on. `false` when the hold of another log's owner does not allow it.
-fn move_units(
-    state: &mut State,
-    ctx: &Context,
+/// Carries out one action on the lines that it is for and whose SKU is in this log: as a whole, or not at all.
+///
+/// With a currency the lines are priced by their goods entries, and all must be of that currency; an empty one takes that of the first.
+///
+/// # Errors
+/// All that keeps lines from being reserved, or that a hold of another log's owner does not allow it.
+pub fn act(
+    turn: &mut Turn,
     owner: &Owner,
+    lines: &mut [LineRow],
+    currency: Option<&mut String>,
     action: StockAction,
-    line: &GoodsQuantity,
-    fx: &mut Effects,
-) -> bool {
-    let quantity = if ctx.is_local(owner) {
-        line.quantity
+) -> Result<(), Refused> {
+    let (from, to) = transition(action);
+    let log = turn.ctx.log;
+    let partitioner = turn.ctx.partitioner;
+    let is_here = |line: &LineRow| line.stock() == from && partitioner.of_goods(line.goods_id).log == log;
+    if action == StockAction::Reserve {
+        check(turn, owner, lines.iter_mut().filter(|line| is_here(line)), currency)?;
+    }
+    for line in lines.iter_mut().filter(|line| is_here(line)) {
+        move_units(turn, owner, action, line.goods_id, line.quantity)?;
+        line.set_stock(to);
+    }
+    Ok(())
+}
+
+/// Whether all lines can be reserved; those that can be get name, price and weight.
+fn check<'l>(
+    turn: &mut Turn,
+    owner: &Owner,
+    lines: impl Iterator<Item = &'l mut LineRow>,
+    mut currency: Option<&mut String>,
+) -> Result<(), Refused> {
+    let mut wrong = Shortcomings::default();
+    for line in lines {
+        let LineRow { goods_id, quantity, .. } = *line;
+        if !turn.ctx.is_local(owner) && turn.state.holds.get(&Hold::new(owner, goods_id)).is_some() {
+            wrong.released_before = true;
+        }
+        if let Some(currency) = currency.as_deref_mut() {
+            let Some(goods) = turn.state.goods.get(&goods_id) else {
+                wrong.refusal.unknown_goods_ids.push(goods_id);
+                continue;
+            };
+            if goods.off_sale {
+                wrong.refusal.off_sale_goods_ids.push(goods_id);
+            }
+            if currency.is_empty() {
+                currency.clone_from(&goods.currency);
+            }
+            wrong.mixed_currencies |= *currency != goods.currency;
+            line.name.clone_from(&goods.name);
+            (line.unit_price_minor, line.weight_grams) = (goods.unit_price_minor, goods.weight_grams);
+        }
+        let available = turn.state.stocks.get(&goods_id).map_or(0, |stock| stock.available);
+        if available < quantity {
+            wrong.refusal.shortages.push(Shortage { goods_id, requested: quantity, available });
+        }
+    }
+    wrong.into_result()
+}
+
+/// Moves the units of one line on.
+fn move_units(turn: &mut Turn, owner: &Owner, action: StockAction, goods_id: u64, quantity: u64) -> Result<(), Refused> {
+    let quantity = if turn.ctx.is_local(owner) {
+        quantity
     } else {
-        match move_hold(state, Hold::new(owner, line.goods_id), action) {
+        match move_hold(turn.state, Hold::new(owner, goods_id), action, quantity) {
             Moved::Units(quantity) => quantity,
-            Moved::Nothing => return true,
-            Moved::Refused => return false,
+            Moved::Nothing => return Ok(()),
+            Moved::Refused if action == StockAction::Sell => return Err(Code::StockConfirmFailed.into()),
+            Moved::Refused => return Err(Code::StockReleaseFailed.into()),
         }
     };
     let cause = match action {
+        StockAction::Reserve => StockCause::Reserve,
         StockAction::Release => StockCause::Release,
         StockAction::Sell => StockCause::Sell,
         StockAction::Reback => StockCause::Reback,
-        StockAction::Reserve | StockAction::Unspecified => panic!("{action:?} does not move reserved units"),
+        StockAction::Unspecified => panic!("a stock action without a kind"),
     };
-    count(state, ctx, owner, cause, line.goods_id, fx, |stock| {
+    count(turn, owner, cause, goods_id, |stock| {
         let (from, to) = match cause {
+            StockCause::Reserve => (&mut stock.available, &mut stock.reserved),
             StockCause::Release => (&mut stock.reserved, &mut stock.available),
             StockCause::Sell => (&mut stock.reserved, &mut stock.sold),
             _ => (&mut stock.sold, &mut stock.available),
@@ -157,7 +144,7 @@ fn move_units(
         *from = less(*from, quantity);
         *to += quantity;
     });
-    true
+    Ok(())
 }
 
 /// What an action on a hold means for the counters.
@@ -170,7 +157,13 @@ enum Moved {
     Refused,
 }
 
-fn move_hold(state: &mut State, key: Hold, action: StockAction) -> Moved {
+fn move_hold(state: &mut State, key: Hold, action: StockAction, quantity: u64) -> Moved {
+    if action == StockAction::Reserve {
+        let mut hold = HoldRow { quantity, ..HoldRow::default() };
+        hold.set_stock(LineStock::Reserved);
+        state.holds.insert(key, hold);
+        return Moved::Units(quantity);
+    }
     let Some(hold) = state.holds.change(&key) else {
         if action == StockAction::Sell {
             return Moved::Refused;
@@ -193,16 +186,9 @@ fn move_hold(state: &mut State, key: Hold, action: StockAction) -> Moved {
 }
 
 /// Changes the counters of a SKU for an owner.
-fn count(
-    state: &mut State,
-    ctx: &Context,
-    owner: &Owner,
-    cause: StockCause,
-    goods_id: u64,
-    fx: &mut Effects,
-    change: impl FnOnce(&mut StockRow),
-) {
-    let stock = state.stocks.change(&goods_id).unwrap_or_else(|| panic!("units of goods {goods_id} were held without stock"));
+fn count(turn: &mut Turn, owner: &Owner, cause: StockCause, goods_id: u64, change: impl FnOnce(&mut StockRow)) {
+    let stock =
+        turn.state.stocks.change(&goods_id).unwrap_or_else(|| panic!("units of goods {goods_id} were held without stock"));
     let before = *stock;
     change(stock);
     assert_eq!(
@@ -210,7 +196,7 @@ fn count(
         stock.available + stock.reserved + stock.sold,
         "received = available + reserved + sold is broken for goods {goods_id}"
     );
-    history::note(ctx, goods_id, &before, stock, cause, Some(*owner), fx);
+    history::note(turn.ctx.sequence, goods_id, &before, stock, cause, Some(*owner), turn.fx);
 }
 
 fn less(counter: u64, quantity: u64) -> u64 {
@@ -230,18 +216,16 @@ pub fn level(goods_id: u64, stock: &StockRow) -> StockLevel {
 }
 
 /// Sets when stock counts as low. It is no change of the stock itself, so the history does not tell it.
-pub fn set_threshold(state: &mut State, request: &SetStockThresholdRequest, fx: &mut Effects) -> Answer {
-    let Some(before) = state.stocks.get(&request.goods_id).copied() else {
-        return Code::InventoryNotFound.into();
-    };
+pub fn set_threshold(turn: &mut Turn, request: SetStockThresholdRequest) -> Handled {
+    let before = turn.state.stocks.get(&request.goods_id).copied().ok_or(Code::InventoryNotFound)?;
     let row = StockRow { low_threshold: request.low_threshold, ..before };
     let answer = Answer::new(outcome::Result::Stock(level(request.goods_id, &row)));
     if row == before {
-        return answer.repeated();
+        return answer.repeated().now();
     }
-    fx.stock_before.push((request.goods_id, before));
-    state.stocks.insert(request.goods_id, row);
-    answer
+    turn.fx.stock_before.push((request.goods_id, before));
+    turn.state.stocks.insert(request.goods_id, row);
+    answer.now()
 }
 
 /// What is available is at the threshold or below it.

@@ -4,203 +4,197 @@
 //! time-out has a timer while it is reserved and nothing is under way with it: what is begun then ends as sold or as released.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{LineRow, LineStock, OwnerKind, ReservationRow, SagaRow, StockAction, StockReply, Waiter};
-use emshop_proto::v1::{GoodsQuantity, Reservation, ReservationStatus, ReserveStockRequest, SagaStatus, SagaStep, outcome};
+use emshop_proto::internal::{LineRow, OwnerKind, ReservationRow, SagaRow, StockAction, StockReply};
+use emshop_proto::v1::{
+    ConfirmSellRequest, GoodsQuantity, RebackRequest, Refusal, ReleaseReservedRequest, Reservation, ReservationStatus,
+    ReserveStockRequest, SagaStatus, SagaStep, outcome,
+};
 
-use crate::context::Context;
-use crate::effects::{Answer, Effects};
+use super::allocation::{self, Progress};
+use crate::context::Turn;
+use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::state::State;
-use crate::state::rows::{Timer, TimerKind, Timers};
-use crate::state::table::Table;
-use crate::stock::allocation;
+use crate::state::rows::{Timer, TimerKind};
 
-pub fn reserve(
-    state: &mut State,
-    ctx: &Context,
-    request: &ReserveStockRequest,
-    body_hash: u64,
-    waiter: Waiter,
-    fx: &mut Effects,
-) -> Option<Answer> {
-    if let Some(number) = find(state, &request.business_id) {
-        return repeat_reserve(state, number, body_hash, waiter);
+pub fn reserve(turn: &mut Turn, request: ReserveStockRequest) -> Handled {
+    if let Some(number) = find(turn.state, &request.business_id) {
+        return repeat_reserve(turn, number);
     }
     let lines = request.lines.iter();
     let lines = lines.map(|line| LineRow { goods_id: line.goods_id, quantity: line.quantity, ..LineRow::default() }).collect();
     let expires_at_ms = match request.expires_in_seconds {
         0 => 0,
-        seconds => ctx.time_ms + i64::from(seconds) * 1000,
+        seconds => turn.ctx.time_ms + i64::from(seconds) * 1000,
     };
-    let mut row = ReservationRow { lines, body_hash, expires_at_ms, ..new_row(&request.business_id, ctx) };
+    let body_hash = turn.ctx.body_hash;
+    let mut row = ReservationRow { lines, body_hash, expires_at_ms, ..new_row(request.business_id, turn.ctx.time_ms) };
     row.set_status(ReservationStatus::Reserving);
-    let number = add(state, row);
-    begin(state, ctx, number, SagaStatus::Running, SagaStep::ReserveStock, waiter, fx);
-    None
+    let number = add(turn.state, row);
+    begin(turn, number, SagaStatus::Running, SagaStep::ReserveStock)
 }
 
-fn repeat_reserve(state: &mut State, number: u64, body_hash: u64, waiter: Waiter) -> Option<Answer> {
-    let row = state.reservations.change(&number).expect("an indexed reservation exists");
+fn repeat_reserve(turn: &mut Turn, number: u64) -> Handled {
+    let row = existing(turn.state, number);
     if row.status() == ReservationStatus::Released {
-        return Some(Code::StockReservationReleased.into());
+        return Err(Code::StockReservationReleased.into());
     }
-    if row.body_hash != body_hash {
-        return Some(Code::IdempotencyKeyReused.into());
+    if row.body_hash != turn.ctx.body_hash {
+        return Err(Code::IdempotencyKeyReused.into());
     }
     match row.status() {
         ReservationStatus::Reserving => {
-            row.saga.get_or_insert_default().waiters.push(Waiter { repeated: true, ..waiter });
-            None
+            let waiter = turn.ctx.repeated_waiter();
+            let row = turn.state.reservations.change(&number).expect("an indexed reservation exists");
+            row.saga.get_or_insert_default().waiters.push(waiter);
+            Ok(Answered::Later)
         }
-        ReservationStatus::Refused => Some(Answer::from(row.refusal.clone().expect("a refused reservation says why")).repeated()),
+        ReservationStatus::Refused => Answer::from(row.refusal.clone().expect("a refused reservation says why")).repeated().now(),
         _ => {
             let mut as_reserved = Reservation { expires_at_ms: row.expires_at_ms, ..view(row) };
             as_reserved.set_status(ReservationStatus::Reserved);
-            Some(Answer::new(outcome::Result::Reservation(as_reserved)).repeated())
+            Answer::new(outcome::Result::Reservation(as_reserved)).repeated().now()
         }
     }
 }
 
-pub fn release(state: &mut State, ctx: &Context, business_id: &String, waiter: Waiter, fx: &mut Effects) -> Option<Answer> {
-    let Some(number) = find(state, business_id) else {
-        return Some(tombstone(state, ctx, business_id));
+pub fn release(turn: &mut Turn, request: ReleaseReservedRequest) -> Handled {
+    let Some(number) = find(turn.state, &request.business_id) else {
+        return tombstone(turn, request.business_id).now();
     };
-    match idle_status(state, number) {
-        Err(code) => Some(code.into()),
-        Ok(ReservationStatus::Reserved) => {
-            begin(state, ctx, number, SagaStatus::Compensating, SagaStep::ReserveStock, waiter, fx);
-            None
-        }
-        Ok(ReservationStatus::Sold) => Some(Code::StockReleaseFailed.into()),
-        Ok(_) => Some(repeated(state, number)),
+    match idle_status(turn.state, number)? {
+        ReservationStatus::Reserved => begin(turn, number, SagaStatus::Compensating, SagaStep::ReserveStock),
+        ReservationStatus::Sold => Err(Code::StockReleaseFailed.into()),
+        _ => answer(existing(turn.state, number)).repeated().now(),
     }
 }
 
-pub fn confirm(state: &mut State, ctx: &Context, business_id: &String, waiter: Waiter, fx: &mut Effects) -> Option<Answer> {
-    let Some(number) = find(state, business_id) else {
-        return Some(Code::StockReservationNotFound.into());
-    };
-    match idle_status(state, number) {
-        Err(code) => Some(code.into()),
+pub fn confirm(turn: &mut Turn, request: ConfirmSellRequest) -> Handled {
+    let number = find(turn.state, &request.business_id).ok_or(Code::StockReservationNotFound)?;
+    match idle_status(turn.state, number)? {
         // Whether its timer has fired or not: the log time decides.
-        Ok(ReservationStatus::Reserved) if is_over(state, ctx, number) => Some(Code::StockConfirmFailed.into()),
-        Ok(ReservationStatus::Reserved) => {
-            begin(state, ctx, number, SagaStatus::Running, SagaStep::ConfirmSell, waiter, fx);
-            None
-        }
-        Ok(ReservationStatus::Sold) => Some(repeated(state, number)),
-        Ok(_) => Some(Code::StockConfirmFailed.into()),
+        ReservationStatus::Reserved if is_over(turn, number) => Err(Code::StockConfirmFailed.into()),
+        ReservationStatus::Reserved => begin(turn, number, SagaStatus::Running, SagaStep::ConfirmSell),
+        ReservationStatus::Sold => answer(existing(turn.state, number)).repeated().now(),
+        _ => Err(Code::StockConfirmFailed.into()),
     }
 }
 
-pub fn reback(state: &mut State, ctx: &Context, business_id: &String, waiter: Waiter, fx: &mut Effects) -> Option<Answer> {
-    let Some(number) = find(state, business_id) else {
-        return Some(tombstone(state, ctx, business_id));
+pub fn reback(turn: &mut Turn, request: RebackRequest) -> Handled {
+    let Some(number) = find(turn.state, &request.business_id) else {
+        return tombstone(turn, request.business_id).now();
     };
-    let step = match idle_status(state, number) {
-        Err(code) => return Some(code.into()),
-        Ok(ReservationStatus::Reserved) => SagaStep::ReserveStock,
-        Ok(ReservationStatus::Sold) => SagaStep::ConfirmSell,
-        Ok(_) => return Some(repeated(state, number)),
+    let step = match idle_status(turn.state, number)? {
+        ReservationStatus::Reserved => SagaStep::ReserveStock,
+        ReservationStatus::Sold => SagaStep::ConfirmSell,
+        _ => return answer(existing(turn.state, number)).repeated().now(),
     };
-    begin(state, ctx, number, SagaStatus::Compensating, step, waiter, fx);
-    None
+    begin(turn, number, SagaStatus::Compensating, step)
 }
 
 /// The time of a reservation is over that was neither confirmed nor released.
-pub fn expire(state: &mut State, ctx: &Context, number: u64, fx: &mut Effects) {
-    let status = idle_status(state, number);
+pub fn expire(turn: &mut Turn, number: u64) {
+    let status = idle_status(turn.state, number);
     assert_eq!(status, Ok(ReservationStatus::Reserved), "reservation number {number} is not reserved but had an expiry timer");
-    begin(state, ctx, number, SagaStatus::Compensating, SagaStep::ReserveStock, Waiter::default(), fx);
+    let begun = begin(turn, number, SagaStatus::Compensating, SagaStep::ReserveStock);
+    assert!(matches!(begun, Ok(Answered::Later)), "a compensation is not refused");
 }
 
-/// Takes the reply of one stock partition; with the last one the reservation moves on.
-pub fn reply(state: &mut State, ctx: &Context, number: u64, reply: &StockReply, fx: &mut Effects) {
-    let row = state.reservations.change(&number).unwrap_or_else(|| panic!("a reply to reservation {number}, which is not there"));
-    assert!(!reply.refused, "the hold of reservation {} is not what its row says", row.business_id);
-    allocation::settle(&mut row.lines, reply, &mut row.refusal);
-    let saga = row.saga.as_mut().expect("a reservation that asked has a saga");
-    saga.replies_due = saga.replies_due.checked_sub(1).expect("a reply that was asked for");
-    if saga.replies_due > 0 {
-        return;
-    }
-    let status = match (saga.status(), saga.step()) {
-        // What some partitions reserved goes back before the refusal is told.
-        (SagaStatus::Running, SagaStep::ReserveStock)
-            if row.refusal.is_some() && allocation::any(&row.lines, LineStock::Reserved) =>
-        {
-            saga.set_status(SagaStatus::Compensating);
-            return ask(row, number, ctx, fx);
-        }
-        (_, SagaStep::ReserveStock) if row.refusal.is_some() => ReservationStatus::Refused,
-        (SagaStatus::Running, SagaStep::ReserveStock) => ReservationStatus::Reserved,
-        (SagaStatus::Running, SagaStep::ConfirmSell) => ReservationStatus::Sold,
-        (SagaStatus::Compensating, _) => ReservationStatus::Released,
-        other => panic!("a reservation cannot be at {other:?}"),
-    };
-    finish(row, number, status, &mut state.timers, ctx, fx);
+/// Takes the reply of another log's stock; the reservation goes on with the next log, if there is one.
+pub fn reply(turn: &mut Turn, number: u64, reply: StockReply) {
+    let row = turn.state.reservations.take(&number);
+    let mut row = row.unwrap_or_else(|| panic!("a reply to reservation {number}, which is not there"));
+    let settled = allocation::settle(&mut row.lines, None, reply);
+    carry_on(turn, number, &mut row, settled);
+    turn.state.reservations.put_back(number, row);
 }
 
-fn begin(state: &mut State, ctx: &Context, number: u64, status: SagaStatus, step: SagaStep, waiter: Waiter, fx: &mut Effects) {
-    let row = state.reservations.change(&number).expect("an indexed reservation exists");
+/// Begins a saga for whoever gave the command, if anybody did.
+fn begin(turn: &mut Turn, number: u64, status: SagaStatus, step: SagaStep) -> Handled {
+    let mut row = turn.state.reservations.take(&number).expect("an indexed reservation exists");
     if row.status() == ReservationStatus::Reserved && row.expires_at_ms != 0 {
-        state.timers.remove(&expiry(row, number));
+        turn.state.timers.remove(&expiry(&row, number));
     }
-    let waiters = if waiter.ticket == 0 { Vec::new() } else { vec![waiter] };
+    let waiters = Some(turn.ctx.waiter).filter(|waiter| waiter.ticket != 0).into_iter().collect();
     let mut saga = SagaRow { waiters, ..SagaRow::default() };
     saga.set_status(status);
     saga.set_step(step);
     row.saga = Some(saga);
-    ask(row, number, ctx, fx);
+    carry_on(turn, number, &mut row, Ok(()));
+    turn.state.reservations.put_back(number, row);
+    Ok(Answered::Later)
 }
 
-fn ask(row: &mut ReservationRow, number: u64, ctx: &Context, fx: &mut Effects) {
-    let saga = row.saga.as_mut().expect("a reservation that asks has a saga");
-    let action = match (saga.status(), saga.step()) {
+/// Asks log after log, until one of them has to reply or the saga has ended. `settled` is how the last one went.
+fn carry_on(turn: &mut Turn, number: u64, row: &mut ReservationRow, mut settled: Result<(), Refused>) {
+    loop {
+        let asked = settled.and_then(|()| {
+            let owner = turn.ctx.owner(OwnerKind::Reservation, number);
+            let action = action(saga(row));
+            allocation::carry(turn, &owner, &mut row.lines, None, action)
+        });
+        match asked {
+            Ok(Progress::Waiting) => return,
+            Ok(Progress::Done) => return finish(turn, number, row),
+            Err(Refused(refusal)) => refuse(row, *refusal),
+        }
+        settled = Ok(());
+    }
+}
+
+fn action(saga: &SagaRow) -> StockAction {
+    match (saga.status(), saga.step()) {
         (SagaStatus::Running, SagaStep::ReserveStock) => StockAction::Reserve,
         (SagaStatus::Compensating, SagaStep::ReserveStock) => StockAction::Release,
         (SagaStatus::Running, _) => StockAction::Sell,
         _ => StockAction::Reback,
-    };
-    let owner = ctx.owner(OwnerKind::Reservation, number);
-    saga.replies_due = allocation::request(ctx, &owner, &row.lines, action, false, fx);
-    assert!(saga.replies_due > 0, "reservation {} has no line to ask about", row.business_id);
+    }
 }
 
-fn finish(
-    row: &mut ReservationRow,
-    number: u64,
-    status: ReservationStatus,
-    timers: &mut Table<Timers>,
-    ctx: &Context,
-    fx: &mut Effects,
-) {
+/// What other logs reserved goes back before the refusal is told.
+fn refuse(row: &mut ReservationRow, refusal: Refusal) {
+    assert_eq!(action(saga(row)), StockAction::Reserve, "the hold of reservation {} is not what its row says", row.business_id);
+    row.refusal = Some(refusal);
+    row.saga.as_mut().expect(HAS_SAGA).set_status(SagaStatus::Compensating);
+}
+
+fn finish(turn: &mut Turn, number: u64, row: &mut ReservationRow) {
+    let status = match action(saga(row)) {
+        StockAction::Release if row.refusal.is_some() => ReservationStatus::Refused,
+        StockAction::Reserve => ReservationStatus::Reserved,
+        StockAction::Sell => ReservationStatus::Sold,
+        _ => ReservationStatus::Released,
+    };
     row.set_status(status);
     if status == ReservationStatus::Reserved && row.expires_at_ms != 0 {
         // Another log may have replied late: a timer is never due in the past.
-        row.expires_at_ms = row.expires_at_ms.max(ctx.time_ms);
-        timers.insert_new(expiry(row, number), ());
+        row.expires_at_ms = row.expires_at_ms.max(turn.ctx.time_ms);
+        turn.state.timers.insert_new(expiry(row, number), ());
     }
-    let saga = row.saga.take().unwrap_or_default();
-    for waiter in saga.waiters {
-        let answer = match &row.refusal {
-            Some(refusal) => refusal.clone().into(),
-            None => Answer::new(outcome::Result::Reservation(view(row))),
-        };
-        let answer = if waiter.repeated { answer.repeated() } else { answer };
-        fx.outcome(waiter, answer.into_outcome(ctx.position()));
-    }
+    let waiters = row.saga.take().expect(HAS_SAGA).waiters;
+    let told = row.refusal.clone().map_or_else(|| answer(row), Answer::from);
+    turn.tell(waiters, &told);
+}
+
+const HAS_SAGA: &str = "a reservation that asks has a saga";
+
+fn saga(row: &ReservationRow) -> &SagaRow {
+    row.saga.as_ref().expect(HAS_SAGA)
+}
+
+fn existing(state: &mut State, number: u64) -> &ReservationRow {
+    state.reservations.get(&number).expect("an indexed reservation exists")
 }
 
 /// The status of a reservation whose saga is not under way.
 fn idle_status(state: &mut State, number: u64) -> Result<ReservationStatus, Code> {
-    let row = state.reservations.get(&number).expect("an indexed reservation exists");
+    let row = existing(state, number);
     if row.saga.is_some() { Err(Code::ReservationInProgress) } else { Ok(row.status()) }
 }
 
 /// The reservation was to be confirmed before this.
-fn is_over(state: &mut State, ctx: &Context, number: u64) -> bool {
-    let row = state.reservations.get(&number).expect("an indexed reservation exists");
-    row.expires_at_ms != 0 && ctx.time_ms >= row.expires_at_ms
+fn is_over(turn: &mut Turn, number: u64) -> bool {
+    let row = existing(turn.state, number);
+    row.expires_at_ms != 0 && turn.ctx.time_ms >= row.expires_at_ms
 }
 
 /// The timer of a reservation that has a time-out, while it is reserved.
@@ -208,21 +202,16 @@ fn expiry(row: &ReservationRow, number: u64) -> Timer {
     Timer { due_ms: row.expires_at_ms, what: TimerKind::ReservationExpiry(number) }
 }
 
-fn tombstone(state: &mut State, ctx: &Context, business_id: &str) -> Answer {
-    let mut row = new_row(business_id, ctx);
+fn tombstone(turn: &mut Turn, business_id: String) -> Answer {
+    let mut row = new_row(business_id, turn.ctx.time_ms);
     row.set_status(ReservationStatus::Released);
-    let answer = Answer::new(outcome::Result::Reservation(view(&row)));
-    add(state, row);
+    let answer = answer(&row);
+    add(turn.state, row);
     answer
 }
 
-fn repeated(state: &mut State, number: u64) -> Answer {
-    let row = state.reservations.get(&number).expect("an indexed reservation exists");
-    Answer::new(outcome::Result::Reservation(view(row))).repeated()
-}
-
-fn new_row(business_id: &str, ctx: &Context) -> ReservationRow {
-    ReservationRow { business_id: business_id.to_owned(), created_at_ms: ctx.time_ms, ..ReservationRow::default() }
+fn new_row(business_id: String, created_at_ms: i64) -> ReservationRow {
+    ReservationRow { business_id, created_at_ms, ..ReservationRow::default() }
 }
 
 fn add(state: &mut State, row: ReservationRow) -> u64 {
@@ -236,6 +225,10 @@ fn add(state: &mut State, row: ReservationRow) -> u64 {
 
 fn find(state: &mut State, business_id: &String) -> Option<u64> {
     state.reservation_ids.get(business_id).copied()
+}
+
+fn answer(row: &ReservationRow) -> Answer {
+    Answer::new(outcome::Result::Reservation(view(row)))
 }
 
 fn view(row: &ReservationRow) -> Reservation {

@@ -1,26 +1,23 @@
 //! Balances of users: what they can spend, and what payment tries hold of it.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{BalanceReply, BalanceRequest, BalanceRow, Owner, Step, step};
-use emshop_proto::partitioner::Place;
+use emshop_proto::internal::{BalanceReply, BalanceRequest, BalanceRow, Owner, step};
+use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::v1::{AdjustBalanceRequest, Balance, Money, outcome};
 
-use crate::context::Context;
-use crate::effects::{Answer, Effects};
+use crate::context::{Ask, Turn};
+use crate::effects::{Answer, Handled};
 use crate::idempotency;
 use crate::state::State;
 
 /// Most that adjustments may bring a balance to, in minor units. What is paid back comes on top: it is never refused.
 pub const BALANCE_MINOR_MAX: i64 = 1_000_000_000_000_000;
 
-pub fn adjust(state: &mut State, ctx: &Context, request: &AdjustBalanceRequest, body_hash: u64) -> Answer {
+pub fn adjust(turn: &mut Turn, request: AdjustBalanceRequest) -> Handled {
     let key = format!("adjust-balance:{}:{}", request.user_id, request.idempotency_key);
-    idempotency::once(state, ctx, key, body_hash, |state| {
-        let delta = request.delta.clone().unwrap_or_default();
-        match change(state, request.user_id, &delta) {
-            Ok(row) => Answer::new(outcome::Result::Balance(view(request.user_id, &row))),
-            Err(code) => code.into(),
-        }
+    idempotency::once(turn, key, |turn| {
+        let row = change(turn.state, request.user_id, &request.delta.unwrap_or_default())?;
+        Ok(Answer::new(outcome::Result::Balance(view(request.user_id, &row))))
     })
 }
 
@@ -61,20 +58,31 @@ pub fn existing(state: &mut State, user_id: u64) -> &mut BalanceRow {
     state.balances.change(&user_id).unwrap_or_else(|| panic!("user {user_id} has no balance to come back to"))
 }
 
-/// Takes the money for a payment and replies, or pays back what was taken once, which needs no reply.
-pub fn serve(state: &mut State, owner: Owner, request: &BalanceRequest, fx: &mut Effects) {
-    let &BalanceRequest { user_id, delta_minor, ref currency } = request;
-    if delta_minor >= 0 {
-        let row = existing(state, user_id);
-        assert_eq!(row.currency, *currency, "user {user_id} paid in another currency than is paid back");
-        row.available_minor = row.available_minor.checked_add(delta_minor).expect("what is paid back was there before");
-        return;
+impl Ask for BalanceRequest {
+    /// Paying back is never refused and not replied to.
+    type Reply = Option<BalanceReply>;
+
+    fn place(&self, partitioner: &Partitioner) -> Place {
+        partitioner.of_user(self.user_id)
     }
-    let amount = Money::new(-delta_minor, currency);
-    let taken = with_available(state, user_id, &amount).map(|row| row.available_minor -= amount.amount_minor);
-    let reply = BalanceReply { refused_code: taken.err().map_or(0, Code::number), delta_minor };
-    let to = Place { log: owner.log, partition: owner.partition };
-    fx.step(to, Step { owner: Some(owner), body: Some(step::Body::BalanceReply(reply)) });
+
+    /// Takes the money for a payment, or pays back what was taken once.
+    fn serve(&self, turn: &mut Turn, _owner: &Owner) -> Option<BalanceReply> {
+        let &BalanceRequest { user_id, delta_minor, ref currency } = self;
+        if delta_minor >= 0 {
+            let row = existing(turn.state, user_id);
+            assert_eq!(row.currency, *currency, "user {user_id} paid in another currency than is paid back");
+            row.available_minor = row.available_minor.checked_add(delta_minor).expect("what is paid back was there before");
+            return None;
+        }
+        let amount = Money::new(-delta_minor, currency);
+        let taken = with_available(turn.state, user_id, &amount).map(|row| row.available_minor -= amount.amount_minor);
+        Some(BalanceReply { refused_code: taken.err().map_or(0, Code::number), delta_minor })
+    }
+
+    fn into_body(self) -> step::Body {
+        step::Body::BalanceRequest(self)
+    }
 }
 
 /// As a client sees it; without a currency where there never was anything.

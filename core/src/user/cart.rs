@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{CartItemRow, CartLine, CartReply, CartRequest, Owner, Step, step};
-use emshop_proto::partitioner::Place;
+use emshop_proto::internal::{CartItemRow, CartLine, CartReply, CartRequest, Owner, step};
+use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::v1::{
     AddCartItemRequest, CartItem, CartItems, ClearCartRequest, RemoveCartItemsRequest, SelectCartItemsRequest,
     UpdateCartItemRequest, outcome,
 };
 
-use crate::context::Context;
-use crate::effects::{Answer, Effects};
+use crate::context::{Ask, Turn};
+use crate::effects::{Answer, Handled};
 use crate::idempotency;
 use crate::state::State;
 use crate::user::address;
@@ -23,24 +23,20 @@ pub const QUANTITY_MAX: u64 = 1_000_000;
 /// Most SKUs that leave a cart as one order.
 pub const CHECKOUT_ITEMS_MAX: usize = 200;
 
-pub fn add(state: &mut State, ctx: &Context, request: &AddCartItemRequest, body_hash: u64) -> Answer {
+pub fn add(turn: &mut Turn, request: AddCartItemRequest) -> Handled {
     let key = format!("add-cart-item:{}:{}", request.user_id, request.idempotency_key);
-    idempotency::once(state, ctx, key, body_hash, |state| {
+    idempotency::once(turn, key, |turn| {
         let at = (request.user_id, request.goods_id);
-        let row = match state.cart_items.get(&at).copied() {
+        let row = match turn.state.cart_items.get(&at).copied() {
             Some(row) => row,
-            None if items(state, request.user_id).len() >= ITEMS_MAX => return Code::CartFull.into(),
-            None => CartItemRow { quantity: 0, selected: true, added_at_ms: ctx.time_ms },
+            None if items(turn.state, request.user_id).len() >= ITEMS_MAX => return Err(Code::CartFull.into()),
+            None => CartItemRow { quantity: 0, selected: true, added_at_ms: turn.ctx.time_ms },
         };
-        match row.quantity.checked_add(request.quantity).filter(|quantity| *quantity <= QUANTITY_MAX) {
-            Some(quantity) => {
-                let row = CartItemRow { quantity, ..row };
-                let answer = answer(vec![view(request.goods_id, &row)]);
-                state.cart_items.insert(at, row);
-                answer
-            }
-            None => Code::CartFull.into(),
-        }
+        let quantity = row.quantity.checked_add(request.quantity).filter(|quantity| *quantity <= QUANTITY_MAX);
+        let row = CartItemRow { quantity: quantity.ok_or(Code::CartFull)?, ..row };
+        let answer = answer(vec![view(request.goods_id, &row)]);
+        turn.state.cart_items.insert(at, row);
+        Ok(answer)
     })
 }
 
@@ -98,17 +94,25 @@ pub fn clear(state: &mut State, request: &ClearCartRequest) -> Answer {
     if items.is_empty() { answer.repeated() } else { answer }
 }
 
-/// Carries out what an order asks of its user's cart, and replies to it.
-pub fn serve(state: &mut State, owner: Owner, request: &CartRequest, fx: &mut Effects) {
-    let reply = if request.put_back.is_empty() {
-        let refused = |code: Code| CartReply { refused_code: code.number(), ..CartReply::default() };
-        take(state, request.user_id, request.address_id).unwrap_or_else(refused)
-    } else {
-        request.put_back.iter().for_each(|line| put_back(state, request.user_id, line));
+impl Ask for CartRequest {
+    type Reply = CartReply;
+
+    fn place(&self, partitioner: &Partitioner) -> Place {
+        partitioner.of_user(self.user_id)
+    }
+
+    fn serve(&self, turn: &mut Turn, _owner: &Owner) -> CartReply {
+        if self.put_back.is_empty() {
+            let refused = |code: Code| CartReply { refused_code: code.number(), ..CartReply::default() };
+            return take(turn.state, self.user_id, self.address_id).unwrap_or_else(refused);
+        }
+        self.put_back.iter().for_each(|line| put_back(turn.state, self.user_id, line));
         CartReply::default()
-    };
-    let to = Place { log: owner.log, partition: owner.partition };
-    fx.step(to, Step { owner: Some(owner), body: Some(step::Body::CartReply(reply)) });
+    }
+
+    fn into_body(self) -> step::Body {
+        step::Body::CartRequest(self)
+    }
 }
 
 /// Takes what is selected out of the cart; a refusal leaves it as it is.

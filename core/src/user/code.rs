@@ -5,7 +5,7 @@ use emshop_proto::ids;
 use emshop_proto::internal::{CodeRow, IssueCode, UseCode};
 use emshop_proto::v1::{Done, Refusal, outcome};
 
-use crate::context::Context;
+use crate::context::{Context, Turn};
 use crate::effects::Answer;
 use crate::state::State;
 use crate::state::rows::{Timer, TimerKind};
@@ -87,11 +87,11 @@ fn is_alive(row: &CodeRow, ctx: &Context) -> bool {
 }
 
 /// Neither the code nor how many there were matters any more.
-pub fn forget(state: &mut State, ctx: &Context, key: &str) {
+pub fn forget(turn: &mut Turn, key: &str) {
     let key = key.to_owned();
-    let row = state.codes.get(&key).unwrap_or_else(|| panic!("the code {key} had a timer, but is not there"));
-    assert!(row.forgotten_at_ms <= ctx.time_ms, "the code {key} is forgotten too early");
-    state.codes.remove(&key);
+    let row = turn.state.codes.get(&key).unwrap_or_else(|| panic!("the code {key} had a timer, but is not there"));
+    assert!(row.forgotten_at_ms <= turn.ctx.time_ms, "the code {key} is forgotten too early");
+    turn.state.codes.remove(&key);
 }
 
 fn timer(key: &str, row: &CodeRow) -> Timer {

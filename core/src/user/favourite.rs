@@ -6,93 +6,105 @@
 use std::ops::ControlFlow;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{FavouriteReply, FavouriteRequest, FavouriteRow, Owner, OwnerKind, Step, Waiter, step};
-use emshop_proto::partitioner::Place;
+use emshop_proto::internal::{FavouriteReply, FavouriteRequest, FavouriteRow, Owner, OwnerKind, step};
+use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::v1::{AddFavouriteRequest, Favourite, RemoveFavouriteRequest, outcome};
 
-use crate::context::Context;
-use crate::effects::{Answer, Effects};
+use crate::context::{Ask, Turn};
+use crate::effects::{Answer, Answered, Handled};
 use crate::state::State;
 
 /// Most favourites that a user may have.
 pub const FAVOURITES_MAX: usize = 2_000;
 
-pub fn add(state: &mut State, ctx: &Context, request: &AddFavouriteRequest, waiter: Waiter, fx: &mut Effects) -> Option<Answer> {
-    let key = (request.user_id, request.goods_id);
-    if let Some(row) = state.favourites.get(&key) {
-        let answer = (!is_waiting(row)).then(|| answer(request.goods_id, row).repeated());
-        if answer.is_none() {
-            let row = state.favourites.change(&key).expect("it was just there");
-            row.waiters.push(Waiter { repeated: true, ..waiter });
+pub fn add(turn: &mut Turn, request: AddFavouriteRequest) -> Handled {
+    let (user_id, goods_id) = (request.user_id, request.goods_id);
+    let key = (user_id, goods_id);
+    if let Some(row) = turn.state.favourites.get(&key) {
+        if !is_waiting(row) {
+            return answer(goods_id, row).repeated().now();
         }
-        return answer;
+        let waiter = turn.ctx.repeated_waiter();
+        turn.state.favourites.change(&key).expect("it was just there").waiters.push(waiter);
+        return Ok(Answered::Later);
     }
     let mut others = 0;
-    each(state, request.user_id, |_, _| others += 1);
+    each(turn.state, user_id, |_, _| others += 1);
     if others >= FAVOURITES_MAX {
-        return Some(Code::FavouritesFull.into());
+        return Err(Code::FavouritesFull.into());
     }
-    state.favourites.insert(key, FavouriteRow { added_at_ms: ctx.time_ms, waiters: vec![waiter] });
-    ask(ctx, request.user_id, request.goods_id, false, fx);
-    None
+    let row = FavouriteRow { added_at_ms: turn.ctx.time_ms, waiters: vec![turn.ctx.waiter] };
+    turn.state.favourites.insert(key, row);
+    if let Some(Some(counted)) = ask(turn, user_id, goods_id, false) {
+        reply(turn, user_id, counted);
+    }
+    Ok(Answered::Later)
 }
 
-pub fn remove(state: &mut State, ctx: &Context, request: &RemoveFavouriteRequest, fx: &mut Effects) -> Answer {
+pub fn remove(turn: &mut Turn, request: RemoveFavouriteRequest) -> Handled {
     let key = (request.user_id, request.goods_id);
-    let answer = match state.favourites.get(&key) {
-        None => return Code::FavouriteNotFound.into(),
-        Some(row) if is_waiting(row) => return Code::FavouriteInProgress.into(),
+    let answer = match turn.state.favourites.get(&key) {
+        None => return Err(Code::FavouriteNotFound.into()),
+        Some(row) if is_waiting(row) => return Err(Code::FavouriteInProgress.into()),
         Some(row) => answer(request.goods_id, row),
     };
-    state.favourites.remove(&key);
-    ask(ctx, request.user_id, request.goods_id, true, fx);
-    answer
+    turn.state.favourites.remove(&key);
+    ask(turn, request.user_id, request.goods_id, true);
+    answer.now()
 }
 
-fn ask(ctx: &Context, user_id: u64, goods_id: u64, remove: bool, fx: &mut Effects) {
-    let body = step::Body::FavouriteRequest(FavouriteRequest { goods_id, remove });
-    fx.step(ctx.partitioner.of_goods(goods_id), Step { owner: Some(ctx.owner(OwnerKind::User, user_id)), body: Some(body) });
+fn ask(turn: &mut Turn, user_id: u64, goods_id: u64, remove: bool) -> Option<Option<FavouriteReply>> {
+    let owner = turn.ctx.owner(OwnerKind::User, user_id);
+    turn.ask(owner, FavouriteRequest { goods_id, remove })
 }
 
-/// Counts, in the partition of the goods.
-pub fn serve(state: &mut State, owner: Owner, request: &FavouriteRequest, fx: &mut Effects) {
-    let goods = state.goods.change(&request.goods_id);
-    if request.remove {
-        if let Some(goods) = goods {
-            // An entry that was removed and made again begins at 0, and may hear of what was counted before.
-            goods.favourites = goods.favourites.saturating_sub(1);
-        }
-        return;
+impl Ask for FavouriteRequest {
+    /// A favourite less is only told.
+    type Reply = Option<FavouriteReply>;
+
+    fn place(&self, partitioner: &Partitioner) -> Place {
+        partitioner.of_goods(self.goods_id)
     }
-    let refused_code = match goods {
-        Some(goods) => {
-            goods.favourites += 1;
-            0
+
+    /// Counts, where the goods are.
+    fn serve(&self, turn: &mut Turn, _owner: &Owner) -> Option<FavouriteReply> {
+        let goods = turn.state.goods.change(&self.goods_id);
+        if self.remove {
+            if let Some(goods) = goods {
+                // An entry that was removed and made again begins at 0, and may hear of what was counted before.
+                goods.favourites = goods.favourites.saturating_sub(1);
+            }
+            return None;
         }
-        None => Code::GoodsNotFound.number(),
-    };
-    let body = step::Body::FavouriteReply(FavouriteReply { goods_id: request.goods_id, refused_code });
-    let to = Place { log: owner.log, partition: owner.partition };
-    fx.step(to, Step { owner: Some(owner), body: Some(body) });
+        let refused_code = match goods {
+            Some(goods) => {
+                goods.favourites += 1;
+                0
+            }
+            None => Code::GoodsNotFound.number(),
+        };
+        Some(FavouriteReply { goods_id: self.goods_id, refused_code })
+    }
+
+    fn into_body(self) -> step::Body {
+        step::Body::FavouriteRequest(self)
+    }
 }
 
-/// Takes the reply of the goods' partition, and tells everyone who waits for it.
-pub fn reply(state: &mut State, ctx: &Context, user_id: u64, reply: &FavouriteReply, fx: &mut Effects) {
+/// Takes the reply of the goods, and tells everyone who waits for it.
+pub fn reply(turn: &mut Turn, user_id: u64, reply: FavouriteReply) {
     let key = (user_id, reply.goods_id);
-    let row = state.favourites.change(&key).filter(|row| is_waiting(row));
+    let row = turn.state.favourites.change(&key).filter(|row| is_waiting(row));
     let row = row.unwrap_or_else(|| panic!("a reply to user {user_id} about goods {} nobody asked", reply.goods_id));
     let waiters = std::mem::take(&mut row.waiters);
     let answer = match Code::from_number(reply.refused_code) {
         None => answer(reply.goods_id, row),
         Some(code) => {
-            state.favourites.remove(&key);
+            turn.state.favourites.remove(&key);
             code.into()
         }
     };
-    for waiter in waiters {
-        let answer = if waiter.repeated { answer.clone().repeated() } else { answer.clone() };
-        fx.outcome(waiter, answer.into_outcome(ctx.position()));
-    }
+    turn.tell(waiters, &answer);
 }
 
 pub fn find(state: &mut State, user_id: u64, goods_id: u64) -> Option<Favourite> {

@@ -9,7 +9,7 @@ use emshop_proto::v1::{
     CancelTriedPaymentRequest, ConfirmTriedPaymentRequest, Money, PaymentHold, PaymentHoldStatus, TryPaymentRequest, outcome,
 };
 
-use crate::context::Context;
+use crate::context::{Context, Turn};
 use crate::effects::Answer;
 use crate::state::State;
 use crate::state::rows::{Timer, TimerKind, UserText};
@@ -76,10 +76,10 @@ pub fn cancel(state: &mut State, ctx: &Context, request: &CancelTriedPaymentRequ
 }
 
 /// The timer of a hold is due: its try is over, or what had ended is forgotten.
-pub fn expire(state: &mut State, ctx: &Context, key: &UserText) {
-    match existing(state, key).status() {
-        PaymentHoldStatus::Tried => drop(end(state, ctx, key, PaymentHoldStatus::Cancelled)),
-        _ => state.payment_holds.remove(key),
+pub fn expire(turn: &mut Turn, key: &UserText) {
+    match existing(turn.state, key).status() {
+        PaymentHoldStatus::Tried => drop(end(turn.state, &turn.ctx, key, PaymentHoldStatus::Cancelled)),
+        _ => turn.state.payment_holds.remove(key),
     }
 }
 

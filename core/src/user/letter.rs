@@ -3,22 +3,21 @@
 use emshop_proto::internal::MessageRow;
 use emshop_proto::v1::{CreateMessageRequest, UserMessage, outcome};
 
-use crate::context::Context;
-use crate::effects::Answer;
+use crate::context::Turn;
+use crate::effects::{Answer, Handled};
 use crate::idempotency;
-use crate::state::State;
 use crate::state::rows::Newest;
 
-pub fn create(state: &mut State, ctx: &Context, request: &CreateMessageRequest, body_hash: u64) -> Answer {
+pub fn create(turn: &mut Turn, request: CreateMessageRequest) -> Handled {
     let key = format!("create-message:{}:{}", request.user_id, request.idempotency_key);
-    idempotency::once(state, ctx, key, body_hash, |state| {
-        let counters = state.counters.entry(&());
+    idempotency::once(turn, key, |turn| {
+        let counters = turn.state.counters.entry(&());
         counters.messages += 1;
         let message_id = counters.messages;
-        let given = request.message.clone().unwrap_or_default();
-        let message = UserMessage { message_id, created_at_ms: ctx.time_ms, ..given };
+        let given = request.message.unwrap_or_default();
+        let message = UserMessage { message_id, created_at_ms: turn.ctx.time_ms, ..given };
         let row = MessageRow { message: Some(message.clone()) };
-        state.messages.insert_new(Newest { user_id: request.user_id, number: message_id }, row);
-        Answer::new(outcome::Result::Message(message))
+        turn.state.messages.insert_new(Newest { user_id: request.user_id, number: message_id }, row);
+        Ok(Answer::new(outcome::Result::Message(message)))
     })
 }

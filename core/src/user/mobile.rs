@@ -2,20 +2,28 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
-use emshop_proto::internal::{MobileReply, MobileRequest, MobileRow, Owner, Step, step};
-use emshop_proto::partitioner::Place;
+use emshop_proto::internal::{MobileReply, MobileRequest, MobileRow, Owner, step};
+use emshop_proto::partitioner::{Partitioner, Place};
 
-use crate::context::Context;
-use crate::effects::Effects;
+use crate::context::{Ask, Context, Turn};
 use crate::state::State;
 use crate::user::code;
 
-/// Gives a number to the user who asks for it, or says why not.
-pub fn serve(state: &mut State, ctx: &Context, owner: Owner, request: &MobileRequest, fx: &mut Effects) {
-    let refused_code = give(state, ctx, request).err().map_or(0, Code::number);
-    let to = Place { log: owner.log, partition: owner.partition };
-    let reply = step::Body::MobileReply(MobileReply { refused_code });
-    fx.step(to, Step { owner: Some(owner), body: Some(reply) });
+impl Ask for MobileRequest {
+    type Reply = MobileReply;
+
+    fn place(&self, partitioner: &Partitioner) -> Place {
+        partitioner.of_mobile(&self.mobile)
+    }
+
+    /// Gives a number to the user who asks for it, or says why not.
+    fn serve(&self, turn: &mut Turn, _owner: &Owner) -> MobileReply {
+        MobileReply { refused_code: give(turn.state, &turn.ctx, self).err().map_or(0, Code::number) }
+    }
+
+    fn into_body(self) -> step::Body {
+        step::Body::MobileRequest(self)
+    }
 }
 
 fn give(state: &mut State, ctx: &Context, request: &MobileRequest) -> Result<(), Code> {

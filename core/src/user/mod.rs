@@ -14,89 +14,80 @@ pub mod mobile;
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{MobileReply, MobileRequest, OwnerKind, RegisterUser, SetPassword, Step, UserRow, Waiter, step};
+use emshop_proto::internal::{MobileReply, MobileRequest, OwnerKind, RegisterUser, SetPassword, UserRow};
 use emshop_proto::v1::{Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User, UserStatus, event, outcome};
 
-use crate::context::Context;
-use crate::effects::{Answer, Effects};
+use crate::context::{Context, Turn};
+use crate::effects::{Answer, Answered, Handled};
 use crate::idempotency::KEY_LIFETIME_MS;
 use crate::state::State;
 
-pub fn register(
-    state: &mut State,
-    ctx: &Context,
-    command: &RegisterUser,
-    body_hash: u64,
-    waiter: Waiter,
-    fx: &mut Effects,
-) -> Option<Answer> {
-    let user_id = command.user_id;
-    if state.users.get(&user_id).is_some() {
-        return repeat_register(state, ctx, command, body_hash, waiter);
+pub fn register(turn: &mut Turn, command: RegisterUser) -> Handled {
+    let RegisterUser { user_id, mobile, nick_name, password_hash, code_hash } = command;
+    if turn.state.users.get(&user_id).is_some() {
+        return repeat_register(turn, user_id, &password_hash);
     }
     let mut row = UserRow {
-        mobile: command.mobile.clone(),
-        password_hash: command.password_hash.clone(),
-        nick_name: command.nick_name.clone(),
-        created_at_ms: ctx.time_ms,
-        updated_at_ms: ctx.time_ms,
-        body_hash,
+        mobile: mobile.clone(),
+        password_hash,
+        nick_name,
+        created_at_ms: turn.ctx.time_ms,
+        updated_at_ms: turn.ctx.time_ms,
+        body_hash: turn.ctx.body_hash,
         registering: true,
-        waiters: vec![waiter],
+        waiters: vec![turn.ctx.waiter],
         ..UserRow::default()
     };
     row.set_role(Role::User);
     row.set_status(UserStatus::Active);
-    state.users.insert(user_id, row);
-    let request = MobileRequest { mobile: command.mobile.clone(), user_id, code_hash: command.code_hash.clone() };
-    let owner = Some(ctx.owner(OwnerKind::User, user_id));
-    fx.step(ctx.partitioner.of_mobile(&command.mobile), Step { owner, body: Some(step::Body::MobileRequest(request)) });
-    None
+    turn.state.users.insert(user_id, row);
+    let owner = turn.ctx.owner(OwnerKind::User, user_id);
+    if let Some(reply) = turn.ask(owner, MobileRequest { mobile, user_id, code_hash }) {
+        mobile_reply(turn, user_id, reply);
+    }
+    Ok(Answered::Later)
 }
 
 /// The user id is made from number and key, so a user who is there already was registered under the same key.
-fn repeat_register(state: &mut State, ctx: &Context, command: &RegisterUser, body_hash: u64, waiter: Waiter) -> Option<Answer> {
-    let row = state.users.get(&command.user_id).expect("a user who is there");
+fn repeat_register(turn: &mut Turn, user_id: u64, password_hash: &str) -> Handled {
+    let row = turn.state.users.get(&user_id).expect("a user who is there");
     // A key is forgotten like any other: it must not stand in for a login for ever.
-    if !row.registering && ctx.time_ms - row.created_at_ms >= KEY_LIFETIME_MS {
-        return Some(Code::UserAlreadyExists.into());
+    if !row.registering && turn.ctx.time_ms - row.created_at_ms >= KEY_LIFETIME_MS {
+        return Err(Code::UserAlreadyExists.into());
     }
     // The password may have been changed since: the old one opens nothing any more.
-    if row.body_hash != body_hash || row.password_hash != command.password_hash {
-        return Some(Code::IdempotencyKeyReused.into());
+    if row.body_hash != turn.ctx.body_hash || row.password_hash != password_hash {
+        return Err(Code::IdempotencyKeyReused.into());
     }
     if !row.registering {
-        return Some(answer(command.user_id, row).repeated());
+        return answer(user_id, row).repeated().now();
     }
-    let row = state.users.change(&command.user_id).expect("a user who is there");
-    row.waiters.push(Waiter { repeated: true, ..waiter });
-    None
+    let waiter = turn.ctx.repeated_waiter();
+    turn.state.users.change(&user_id).expect("a user who is there").waiters.push(waiter);
+    Ok(Answered::Later)
 }
 
-/// The number's partition has given the number to the user, or refused it.
-pub fn mobile_reply(state: &mut State, ctx: &Context, user_id: u64, reply: &MobileReply, fx: &mut Effects) {
-    let row =
-        state.users.change(&user_id).unwrap_or_else(|| panic!("a mobile number's reply to user {user_id}, who is not there"));
+/// The log of the mobile number has given the number to the user, or refused it.
+pub fn mobile_reply(turn: &mut Turn, user_id: u64, reply: MobileReply) {
+    let row = turn.state.users.change(&user_id);
+    let row = row.unwrap_or_else(|| panic!("a mobile number's reply to user {user_id}, who is not there"));
     assert!(row.registering, "a mobile number's reply to user {user_id}, who is registered");
     row.registering = false;
     let waiters = std::mem::take(&mut row.waiters);
-    let result = match Code::from_number(reply.refused_code) {
+    let told = match Code::from_number(reply.refused_code) {
         Some(code) => {
-            state.users.remove(&user_id);
+            turn.state.users.remove(&user_id);
             Answer::from(code)
         }
         None => {
             assert_eq!(reply.refused_code, 0, "a refusal with a code that is not in the table");
             let user = view(user_id, row);
-            state.counters.entry(&()).users += 1;
-            fx.event(EventType::UserRegistered, event::Body::User(user.clone()));
+            turn.state.counters.entry(&()).users += 1;
+            turn.fx.event(EventType::UserRegistered, event::Body::User(user.clone()));
             Answer::new(outcome::Result::User(user))
         }
     };
-    for waiter in waiters {
-        let answer = if waiter.repeated { result.clone().repeated() } else { result.clone() };
-        fx.outcome(waiter, answer.into_outcome(ctx.position()));
-    }
+    turn.tell(waiters, &told);
 }
 
 pub fn set_password(state: &mut State, ctx: &Context, command: &SetPassword) -> Answer {

@@ -36,13 +36,13 @@ fn check(table: impl IntoIterator<Item = (Command, Expected)>) {
 
 fn stored(shop: &mut Shop, category_id: u64) -> Option<Category> {
     let place = shop.partitioner.of_catalogue();
-    let state = &mut shop.logs[place.log as usize].replica.partition(place).state;
+    let state = &mut shop.logs[place.log as usize].replica.state;
     state.categories.get(&category_id).map(|row| view_category(category_id, row))
 }
 
 fn stored_brand(shop: &mut Shop, brand_id: u64) -> Option<Brand> {
     let place = shop.partitioner.of_catalogue();
-    let state = &mut shop.logs[place.log as usize].replica.partition(place).state;
+    let state = &mut shop.logs[place.log as usize].replica.state;
     state.brands.get(&brand_id).map(|row| view_brand(brand_id, row))
 }
 

@@ -460,8 +460,8 @@ fn shelves(logs: u32) -> Shop {
 /// Units in carts, by user and goods; with what else a row says.
 fn carts(shop: &mut Shop) -> BTreeMap<(u64, u64), emshop_proto::internal::CartItemRow> {
     let mut carts = BTreeMap::new();
-    for partition in shop.logs.iter_mut().flat_map(|log| log.replica.partitions()) {
-        partition.state.cart_items.scan(&(0, 0), |key, row| {
+    for state in shop.logs.iter().map(|log| &log.replica.state) {
+        state.cart_items.scan(&(0, 0), |key, row| {
             carts.insert(*key, *row);
             ControlFlow::Continue(())
         });

@@ -264,9 +264,8 @@ fn a_rejected_parcel_comes_back_and_its_order_is_refunded() {
 
 /// What the three numbers of a parcel lead to, for whoever asks.
 fn found(shop: &mut Shop, id: &str, tracking_number: &str, viewer: u64) -> Vec<Result<LogisticsOrder, Code>> {
-    let order = tracking_number::order_of(tracking_number, shop.partitioner).expect("a tracking number");
-    let by_number =
-        OrderNumberQuery { partition: order.place.partition, number: order.number, tracking_number: tracking_number.to_owned() };
+    let order = tracking_number::order_of(tracking_number).expect("a tracking number");
+    let by_number = OrderNumberQuery { number: order.number, tracking_number: tracking_number.to_owned() };
     let by_id = OrderQuery { order_id: id.to_owned() };
     let questions = [
         query::Body::LogisticsOrder(by_id.clone()),
@@ -274,7 +273,7 @@ fn found(shop: &mut Shop, id: &str, tracking_number: &str, viewer: u64) -> Vec<R
         query::Body::Tracks(by_id),
         query::Body::TracksByNumber(by_number),
     ];
-    let log = order.place.log;
+    let log = shop.partitioner.place(order.partition).log;
     let answers = questions.map(|question| match shop.ask(log, viewer, question) {
         query_reply::Body::LogisticsOrder(parcel) => Ok(parcel),
         query_reply::Body::Tracks(tracks) => Ok(tracks.logistics_order.expect("tracks say whose they are")),

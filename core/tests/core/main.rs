@@ -1,4 +1,4 @@
-//! The core of the engine, turn by turn, over stores in memory: no NATS, no clock, no threads but the shards.
+//! The core of the engine, turn by turn, over stores in memory: no NATS, no clock, no threads.
 
 mod balances;
 mod cart;
@@ -15,6 +15,7 @@ mod payment_holds;
 mod payments;
 mod replay;
 mod returns;
+mod serial;
 mod shop;
 mod stages;
 mod stock_history;

@@ -12,10 +12,9 @@ use emshop_core::state::store::{Change, StateStore};
 use emshop_core::{inspect, queries};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
-    AccountCommand, ClusterRow, Envelope, OrderRow, Query, Record, Tick, TurnOutcomes, account_command, query, query_reply,
-    record,
+    AccountCommand, Envelope, OrderRow, Query, Record, Tick, TurnOutcomes, account_command, query, query_reply, record,
 };
-use emshop_proto::partitioner::{PARTITIONS, Partitioner};
+use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
 use emshop_proto::v1::{
     Command, LogInspection, LogisticsOrder, LogisticsStatus, Money, Operator, Order, OrderStatus, Outcome, Payment,
@@ -50,10 +49,9 @@ pub struct Shop {
 /// Stock of a SKU as `(available, reserved, sold)`.
 pub type Levels = (u64, u64, u64);
 
-pub fn open(store: &Arc<MemoryStore>, log: u32, logs: u32, shards: usize) -> Replica {
-    let cluster = ClusterRow { cluster_id: "test".to_owned(), log, logs, partitions: PARTITIONS };
+pub fn open(store: &Arc<MemoryStore>, log: u32, logs: u32) -> Replica {
     let store = Arc::clone(store) as Arc<dyn StateStore>;
-    Replica::open(&store, cluster, shards).expect("the store is of this cluster")
+    Replica::open(&store, "test", log, Partitioner::new(logs)).expect("the store is of this cluster")
 }
 
 pub fn record_of(command: Command, ticket: u64) -> Record {
@@ -73,8 +71,9 @@ pub fn tick() -> Envelope {
 /// Writes all changes to the store and inspects it.
 pub fn checkpoint(replica: &mut Replica, store: &MemoryStore) -> LogInspection {
     let checkpoint = replica.checkpoint();
-    store.commit(checkpoint.changes);
-    replica.checkpoint_written(checkpoint.number);
+    let number = checkpoint.number;
+    store.commit(checkpoint.encode());
+    replica.checkpoint_written(number);
     let inspection = inspect(store);
     assert_eq!(inspection.violations, Vec::<String>::new(), "after sequence {}", inspection.applied_sequence);
     inspection
@@ -84,7 +83,7 @@ impl Shop {
     pub fn new(logs: u32) -> Self {
         let log = |log| {
             let store = Arc::new(MemoryStore::default());
-            Log { replica: open(&store, log, logs, 1), store, events: Vec::new() }
+            Log { replica: open(&store, log, logs), store, events: Vec::new() }
         };
         let (logs, partitioner) = ((0..logs).map(log).collect(), Partitioner::new(logs));
         let outcomes = BTreeMap::new();
@@ -234,14 +233,14 @@ impl Shop {
 
     pub fn levels(&mut self, goods_id: u64) -> Levels {
         let place = self.partitioner.of_goods(goods_id);
-        let stocks = &mut self.logs[place.log as usize].replica.partition(place).state.stocks;
+        let stocks = &mut self.logs[place.log as usize].replica.state.stocks;
         let stock = stocks.get(&goods_id).copied().unwrap_or_default();
         (stock.available, stock.reserved, stock.sold)
     }
 
     pub fn order_row(&mut self, order_id: &str) -> OrderRow {
-        let place = self.partitioner.of_text(order_id);
-        let state = &mut self.logs[place.log as usize].replica.partition(place).state;
+        let place = self.partitioner.of_order(order_id);
+        let state = &mut self.logs[place.log as usize].replica.state;
         let number = *state.order_ids.get(&order_id.to_owned()).expect("the order is there");
         OrderRow::clone(state.orders.get(&number).expect("an indexed order exists"))
     }
@@ -284,7 +283,7 @@ impl Shop {
     /// What a user has, as (available, frozen).
     pub fn balance(&mut self, user_id: u64) -> (i64, i64) {
         let place = self.partitioner.of_user(user_id);
-        let balances = &mut self.logs[place.log as usize].replica.partition(place).state.balances;
+        let balances = &mut self.logs[place.log as usize].replica.state.balances;
         balances.get(&user_id).map_or((0, 0), |row| (row.available_minor, row.frozen_minor))
     }
 
@@ -313,8 +312,8 @@ impl Shop {
     pub fn rows(&self) -> Vec<Change> {
         let mut rows = Vec::new();
         for log in &self.logs {
-            log.store.scan(&[0], &[0xFF, 0xFF], &mut |key, value| {
-                if ![Kind::Log as u8, Kind::Outbox as u8].contains(&key[1]) {
+            log.store.scan(&[0], &[0xFF], &mut |key, value| {
+                if ![Kind::Log as u8, Kind::Outbox as u8].contains(&key[0]) {
                     rows.push((key.to_vec(), Some(value.to_vec())));
                 }
                 ControlFlow::Continue(())

@@ -71,9 +71,8 @@ fn every_change_is_told() {
     ];
     assert_eq!(told(&history), expected);
 
-    let (order, reservation) = (shop.partitioner.of_text("o"), shop.partitioner.of_text("r"));
-    let owners: Vec<_> = history.iter().map(|change| change.owner.map(|owner| (owner.kind(), owner.partition))).collect();
-    let (order, reservation) = (Some((OwnerKind::Order, order.partition)), Some((OwnerKind::Reservation, reservation.partition)));
+    let owners: Vec<_> = history.iter().map(|change| change.owner.map(|owner| (owner.kind(), owner.number))).collect();
+    let (order, reservation) = (Some((OwnerKind::Order, 1)), Some((OwnerKind::Reservation, 1)));
     assert_eq!(owners, [None, order, order, None, order, reservation, reservation, None]);
 
     let places = history.iter().map(|owned| owned.change.clone().expect("a change"));
@@ -111,7 +110,7 @@ fn pages_keep_turns_together() {
 
     // The same from the store, after a restart.
     let store = std::sync::Arc::clone(&shop.logs[0].store);
-    shop.logs[0].replica = open(&store, 0, 1, 1);
+    shop.logs[0].replica = open(&store, 0, 1);
     assert_eq!(told(&history(&mut shop, 1, 2)), whole);
 }
 
@@ -190,7 +189,6 @@ fn a_threshold_needs_a_stock_entry_and_can_be_repeated() {
     assert_eq!((again.result, again.repeated), (Some(outcome::Result::Stock(level)), true));
     // What changes the stock leaves the threshold.
     shop.send([set_stock(1, 20, "k"), reserve("r", &[(1, 1)])]);
-    let place = shop.partitioner.of_goods(1);
-    let stock = shop.logs[0].replica.partition(place).state.stocks.get(&1).copied().expect("an entry");
+    let stock = shop.logs[0].replica.state.stocks.get(&1).copied().expect("an entry");
     assert_eq!((stock.available, stock.low_threshold), (19, 5));
 }

@@ -77,5 +77,5 @@ fn parcels() {
 fn an_illegal_move_stops_the_engine() {
     let mut row = emshop_proto::internal::OrderRow::default();
     row.set_status(OrderStatus::Cancelled);
-    order::set_status(&mut row, OrderStatus::Paid, order::By::default());
+    order::row::set_status(&mut row, OrderStatus::Paid, order::By::default());
 }

@@ -7,7 +7,7 @@ mod tests;
 
 use emshop_proto::ids;
 use emshop_proto::internal::{AccountCommand, RegisterUser, account_command};
-use emshop_proto::partitioner::Partitioner;
+use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::routing::{Key, key_of, place_of_account};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
@@ -62,7 +62,7 @@ pub fn prepare(command: &mut Command, operator: Option<Operator>, partitioner: P
         *seconds = defaults.completes_after_seconds;
     }
     let key = idempotency_key(body_mut(command)).map(std::mem::take);
-    let receipt = normalise(body_mut(command));
+    let receipt = normalise(body_mut(command), &partitioner);
     let log = key_of(body(command)).place(&partitioner).log;
     let mut record = match key {
         // What a key is compared with leaves the key itself out.
@@ -150,10 +150,10 @@ fn completes_after(body: &mut Body) -> Option<&mut u32> {
 }
 
 /// Fills what the client may leave out, drops what the engine has no use for, and gives the receipt of an order that waits for no more.
-fn normalise(body: &mut Body) -> Option<OrderReceipt> {
+fn normalise(body: &mut Body, partitioner: &Partitioner) -> Option<OrderReceipt> {
     match body {
-        Body::SubmitOrder(request) => return normalise_order(request),
-        Body::CheckoutCart(request) => normalise_checkout(request),
+        Body::SubmitOrder(request) => return normalise_order(request, partitioner),
+        Body::CheckoutCart(request) => normalise_checkout(request, partitioner),
         Body::CreateAddress(CreateAddressRequest { address: Some(address), .. }) => address.address_id = 0,
         Body::CreateMessage(CreateMessageRequest { message: Some(message), .. }) => {
             (message.message_id, message.created_at_ms) = (0, 0);
@@ -198,9 +198,11 @@ fn drop_kept_by_engine(goods: &mut Goods) {
     (goods.sold, goods.favourites, goods.created_at_ms, goods.updated_at_ms) = (0, 0, 0, 0);
 }
 
-fn normalise_order(request: &mut SubmitOrderRequest) -> Option<OrderReceipt> {
-    name_order(&mut request.order_id, &mut request.idempotency_key, request.user_id);
+fn normalise_order(request: &mut SubmitOrderRequest, partitioner: &Partitioner) -> Option<OrderReceipt> {
     sum_lines(&mut request.lines);
+    // Where its stock is: most orders then never leave their log.
+    let place = request.lines.first().map_or_else(|| partitioner.place(0), |line| partitioner.of_goods(line.goods_id));
+    name_order(&mut request.order_id, &mut request.idempotency_key, request.user_id, place);
     fill_terms(&mut request.expires_in_seconds, &mut request.logistics_company, &mut request.shipping_method);
     let wait = request.wait();
     request.set_wait(SubmitWait::Unspecified);
@@ -212,16 +214,21 @@ fn normalise_order(request: &mut SubmitOrderRequest) -> Option<OrderReceipt> {
     })
 }
 
-fn normalise_checkout(request: &mut CheckoutCartRequest) {
-    name_order(&mut request.order_id, &mut request.idempotency_key, request.user_id);
+fn normalise_checkout(request: &mut CheckoutCartRequest, partitioner: &Partitioner) {
+    // Where its cart is: which goods are in it, the engine knows.
+    let place = partitioner.of_user(request.user_id);
+    name_order(&mut request.order_id, &mut request.idempotency_key, request.user_id, place);
     fill_terms(&mut request.expires_in_seconds, &mut request.logistics_company, &mut request.shipping_method);
 }
 
-/// An order without an id gets one of its key, which is not needed any more then.
-fn name_order(order_id: &mut String, idempotency_key: &mut String, user_id: u64) {
+/// An order without an id gets one of its key, which is not needed any more then; without a key too, one that lives in `place`.
+fn name_order(order_id: &mut String, idempotency_key: &mut String, user_id: u64, place: Place) {
     let key = std::mem::take(idempotency_key);
     if order_id.is_empty() {
-        *order_id = if key.is_empty() { format!("o-{}", random_hex()) } else { ids::order_id_of_key(user_id, &key) };
+        *order_id = match key.as_str() {
+            "" => ids::new_order_id(place.partition, rand::random()),
+            key => ids::order_id_of_key(user_id, key),
+        };
     }
 }
 

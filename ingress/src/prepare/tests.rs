@@ -56,7 +56,7 @@ fn the_record_is_the_command_in_normal_form() {
     );
     assert_eq!(record.body_hash, xxh3_64(&Command { tag: 0, body: Some(body) }.encode_to_vec()));
     assert_eq!((record.ticket, prepared.receipt), (0, None));
-    assert_eq!(prepared.log, Partitioner::new(4).of_text("o1").log);
+    assert_eq!(prepared.log, Partitioner::new(4).of_order("o1").log);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_checkout_is_named_and_filled_like_an_order() {
     assert_eq!(hash(request("o1", "a")), hash(request("o1", "b")));
     assert_eq!(hash(request("o1", "")), hash(filled));
     assert_ne!(hash(request("o1", "")), hash(CheckoutCartRequest { address_id: 1, ..request("o1", "") }));
-    assert_eq!(prepared(Body::CheckoutCart(request("o1", ""))).0.log, Partitioner::new(4).of_text("o1").log);
+    assert_eq!(prepared(Body::CheckoutCart(request("o1", ""))).0.log, Partitioner::new(4).of_order("o1").log);
 }
 
 #[test]

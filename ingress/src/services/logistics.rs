@@ -150,15 +150,14 @@ fn sought(name: Option<Name<'_>>, partitioner: Partitioner) -> Result<(u32, Soug
         Some(Name::OrderId(id)) => id,
         Some(Name::LogisticsId(id)) => ids::order_id_of_logistics(id).unwrap_or_default(),
         Some(Name::TrackingNumber(number)) => {
-            let order = tracking_number::order_of(number, partitioner);
+            let order = tracking_number::order_of(number);
             let order = order.ok_or_else(|| status::of_refusal(Code::LogisticsOrderNotFound.refusal()))?;
-            let query =
-                OrderNumberQuery { partition: order.place.partition, number: order.number, tracking_number: number.to_owned() };
-            return Ok((order.place.log, Sought::Number(query)));
+            let query = OrderNumberQuery { number: order.number, tracking_number: number.to_owned() };
+            return Ok((partitioner.place(order.partition).log, Sought::Number(query)));
         }
         None => "",
     };
-    Ok((partitioner.of_text(order_id).log, Sought::Order(OrderQuery { order_id: order_id.to_owned() })))
+    Ok((partitioner.of_order(order_id).log, Sought::Order(OrderQuery { order_id: order_id.to_owned() })))
 }
 
 fn fees(request: &CalculateShippingFeeRequest) -> Result<CalculateShippingFeeResponse, Code> {
@@ -181,7 +180,6 @@ fn fees(request: &CalculateShippingFeeRequest) -> Result<CalculateShippingFeeRes
 #[cfg(test)]
 mod tests {
     use emshop_proto::logistics::tracking_number::OrderNumber;
-    use emshop_proto::partitioner::Place;
     use emshop_proto::v1::ShippingMethod;
 
     use super::*;
@@ -216,15 +214,14 @@ mod tests {
     #[test]
     fn parcels_are_sought_where_they_are() {
         let partitioner = Partitioner::new(3);
-        let order = OrderNumber { place: Place { log: 2, partition: 7 }, number: 41 };
-        let number = tracking_number::of("SF", partitioner, order, 0);
+        let number = tracking_number::of("SF", OrderNumber { partition: 200, number: 41 }, 0);
         let Ok((log, Sought::Number(query))) = sought(Some(Name::TrackingNumber(&number)), partitioner) else {
             panic!("{number}")
         };
-        assert_eq!((log, query.partition, query.number, query.tracking_number), (2, 7, 41, number));
+        assert_eq!((log, query.number, query.tracking_number), (2, 41, number));
         for name in [Name::OrderId("o1"), Name::LogisticsId("lg-o1")] {
             let Ok((log, Sought::Order(query))) = sought(Some(name), partitioner) else { panic!("not by its order") };
-            assert_eq!((log, query.order_id.as_str()), (partitioner.of_text("o1").log, "o1"));
+            assert_eq!((log, query.order_id.as_str()), (partitioner.of_order("o1").log, "o1"));
         }
         let refused = sought(Some(Name::TrackingNumber("SF1")), partitioner).map(|_| ()).expect_err("no such number");
         assert_eq!(refused.code(), tonic::Code::NotFound);

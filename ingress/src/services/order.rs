@@ -28,7 +28,7 @@ impl OrderService for Gateway {
         let viewer = access::viewer(request.extensions());
         let GetOrderRequest { order_id } = request.into_inner();
         accept(validate::order_id(&order_id))?;
-        let place = self.queries.partitioner.of_text(&order_id);
+        let place = self.queries.partitioner.of_order(&order_id);
         match self.queries.ask_as(viewer, place.log, query::Body::Order(OrderQuery { order_id })).await? {
             query_reply::Body::Order(order) => Ok(Response::new(GetOrderResponse { order: Some(order) })),
             _ => Err(unexpected("not an order")),

@@ -22,7 +22,7 @@ impl PaymentService for Gateway {
         let request = request.into_inner();
         accept(validate::get_payment(&request))?;
         let order_id = order_id_of_payment(&request.payment_id, &request.order_id).to_owned();
-        let place = self.queries.partitioner.of_text(&order_id);
+        let place = self.queries.partitioner.of_order(&order_id);
         match self.queries.ask_as(viewer, place.log, query::Body::Payment(OrderQuery { order_id })).await? {
             query_reply::Body::Payment(mut payment) => {
                 payment.pay_url = payment_provider::pay_url(self.payment_provider.as_ref(), &payment);

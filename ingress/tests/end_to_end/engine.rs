@@ -169,7 +169,7 @@ impl Engine {
 
     /// Says where it was looked for.
     fn parcel(&self, query: OrderNumberQuery) -> LogisticsOrder {
-        let remark = format!("order {} of partition {} in log {}", query.number, query.partition, self.log);
+        let remark = format!("order {} in log {}", query.number, self.log);
         LogisticsOrder { tracking_number: query.tracking_number, remark, ..LogisticsOrder::default() }
     }
 
@@ -201,7 +201,7 @@ fn changes(query: &StockChangesQuery) -> StockChanges {
     let before = if query.before_sequence == 0 { 6 } else { query.before_sequence };
     let change = |sequence: u64| {
         let kind = if sequence.is_multiple_of(2) { OwnerKind::Order } else { OwnerKind::Reservation };
-        let owner = Owner { log: (sequence / 2 % 2) as u32, partition: 3, kind: kind.into(), number: sequence };
+        let owner = Owner { log: (sequence / 2 % 2) as u32, kind: kind.into(), number: sequence };
         let position = Some(LogPosition { log: 0, sequence });
         let change = Some(StockChange { delta: sequence as i64, position, ..StockChange::default() });
         OwnedStockChange { change, owner: (sequence > 1).then_some(owner) }

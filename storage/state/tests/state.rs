@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use emshop_core::state::keys::{Kind, WHOLE_LOG, prefix};
+use emshop_core::state::keys::{Kind, end, prefix};
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::{Change, StateStore};
 use emshop_state::{OpenError, RocksStore};
 
-fn key(partition: u8, kind: Kind, number: u64) -> Vec<u8> {
-    [&prefix(partition, kind)[..], &number.to_be_bytes()].concat()
+fn key(kind: Kind, number: u64) -> Vec<u8> {
+    [&prefix(kind)[..], &number.to_be_bytes()].concat()
 }
 
 fn rows(store: &dyn StateStore, from: &[u8], to: &[u8], most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -21,22 +21,21 @@ fn rows(store: &dyn StateStore, from: &[u8], to: &[u8], most: usize) -> Vec<(Vec
 }
 
 fn conforms(store: &dyn StateStore) {
-    let order = |number| key(1, Kind::Order, number);
+    let order = |number| key(Kind::Order, number);
     let changes: Vec<Change> = vec![
         (order(2), Some(b"two".to_vec())),
         (order(300), Some(b"three hundred".to_vec())),
         (order(1), Some(b"one".to_vec())),
-        (key(2, Kind::Order, 1), Some(b"of another partition".to_vec())),
-        (key(1, Kind::Timer, 5), Some(Vec::new())),
-        (key(1, Kind::Stock, 5), Some(b"stock".to_vec())),
-        (prefix(WHOLE_LOG, Kind::Log).to_vec(), Some(b"log".to_vec())),
+        (key(Kind::Timer, 5), Some(Vec::new())),
+        (key(Kind::Stock, 5), Some(b"stock".to_vec())),
+        (prefix(Kind::Log).to_vec(), Some(b"log".to_vec())),
     ];
     store.commit(changes);
     assert_eq!(store.get(&order(2)), Some(b"two".to_vec()));
     assert_eq!(store.get(&order(3)), None);
-    assert_eq!(store.get(&key(1, Kind::Timer, 5)), Some(Vec::new()), "an empty value is not an absent row");
+    assert_eq!(store.get(&key(Kind::Timer, 5)), Some(Vec::new()), "an empty value is not an absent row");
 
-    let (from, to) = (prefix(1, Kind::Order), prefix(1, Kind::OrderId));
+    let (from, to) = (prefix(Kind::Order), end(Kind::Order));
     let values = |most| rows(store, &from, &to, most).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
     assert_eq!(values(9), [b"one".to_vec(), b"two".to_vec(), b"three hundred".to_vec()], "in order of the numbers");
     assert_eq!(values(2).len(), 2, "a scan stops when it is told to");

@@ -1,7 +1,7 @@
 //! Banners: pictures with a link, in an order of the shop's choice.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{BannerRow, PartitionRow};
+use emshop_proto::internal::{BannerRow, CountersRow};
 use emshop_proto::v1::{Banner, CreateBannerRequest, DeleteBannerRequest, UpdateBannerRequest, outcome};
 
 use super::{BANNERS_MAX, add_one, no_body, remove_some};
@@ -55,7 +55,7 @@ fn row(banner: &Banner) -> BannerRow {
     BannerRow { image: banner.image.clone(), url: banner.url.clone(), index: banner.index }
 }
 
-fn count(counters: &mut PartitionRow) -> &mut u64 {
+fn count(counters: &mut CountersRow) -> &mut u64 {
     &mut counters.banners
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{BrandRow, PartitionRow};
+use emshop_proto::internal::{BrandRow, CountersRow};
 use emshop_proto::v1::{Brand, CreateBrandRequest, DeleteBrandRequest, UpdateBrandRequest, outcome};
 
 use super::{BRANDS_MAX, add_one, link, no_body, remove_some};
@@ -75,7 +75,7 @@ fn is_taken(state: &State, name: &str, brand_id: u64) -> bool {
     taken
 }
 
-fn count(counters: &mut PartitionRow) -> &mut u64 {
+fn count(counters: &mut CountersRow) -> &mut u64 {
     &mut counters.brands
 }
 

@@ -1,7 +1,7 @@
 //! Categories: a tree of three levels.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{CategoryRow, PartitionRow};
+use emshop_proto::internal::{CategoryRow, CountersRow};
 use emshop_proto::v1::{Category, CreateCategoryRequest, DeleteCategoryRequest, UpdateCategoryRequest, outcome};
 
 use super::{CATEGORIES_MAX, add_one, link, no_body, remove_some};
@@ -93,7 +93,7 @@ fn level_below(state: &mut State, parent_id: u64) -> Result<u32, Code> {
     }
 }
 
-fn count(counters: &mut PartitionRow) -> &mut u64 {
+fn count(counters: &mut CountersRow) -> &mut u64 {
     &mut counters.categories
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::PartitionRow;
+use emshop_proto::internal::CountersRow;
 use emshop_proto::v1::{CategoryBrand, LinkBrandRequest, UnlinkBrandRequest, outcome};
 
 use super::{LINKS_MAX, add_one, remove_some};
@@ -66,7 +66,7 @@ fn remove(state: &mut State, links: &[(u64, u64)]) {
     links.iter().for_each(|link| state.category_brands.remove(link));
 }
 
-fn count(counters: &mut PartitionRow) -> &mut u64 {
+fn count(counters: &mut CountersRow) -> &mut u64 {
     &mut counters.category_brands
 }
 

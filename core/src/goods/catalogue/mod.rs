@@ -11,10 +11,9 @@ pub use banner::{create_banner, delete_banner, update_banner, view as view_banne
 pub use brand::{create_brand, delete_brand, update_brand, view as view_brand};
 pub use category::{LEVELS, create_category, delete_category, update_category, view as view_category};
 pub use link::{link_brand, unlink_brand};
-pub use references::serve;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::PartitionRow;
+use emshop_proto::internal::CountersRow;
 
 use crate::effects::Answer;
 use crate::state::State;
@@ -26,7 +25,7 @@ pub const BANNERS_MAX: u64 = 1_000;
 pub const LINKS_MAX: u64 = 20_000;
 
 /// Counts one more of a kind, unless there are `most` of it.
-fn add_one(state: &mut State, count: fn(&mut PartitionRow) -> &mut u64, most: u64) -> Result<(), Code> {
+fn add_one(state: &mut State, count: fn(&mut CountersRow) -> &mut u64, most: u64) -> Result<(), Code> {
     let count = count(state.counters.entry(&()));
     if *count >= most {
         return Err(Code::CatalogueFull);
@@ -35,7 +34,7 @@ fn add_one(state: &mut State, count: fn(&mut PartitionRow) -> &mut u64, most: u6
     Ok(())
 }
 
-fn remove_some(state: &mut State, count: fn(&mut PartitionRow) -> &mut u64, some: u64) {
+fn remove_some(state: &mut State, count: fn(&mut CountersRow) -> &mut u64, some: u64) {
     let count = count(state.counters.entry(&()));
     *count = count.checked_sub(some).expect("what is removed was counted");
 }

@@ -1,23 +1,33 @@
 //! The side of the catalogue that goods refer to: how many goods a category and a brand have, and whose a number of the shop is.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{CatalogueReferences, CatalogueReply, CatalogueRequest, Owner, Step, step};
-use emshop_proto::partitioner::Place;
+use emshop_proto::internal::{CatalogueReferences, CatalogueReply, CatalogueRequest, Owner, step};
+use emshop_proto::partitioner::{Partitioner, Place};
 
-use crate::effects::Effects;
+use crate::context::{Ask, Turn};
 use crate::state::State;
 
-/// Moves the references of a goods entry, as a whole or not at all, and replies to the entry.
-pub fn serve(state: &mut State, owner: Owner, request: &CatalogueRequest, fx: &mut Effects) {
-    let refused = refusal(state, request);
-    if refused.is_none() {
-        let (release, take) = (request.release.as_ref(), request.take.as_ref());
-        release.into_iter().for_each(|references| release_all(state, request.goods_id, references));
-        take.into_iter().for_each(|references| take_all(state, request.goods_id, references));
+impl Ask for CatalogueRequest {
+    type Reply = CatalogueReply;
+
+    fn place(&self, partitioner: &Partitioner) -> Place {
+        partitioner.of_catalogue()
     }
-    let reply = CatalogueReply { refused_code: refused.map_or(0, Code::number) };
-    let to = Place { log: owner.log, partition: owner.partition };
-    fx.step(to, Step { owner: Some(owner), body: Some(step::Body::CatalogueReply(reply)) });
+
+    /// Moves the references of a goods entry, as a whole or not at all.
+    fn serve(&self, turn: &mut Turn, _owner: &Owner) -> CatalogueReply {
+        let refused = refusal(turn.state, self);
+        if refused.is_none() {
+            let (release, take) = (self.release.as_ref(), self.take.as_ref());
+            release.into_iter().for_each(|references| release_all(turn.state, self.goods_id, references));
+            take.into_iter().for_each(|references| take_all(turn.state, self.goods_id, references));
+        }
+        CatalogueReply { refused_code: refused.map_or(0, Code::number) }
+    }
+
+    fn into_body(self) -> step::Body {
+        step::Body::CatalogueRequest(self)
+    }
 }
 
 fn refusal(state: &mut State, request: &CatalogueRequest) -> Option<Code> {

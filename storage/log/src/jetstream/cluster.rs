@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType};
-use emshop_proto::{partitioner, subjects};
+use emshop_proto::partitioner::{LOGS_MAX, Partitioner};
+use emshop_proto::subjects;
 
 use super::connection::Link;
 use super::{Connection, JetStreamLog};
@@ -15,7 +16,7 @@ use crate::LogError;
 /// The oldest release of nats-server that is known to do what we need.
 pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
 /// Of what the streams' metadata, subjects and envelopes mean together.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What to ask of a cluster's streams.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +33,8 @@ pub struct ClusterOptions {
 pub struct Cluster {
     /// Drawn when the cluster was created, in hexadecimal digits.
     pub id: String,
-    pub logs: u32,
+    /// Which log has which partitions.
+    pub partitioner: Partitioner,
     open: Vec<Arc<JetStreamLog>>,
 }
 
@@ -43,15 +45,15 @@ impl Cluster {
     /// [`LogError::Unfit`] when the server or its streams are not what is asked for, and [`LogError::Unreachable`].
     pub async fn open(connection: &Connection, options: ClusterOptions) -> Result<Self, LogError> {
         check_server(&connection.read)?;
-        if options.logs == Some(0) {
-            return unfit("a cluster has at least one log. Correct the setting".into());
+        if options.logs.is_some_and(|logs| !(1..=LOGS_MAX).contains(&logs)) {
+            return unfit(format!("a cluster has 1 to {LOGS_MAX} logs. Correct the setting"));
         }
         let identity = Streams::look(&connection.read, options).await?.ensure_all().await?;
         let mut open = Vec::new();
         for log in 0..identity.logs {
             open.push(Arc::new(JetStreamLog::new(connection, log).await));
         }
-        Ok(Self { id: identity.cluster, logs: identity.logs, open })
+        Ok(Self { partitioner: identity.partitioner()?, id: identity.cluster, open })
     }
 
     /// # Panics
@@ -66,22 +68,23 @@ impl Cluster {
 struct Identity {
     cluster: String,
     logs: u32,
-    partitions: u32,
+    /// Which log has which partitions, as [`Partitioner::assignment`] writes it.
+    assignment: String,
     format: u32,
 }
 
 impl Identity {
     fn draw(logs: u32) -> Self {
         let cluster = format!("{:032x}", rand::random::<u128>());
-        Self { cluster, logs, partitions: partitioner::PARTITIONS, format: FORMAT }
+        Self { cluster, logs, assignment: Partitioner::new(logs).assignment(), format: FORMAT }
     }
 
     fn to_metadata(&self) -> HashMap<String, String> {
-        let Self { cluster, logs, partitions, format } = self;
+        let Self { cluster, logs, assignment, format } = self;
         HashMap::from([
             ("emshop-cluster".into(), cluster.clone()),
             ("emshop-logs".into(), logs.to_string()),
-            ("emshop-partitions".into(), partitions.to_string()),
+            ("emshop-assignment".into(), assignment.clone()),
             ("emshop-format".into(), format.to_string()),
         ])
     }
@@ -91,25 +94,20 @@ impl Identity {
         Some(Self {
             cluster: metadata.get("emshop-cluster")?.clone(),
             logs: number("emshop-logs")?,
-            partitions: number("emshop-partitions")?,
+            assignment: metadata.get("emshop-assignment").cloned().unwrap_or_default(),
             format: number("emshop-format")?,
         })
     }
 
     /// Whether this release, set up like this, can serve the cluster.
     fn check(&self, logs: Option<u32>) -> Result<(), LogError> {
-        let Self { cluster, partitions, format, .. } = self;
+        let Self { cluster, format, .. } = self;
         if *format != FORMAT {
             return unfit(format!(
                 "cluster {cluster} has format {format}, but this release knows format {FORMAT} only. Run the release that fits it"
             ));
         }
-        if *partitions != partitioner::PARTITIONS {
-            return unfit(format!(
-                "cluster {cluster} has {partitions} partitions a log, but this release has {}. Run the release that fits it",
-                partitioner::PARTITIONS
-            ));
-        }
+        self.partitioner()?;
         match logs {
             Some(asked) if asked != self.logs => unfit(format!(
                 "cluster {cluster} has {} logs, but the settings ask for {asked}. Their number is fixed when a cluster is created: \
@@ -117,6 +115,20 @@ impl Identity {
                 self.logs
             )),
             _ => Ok(()),
+        }
+    }
+
+    fn partitioner(&self) -> Result<Partitioner, LogError> {
+        let partitioner = Partitioner::from_assignment(&self.assignment);
+        match partitioner {
+            Ok(partitioner) if partitioner.logs() == self.logs => Ok(partitioner),
+            Ok(partitioner) => unfit(format!(
+                "cluster {} has {} logs, but its partitions are assigned to {}: its metadata was changed. Restore it",
+                self.cluster,
+                self.logs,
+                partitioner.logs()
+            )),
+            Err(error) => unfit(format!("the metadata of cluster {} was changed: {error}. Restore it", self.cluster)),
         }
     }
 

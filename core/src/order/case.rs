@@ -1,0 +1,154 @@
+//! An order while a record works on it: out of its table, so that what it asks of the rest of the log is a call.
+
+use emshop_proto::errors::Code;
+use emshop_proto::events::EventType;
+use emshop_proto::internal::{OrderRow, SagaRow, Waiter};
+use emshop_proto::logistics::COMPLETION_SECONDS;
+use emshop_proto::v1::{
+    CloseReason, LogisticsStatus, OrderStatus, PaymentAction, PaymentStatus, SagaKind, SagaStatus, SagaStep, outcome,
+};
+
+use super::row::{self, By, completion, set_status};
+use super::{parcel, payment, route, steps, view};
+use crate::context::Turn;
+use crate::effects::Answer;
+use crate::state::rows::Timer;
+
+pub struct Case<'c, 't> {
+    pub row: &'c mut OrderRow,
+    /// Of the order in its log.
+    pub number: u64,
+    pub turn: &'c mut Turn<'t>,
+}
+
+impl Case<'_, '_> {
+    /// Works on an order, which is changed by it.
+    ///
+    /// # Panics
+    /// When there is no order of this number.
+    pub fn open<T>(turn: &mut Turn, number: u64, work: impl FnOnce(&mut Case) -> T) -> T {
+        let mut row = turn.state.orders.take(&number).unwrap_or_else(|| panic!("there is no order of number {number}"));
+        let done = work(&mut Case { row: row.make_mut(), number, turn });
+        turn.state.orders.put_back(number, row);
+        done
+    }
+
+    /// Whoever gave the command that is being applied.
+    pub fn by(&self, reason: &str) -> By {
+        By::command(&self.turn.ctx, reason)
+    }
+
+    /// What the saga under way changes is the doing of whoever began it.
+    pub fn by_saga(&self) -> By {
+        let SagaRow { operator, reason, .. } = row::saga(self.row);
+        let (at_ms, log_sequence) = (self.turn.ctx.time_ms, self.turn.ctx.sequence);
+        By { operator: *operator, reason: reason.clone(), at_ms, log_sequence }
+    }
+
+    pub fn expiry(&self) -> Timer {
+        row::expiry(self.row, self.number)
+    }
+
+    /// Moves the order on in the name of the saga under way.
+    pub fn set_status(&mut self, to: OrderStatus) {
+        let by = self.by_saga();
+        set_status(self.row, to, by);
+    }
+
+    /// As [`Case::set_status`], of the payment.
+    pub fn set_payment_status(&mut self, to: PaymentStatus, action: PaymentAction) {
+        let by = self.by_saga();
+        payment::set_status(self.row, to, action, by);
+    }
+
+    /// Moves the order on without a saga, and tells the world.
+    pub fn move_to(&mut self, to: OrderStatus, by: By) {
+        set_status(self.row, to, by);
+        self.turn.fx.event(EventType::OrderMoved, view::order_event(self.row));
+    }
+
+    /// The parcel is with its receiver, or stays there: unless they say otherwise in time, the order completes by itself.
+    pub fn deliver(&mut self, completes_after_seconds: u32, by: By) {
+        let after_seconds = if completes_after_seconds == 0 { COMPLETION_SECONDS } else { completes_after_seconds };
+        self.row.completes_at_ms = by.at_ms + i64::from(after_seconds) * 1000;
+        self.turn.state.timers.insert(completion(self.row, self.number), ());
+        self.move_to(OrderStatus::Delivered, by);
+    }
+
+    /// The receiver has made up their mind about a delivered order.
+    pub fn decide(&mut self, to: OrderStatus, reason: &str) {
+        self.turn.state.timers.remove(&completion(self.row, self.number));
+        self.row.completes_at_ms = 0;
+        self.move_to(to, self.by(reason));
+    }
+
+    /// Begins a saga and takes it as far as it goes without another log.
+    pub fn start(&mut self, kind: SagaKind, by: By, waiter: Option<Waiter>) {
+        self.begin(kind, SagaStatus::Running, steps::of(kind)[0].step, by, waiter);
+    }
+
+    /// Takes back all that was done for an order whose saga has ended and that is not at an end itself.
+    pub fn close(&mut self, reason: CloseReason, by: By, waiter: Option<Waiter>) {
+        self.row.set_close_reason(reason);
+        route::stop(self);
+        let (kind, step) = match (self.row.status(), self.row.parcel.as_ref().map(|parcel| parcel.status())) {
+            (OrderStatus::Pending, _) => (SagaKind::SubmitOrder, SagaStep::ReserveStock),
+            (_, Some(LogisticsStatus::Pending)) => (SagaKind::PaymentSuccess, SagaStep::CreateLogisticsOrder),
+            // The parcel has gone its way, or was cancelled before.
+            _ => (SagaKind::PaymentSuccess, SagaStep::ConfirmSell),
+        };
+        self.begin(kind, SagaStatus::Compensating, step, by, waiter);
+    }
+
+    fn begin(&mut self, kind: SagaKind, status: SagaStatus, step: SagaStep, by: By, waiter: Option<Waiter>) {
+        let waiters = waiter.filter(|waiter| waiter.ticket != 0).into_iter().collect();
+        let mut saga = SagaRow { waiters, operator: by.operator, reason: by.reason, ..SagaRow::default() };
+        saga.set_kind(kind);
+        saga.set_status(status);
+        saga.set_step(step);
+        self.row.saga = Some(saga);
+        steps::run(self);
+    }
+
+    /// Tells everyone who waits how the saga ended, and the world.
+    pub fn finish(&mut self, status: SagaStatus) {
+        // A payment that was refused leaves the order as it was.
+        let unchanged = status == SagaStatus::Compensated && self.row.status() == OrderStatus::Pending;
+        match (row::saga(self.row).kind(), status) {
+            (SagaKind::PaymentSuccess, SagaStatus::Completed) => self.event(EventType::OrderPaid),
+            (_, SagaStatus::Completed) => self.event(EventType::OrderSubmitted),
+            (_, SagaStatus::Compensated) if !unchanged => self.event(EventType::OrderClosed),
+            _ => {}
+        }
+        for waiter in std::mem::take(&mut row::saga_mut(self.row).waiters) {
+            let answer = self.answer(status, waiter);
+            self.turn.tell(vec![waiter], &answer);
+        }
+        if unchanged {
+            self.row.refusal = None;
+        }
+        // Its time was over while the saga was under way, so that its timer found it busy.
+        if status != SagaStatus::Stuck && self.row.status() == OrderStatus::Pending && self.is_over() {
+            self.close(CloseReason::Expired, self.by(""), None);
+        }
+    }
+
+    /// The time to pay is over by log time.
+    pub fn is_over(&self) -> bool {
+        self.turn.ctx.time_ms >= row::payment(self.row).expires_at_ms
+    }
+
+    fn event(&mut self, event_type: EventType) {
+        self.turn.fx.event(event_type, view::order_event(self.row));
+    }
+
+    fn answer(&self, status: SagaStatus, waiter: Waiter) -> Answer {
+        match (&self.row.refusal, status) {
+            (Some(refusal), SagaStatus::Compensated | SagaStatus::Stuck) => refusal.clone().into(),
+            (None, SagaStatus::Stuck) => Code::StockReleaseFailed.into(),
+            _ if waiter.wants_payment => Answer::new(outcome::Result::Payment(view::payment(self.row))),
+            _ if waiter.wants_parcel => parcel::answer(self.row),
+            _ => Answer::new(outcome::Result::Order(row::receipt(self.row))),
+        }
+    }
+}
