@@ -9,6 +9,7 @@ use crate::v1::Refusal;
 /// Status codes of gRPC, by their numbers in the protocol: those that refusals have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
+#[allow(missing_docs, reason = "the names are the protocol's own")]
 pub enum Grpc {
     InvalidArgument = 3,
     DeadlineExceeded = 4,
@@ -29,10 +30,11 @@ macro_rules! table {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(i32)]
         pub enum Code {
-            $($variant = $number,)+
+            $(#[doc = $message] $variant = $number,)+
         }
 
         impl Code {
+            /// Every code, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The stable name: `reason` of `google.rpc.ErrorInfo`.
@@ -40,14 +42,17 @@ macro_rules! table {
                 match self { $(Self::$variant => $name,)+ }
             }
 
+            /// The status that a unary call ends with.
             pub fn grpc(self) -> Grpc {
                 match self { $(Self::$variant => Grpc::$grpc,)+ }
             }
 
+            /// What it says to people.
             pub fn message(self) -> &'static str {
                 match self { $(Self::$variant => $message,)+ }
             }
 
+            /// The code of a number; `None` when a newer release gave it out.
             pub fn from_number(number: i32) -> Option<Self> {
                 match number { $($number => Some(Self::$variant),)+ _ => None }
             }
@@ -184,6 +189,7 @@ table! {
 }
 
 impl Code {
+    /// The stable number.
     pub fn number(self) -> i32 {
         self as i32
     }

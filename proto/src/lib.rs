@@ -3,6 +3,8 @@
 //! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`envelope`] (bytes of a log message),
 //! [`errors`] (the table of codes), [`access`] (who may call what), [`events`] (types of events), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
 
+#![warn(missing_docs)]
+
 pub mod access;
 pub mod envelope;
 pub mod errors;
@@ -15,7 +17,7 @@ pub mod routing;
 pub mod subjects;
 
 /// Nested as the protobuf packages are, since generated code refers to its neighbours.
-#[allow(clippy::all)]
+#[allow(clippy::all, missing_docs)]
 mod generated {
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/emshop.v1.rs"));

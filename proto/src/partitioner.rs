@@ -8,6 +8,7 @@ pub const PARTITIONS: u32 = 16;
 /// Where a key lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
+    /// Number of the log: 0, 1, 2 …
     pub log: u32,
     /// Within the log: `0..PARTITIONS`.
     pub partition: u32,
@@ -27,6 +28,7 @@ impl Partitioner {
         Self { logs }
     }
 
+    /// How many logs the cluster has.
     pub fn logs(&self) -> u32 {
         self.logs
     }

@@ -15,7 +15,9 @@ const PARCELS: u64 = 10;
 /// The order of number `number` in its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderNumber {
+    /// Where the order lives.
     pub place: Place,
+    /// 1, 2, 3 … within the partition.
     pub number: u64,
 }
 

@@ -32,6 +32,7 @@ pub struct ClusterOptions {
 pub struct Cluster {
     /// Drawn when the cluster was created, in hexadecimal digits.
     pub id: String,
+    /// How many logs it has.
     pub logs: u32,
     open: Vec<Arc<JetStreamLog>>,
 }
