@@ -2,8 +2,6 @@
 //!
 //! Numbers and names are API: they never change meaning and are never used twice.
 
-use std::fmt::Write;
-
 use crate::v1::Refusal;
 
 /// Status codes of gRPC, by their numbers in the protocol: those that refusals have.
@@ -206,20 +204,6 @@ impl Code {
     }
 }
 
-/// The table as a page of the documentation.
-pub fn markdown() -> String {
-    let mut page = String::from(
-        "# Error codes\n\nGenerated from the table in `proto/src/errors.rs`; `make docs` writes it again.\n\n\
-         Every refusal carries its code, name and message: unary RPCs in the gRPC status with `google.rpc.ErrorInfo`\n\
-         (reason = name, domain = `emshop`, metadata `code` and more), the pipeline in `Outcome.refusal`.\n\n\
-         | code | name | gRPC status | message |\n|---|---|---|---|\n",
-    );
-    for code in Code::ALL {
-        let _ = writeln!(page, "| {} | {} | {:?} | {} |", code.number(), code.name(), code.grpc(), code.message());
-    }
-    page
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -241,15 +225,5 @@ mod tests {
             (100_901..=100_906).contains(&number) || (110_101..=110_305).contains(&number) || number > 1_001_000
         });
         assert_eq!(seed.count(), 47, "the payment and logistics codes that clients of the old system know");
-    }
-
-    #[test]
-    fn the_page_is_fresh() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ERRORS.md");
-        if std::env::var_os("EMSHOP_WRITE_DOCS").is_some() {
-            std::fs::write(path, markdown()).expect("docs/ERRORS.md is writable");
-        }
-        let page = std::fs::read_to_string(path).expect("docs/ERRORS.md");
-        assert_eq!(page, markdown(), "docs/ERRORS.md is stale: run `make docs`");
     }
 }
