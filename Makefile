@@ -7,13 +7,16 @@ export PATH := $(TOOLS):$(PATH)
 
 PROGRAMS := $(CARGO_TARGET_DIR)/release
 
+# Where `cargo install` puts programs too: it is on the path of whoever has Rust.
+INSTALLED := $(or $(CARGO_INSTALL_ROOT),$(CARGO_HOME),$(HOME)/.cargo)/bin
+
 # One profile and one set of features for everything, tests included, for the same reason.
 ALL := --release --workspace
 
-.PHONY: help run build tools test lint docs bench load
+.PHONY: help run build install tools test test-core lint doc docs deny advisories bench load
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: tools build ## Start everything, drive orders through it, show what became of them; ARGS="--once" ends there
 	$(PROGRAMS)/emshop demo $(ARGS)
@@ -21,18 +24,38 @@ run: tools build ## Start everything, drive orders through it, show what became 
 build: ## Build emshop and emshop-loadgen
 	cargo build $(ALL) --bins
 
+install: tools build ## Install emshop and emshop-loadgen beside cargo
+	mkdir -p $(INSTALLED)
+	install -m 755 $(PROGRAMS)/emshop $(PROGRAMS)/emshop-loadgen $(INSTALLED)
+
 tools: ## Install what is missing: a C++ compiler, libclang, nats-server
 	@scripts/tools
 
 test: tools ## Run all tests, those on real servers included
 	@scripts/test $(ARGS)
 
+test-core: ## Test the rules of the shop and its formats: no C++ compiler, no server
+	cargo test --release -p emshop-core -p emshop-proto $(ARGS)
+
 lint: ## Check format and lints
 	cargo fmt --all --check
 	cargo clippy $(ALL) --all-targets -- -D warnings
 
-docs: ## Write the generated pages of docs/ again
-	EMSHOP_WRITE_DOCS=1 cargo test --release -p emshop-proto page_is_fresh
+doc: ## Make the documentation of the code; dead links are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc $(ALL) --no-deps
+
+docs: ## Write what is generated in docs/ again
+	EMSHOP_WRITE_DOCS=1 cargo test --release -p emshop-testing --test docs -- --test-threads=1
+	EMSHOP_WRITE_DOCS=1 cargo test --release --test settings
+
+# Not the advisories: their database is on the net, which a build machine may not reach.
+deny: ## Check the licences and the sources of all dependencies
+	@scripts/tools cargo-deny
+	cargo deny check licenses bans sources
+
+advisories: ## Look the dependencies up in the database of known holes
+	@scripts/tools cargo-deny
+	cargo deny check advisories
 
 bench: ## Run the benchmarks
 	cargo bench --workspace --bench '*' $(ARGS)

@@ -61,7 +61,7 @@ fn access_table(pool: &DescriptorPool) -> Result<String, Box<dyn std::error::Err
     let services = pool.services().filter(|service| service.package_name() == API_PACKAGE);
     let mut methods: Vec<_> = services.flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
     methods.sort_by_key(path_of);
-    let mut table = String::from("pub const METHODS: &[Method] = &[\n");
+    let mut table = String::from("/// Every RPC, by ascending path.\npub const METHODS: &[Method] = &[\n");
     for method in methods {
         let access = access_of(pool, &method).ok_or_else(|| format!("{} has no option (access)", method.full_name()))?;
         let user_id_field = method.input().get_field_by_name("user_id").map(|field| field.number());

@@ -47,12 +47,13 @@ impl fmt::Display for Unacceptable {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Folder of log, state and search index.
+    /// Folder of log, state and search index; without `XDG_DATA_HOME` below `~/.local/share`.
     pub data: PathBuf,
     /// Address of the gRPC API; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// What this process does: `all`, `ingress` or `engine`.
     pub role: Role,
-    /// Logs whose engine this process runs; all when not set.
+    /// Logs whose engine this process runs, such as `0,2-3`; all when not set.
     pub own: Option<LogSet>,
     pub nats: Nats,
     pub cluster: Cluster,
@@ -108,7 +109,7 @@ pub enum Role {
 pub struct Nats {
     /// Server to use; without one, emshop starts its own.
     pub url: Option<String>,
-    /// When the started server syncs what it wrote. Anything but `always` may lose acknowledged commands with the power.
+    /// When the started server syncs what it wrote: `always`, or after a time such as `1s`, which may lose as much with the power.
     #[serde(with = "units::sync")]
     pub sync_interval: SyncMode,
 }
@@ -122,7 +123,7 @@ impl Default for Nats {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
-    /// How many logs it must have; when not set, whatever it was created with, and 1 when it is created now.
+    /// How many logs the cluster must have; when not set, as it was created, and 1 when it is created now.
     pub logs: Option<u32>,
 }
 
@@ -130,7 +131,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// Of each log. A log that is full takes no commands until its engine has caught up and trimmed it.
+    /// Space of each log. One that is full takes no commands until its engine has caught up and trimmed it.
     #[serde(with = "units::size")]
     pub bytes_max: u64,
 }
@@ -144,7 +145,7 @@ impl Default for Log {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Events {
-    /// Beyond it the oldest events go.
+    /// Space of the events. Beyond it the oldest go, but for those of goods.
     #[serde(with = "units::size")]
     pub bytes_max: u64,
 }
@@ -177,7 +178,7 @@ impl Default for Engine {
 pub struct Ingress {
     /// Commands under way over all clients. Beyond it calls are refused and streams are not read.
     pub commands_max: u32,
-    /// Bytes of their records.
+    /// Bytes of the records of commands under way, below 4 GiB.
     #[serde(with = "units::size")]
     pub bytes_max: u64,
     /// How long an outcome is waited for at most; a client's own deadline may be shorter.
@@ -186,7 +187,7 @@ pub struct Ingress {
     /// How long a stop waits for what is under way.
     #[serde(with = "units::time")]
     pub drain_max: Duration,
-    /// How long after its delivery an order completes by itself.
+    /// How long after its delivery an order completes by itself, when the command does not say.
     #[serde(with = "units::time")]
     pub completion: Duration,
 }
@@ -210,9 +211,9 @@ impl Default for Ingress {
 pub struct Auth {
     /// Whether calls need a token; without, anybody may do anything.
     pub required: bool,
-    /// How tokens are signed.
+    /// How tokens are signed: `hs256` or `eddsa`.
     pub algorithm: Algorithm,
-    /// File of the key; without one it is `auth.key` in the data folder, made at the first start.
+    /// File of the key, the same for all ingresses; without one it is `auth.key` in the data folder, made at the first start.
     pub key_file: Option<PathBuf>,
     /// How long the token is good that a login gives.
     #[serde(with = "units::time")]
@@ -229,7 +230,7 @@ impl Default for Auth {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Payment {
-    /// File with the secret that a real provider signs its notifications with; without one the simulator takes the money.
+    /// File with the secret that a real provider signs its notifications with, 16 bytes or more; without one the simulator takes the money.
     pub webhook_secret_file: Option<PathBuf>,
     /// Where users pay at the real provider, with `{payment_id}`, `{amount_minor}`, `{currency}` and `{method}` in it.
     pub pay_url: Option<String>,
@@ -238,8 +239,9 @@ pub struct Payment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
-    /// Filter of the log lines, such as `info` or `info,emshop_engine=debug`.
+    /// Filter of the log lines, such as `info` or `info,emshop_engine=debug`; `EMSHOP_LOG` wins over it.
     pub log: String,
+    /// How log lines look: `text`, `json`, or `auto`, which is text on a terminal and JSON otherwise.
     pub format: LogFormat,
 }
 

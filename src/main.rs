@@ -1,6 +1,6 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`serve`], [`demo`], [`inspect`], [`token`].
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@token`].
 
 mod cli;
 mod config;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 const EXTENSIONS: &[&str] = &["rs", "toml", "proto", "md", "yml", "yaml", "sql", "lua", "svg", "json", "golden"];
-const NAMES: &[&str] = &[".ci/run", ".gitignore", "Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT", "Makefile"];
+const NAMES: &[&str] = &[".ci/run", ".editorconfig", ".gitignore", "Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT", "Makefile"];
 const FOLDERS: &[&str] = &["scripts/"];
 
 /// Largest tracked file, in bytes; what is generated may be larger.

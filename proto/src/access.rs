@@ -7,6 +7,7 @@ pub use crate::v1::Access;
 pub struct Method {
     /// Such as `/emshop.v1.CartService/ListCart`.
     pub path: &'static str,
+    /// Who may call it.
     pub access: Access,
     /// Number of the request's field `user_id`, if it has one.
     pub user_id_field: Option<u32>,

@@ -12,8 +12,11 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::internal::Envelope;
 
+/// The first bytes of every envelope.
 pub const MAGIC: [u8; 4] = *b"EMSL";
+/// The format that is written, and the only one that is read.
 pub const VERSION: u8 = 1;
+/// Magic, version and checksum; the body begins behind them.
 pub const HEADER_BYTES: usize = 16;
 
 /// An envelope closes before it grows beyond this. Bigger messages cost both the client and the server copies.
@@ -22,18 +25,29 @@ pub const ENVELOPE_BYTES_MAX: usize = 48 * 1024;
 /// Why a log message cannot be read. All of them stop the log: to skip a record would change what later ones mean.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
+    /// Shorter than a header: so many bytes.
     #[error("{0} bytes are too few for an envelope")]
     TooShort(usize),
+    /// Something else than an envelope.
     #[error("it does not begin with the magic EMSL, so emshop did not write it")]
     Magic,
+    /// A newer release wrote it.
     #[error("format version {0} is unknown to this release, which reads version {VERSION}")]
     Version(u8),
+    /// Not the bytes that were written.
     #[error("checksum is {actual:016x}, but the header says {expected:016x}: the bytes are damaged")]
-    Checksum { expected: u64, actual: u64 },
+    Checksum {
+        /// By the header.
+        expected: u64,
+        /// Of the bytes.
+        actual: u64,
+    },
+    /// The header is right, but the body is no protobuf of an envelope.
     #[error("the body is not an envelope: {0}")]
     Body(String),
 }
 
+/// The bytes of an envelope, header included.
 pub fn encode(envelope: &Envelope) -> Bytes {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + envelope.encoded_len());
     bytes.extend_from_slice(&[0; HEADER_BYTES]);
@@ -55,6 +69,10 @@ pub fn seal(mut bytes: Vec<u8>) -> Bytes {
     Bytes::from(bytes)
 }
 
+/// Reads what [`encode`] or [`seal`] made.
+///
+/// # Errors
+/// When the bytes are not exactly that.
 pub fn decode(bytes: &[u8]) -> Result<Envelope, DecodeError> {
     if bytes.len() < HEADER_BYTES {
         return Err(DecodeError::TooShort(bytes.len()));

@@ -2,13 +2,12 @@
 //!
 //! Numbers and names are API: they never change meaning and are never used twice.
 
-use std::fmt::Write;
-
 use crate::v1::Refusal;
 
 /// Status codes of gRPC, by their numbers in the protocol: those that refusals have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
+#[allow(missing_docs, reason = "the names are the protocol's own")]
 pub enum Grpc {
     InvalidArgument = 3,
     DeadlineExceeded = 4,
@@ -29,10 +28,11 @@ macro_rules! table {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(i32)]
         pub enum Code {
-            $($variant = $number,)+
+            $(#[doc = $message] $variant = $number,)+
         }
 
         impl Code {
+            /// Every code, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The stable name: `reason` of `google.rpc.ErrorInfo`.
@@ -40,14 +40,17 @@ macro_rules! table {
                 match self { $(Self::$variant => $name,)+ }
             }
 
+            /// The status that a unary call ends with.
             pub fn grpc(self) -> Grpc {
                 match self { $(Self::$variant => Grpc::$grpc,)+ }
             }
 
+            /// What it says to people.
             pub fn message(self) -> &'static str {
                 match self { $(Self::$variant => $message,)+ }
             }
 
+            /// The code of a number; `None` when a newer release gave it out.
             pub fn from_number(number: i32) -> Option<Self> {
                 match number { $($number => Some(Self::$variant),)+ _ => None }
             }
@@ -184,6 +187,7 @@ table! {
 }
 
 impl Code {
+    /// The stable number.
     pub fn number(self) -> i32 {
         self as i32
     }
@@ -198,20 +202,6 @@ impl Code {
             ..Refusal::default()
         }
     }
-}
-
-/// The table as a page of the documentation.
-pub fn markdown() -> String {
-    let mut page = String::from(
-        "# Error codes\n\nGenerated from the table in `proto/src/errors.rs`; `make docs` writes it again.\n\n\
-         Every refusal carries its code, name and message: unary RPCs in the gRPC status with `google.rpc.ErrorInfo`\n\
-         (reason = name, domain = `emshop`, metadata `code` and more), the pipeline in `Outcome.refusal`.\n\n\
-         | code | name | gRPC status | message |\n|---|---|---|---|\n",
-    );
-    for code in Code::ALL {
-        let _ = writeln!(page, "| {} | {} | {:?} | {} |", code.number(), code.name(), code.grpc(), code.message());
-    }
-    page
 }
 
 #[cfg(test)]
@@ -235,15 +225,5 @@ mod tests {
             (100_901..=100_906).contains(&number) || (110_101..=110_305).contains(&number) || number > 1_001_000
         });
         assert_eq!(seed.count(), 47, "the payment and logistics codes that clients of the old system know");
-    }
-
-    #[test]
-    fn the_page_is_fresh() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ERRORS.md");
-        if std::env::var_os("EMSHOP_WRITE_DOCS").is_some() {
-            std::fs::write(path, markdown()).expect("docs/ERRORS.md is writable");
-        }
-        let page = std::fs::read_to_string(path).expect("docs/ERRORS.md");
-        assert_eq!(page, markdown(), "docs/ERRORS.md is stale: run `make docs`");
     }
 }

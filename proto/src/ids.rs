@@ -38,18 +38,22 @@ pub fn order_id_of_key(user_id: u64, idempotency_key: &str) -> String {
     format!("o-{:032x}", xxh3_128(&bytes))
 }
 
+/// The id of an order's payment.
 pub fn payment_id(order_id: &str) -> String {
     format!("{PAYMENT_PREFIX}{order_id}")
 }
 
+/// The order of a payment; `None` when it is no payment's id.
 pub fn order_id_of_payment(payment_id: &str) -> Option<&str> {
     payment_id.strip_prefix(PAYMENT_PREFIX).filter(|id| is_valid(id))
 }
 
+/// The id of an order's parcel.
 pub fn logistics_id(order_id: &str) -> String {
     format!("{LOGISTICS_PREFIX}{order_id}")
 }
 
+/// The order of a parcel; `None` when it is no parcel's id.
 pub fn order_id_of_logistics(logistics_id: &str) -> Option<&str> {
     logistics_id.strip_prefix(LOGISTICS_PREFIX).filter(|id| is_valid(id))
 }
@@ -69,6 +73,7 @@ pub fn captcha_key(captcha_id: &str) -> String {
     format!("{CAPTCHA_KEY_PREFIX}{captcha_id}")
 }
 
+/// Whether a code's key is that of a captcha.
 pub fn is_captcha_key(code_key: &str) -> bool {
     code_key.starts_with(CAPTCHA_KEY_PREFIX)
 }

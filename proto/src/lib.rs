@@ -1,9 +1,12 @@
 //! What all parts of emshop agree on: the API, the log and row formats, where keys live, and what refusals are called.
 //!
 //! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`envelope`] (bytes of a log message),
-//! [`errors`] (the table of codes), [`access`] (who may call what), [`events`] (types of events), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
+//! [`errors`] (the table of codes), [`access`] (who may call what), [`events`] (types of events), [`continuity`] (how they are consumed), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
+
+#![warn(missing_docs)]
 
 pub mod access;
+pub mod continuity;
 pub mod envelope;
 pub mod errors;
 pub mod events;
@@ -15,7 +18,7 @@ pub mod routing;
 pub mod subjects;
 
 /// Nested as the protobuf packages are, since generated code refers to its neighbours.
-#[allow(clippy::all)]
+#[allow(clippy::all, missing_docs, rustdoc::invalid_html_tags)]
 mod generated {
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/emshop.v1.rs"));

@@ -11,6 +11,7 @@ pub fn total_minor(lines: impl IntoIterator<Item = (i64, u64)>) -> Option<i64> {
 }
 
 impl Money {
+    /// An amount of a currency, by its ISO 4217 code.
     pub fn new(amount_minor: i64, currency: impl Into<String>) -> Self {
         Self { amount_minor, currency: currency.into() }
     }

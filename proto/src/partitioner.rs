@@ -23,8 +23,10 @@ pub struct Place {
 /// Why an assignment of partitions to logs cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssignmentError {
+    /// The text does not give each partition a log.
     #[error("{0:?} is no assignment of {PARTITIONS} partitions to logs, such as 0*128,1*128")]
     Unreadable(String),
+    /// A log has nothing to do.
     #[error("log {0} has no partition, though one of a higher number has")]
     EmptyLog(u32),
 }
@@ -77,6 +79,7 @@ impl Partitioner {
         runs.collect::<Vec<_>>().join(",")
     }
 
+    /// How many logs the cluster has.
     pub fn logs(&self) -> u32 {
         self.logs
     }

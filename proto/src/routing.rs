@@ -10,7 +10,9 @@ use crate::v1::command::Body;
 pub enum Key<'a> {
     /// An order, its payment or its parcel.
     Order(&'a str),
+    /// A SKU: its goods entry and its stock.
     Goods(u64),
+    /// A reservation of an outside transaction manager.
     Business(&'a str),
     /// A user, and all that is theirs.
     User(u64),
@@ -21,6 +23,7 @@ pub enum Key<'a> {
 }
 
 impl Key<'_> {
+    /// The log and partition of this key.
     pub fn place(&self, partitioner: &Partitioner) -> Place {
         match self {
             Key::Order(id) => partitioner.of_order(id),

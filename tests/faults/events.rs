@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
+use emshop_proto::continuity::Continuity;
 use emshop_proto::events::EventType;
 use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
 use emshop_proto::v1::EventBatch;
@@ -11,7 +12,6 @@ use prost::Message;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::continuity::Continuity;
 use crate::model::Model;
 use crate::process::{PATIENCE, Process};
 use crate::shop::Shop;

@@ -4,8 +4,6 @@ mod access;
 mod accounts;
 mod balance;
 mod carts;
-#[path = "../../examples/events/continuity.rs"]
-mod continuity;
 mod delivery;
 mod events;
 mod goods;

@@ -1,5 +1,7 @@
 //! The core of the engine, turn by turn, over stores in memory: no NATS, no clock, no threads.
 
+#![allow(clippy::disallowed_types, reason = "what the core must not use, its tests may")]
+
 mod balances;
 mod cart;
 mod catalogue;

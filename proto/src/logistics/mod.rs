@@ -11,11 +11,15 @@ use crate::v1::{Courier, ShippingMethod};
 /// A company that carries parcels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Company {
+    /// What orders name it by.
     pub number: u32,
+    /// As customers read it.
     pub name: &'static str,
+    /// Tracking numbers begin with the code of some of them.
     pub code: &'static str,
 }
 
+/// Every company, by ascending number.
 pub const COMPANIES: [Company; 7] = [
     Company { number: 1, name: "圆通速递", code: "YTO" },
     Company { number: 2, name: "申通快递", code: "STO" },
@@ -43,6 +47,7 @@ pub const COMPLETION_SECONDS: u32 = 7 * 24 * 60 * 60;
 /// As long as that may be made: a year.
 pub const COMPLETION_SECONDS_MAX: u32 = 365 * 24 * 60 * 60;
 
+/// The company of a number.
 pub fn company(number: u32) -> Option<&'static Company> {
     COMPANIES.iter().find(|company| company.number == number)
 }

@@ -15,7 +15,9 @@ const PARCELS: u64 = 10;
 /// The order of number `number` in the log that has its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderNumber {
+    /// That of the order's id.
     pub partition: u32,
+    /// 1, 2, 3 … within the log.
     pub number: u64,
 }
 

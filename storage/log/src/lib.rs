@@ -2,6 +2,8 @@
 //!
 //! [`jetstream`] is the real one, [`memory`] serves simulation and tests. Both pass [`conformance`].
 
+#![warn(missing_docs)]
+
 pub mod conformance;
 pub mod jetstream;
 pub mod memory;
@@ -17,13 +19,16 @@ pub struct Entry {
     pub sequence: u64,
     /// When the log took it, in Unix milliseconds by the log's clock. May go back when that clock is set back.
     pub time_ms: i64,
+    /// The envelope, as it was appended.
     pub payload: Bytes,
 }
 
 /// What a log holds: `first..=last`; empty when `first == last + 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
+    /// The oldest sequence that is still there.
     pub first: u64,
+    /// The newest sequence.
     pub last: u64,
 }
 
@@ -54,20 +59,45 @@ pub enum AppendError {
 /// Why a log cannot be opened or read on. All of them are for an operator.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
+    /// Nobody answers.
     #[error("the log cannot be reached: {0}")]
     Unreachable(String),
+    /// It ends before what was read from it.
     #[error(
         "log {log} ends at sequence {last}, but sequence {wanted} was read from it before: the log lost acknowledged records. \
          Restore the log's storage, or the state from a time before the loss"
     )]
-    LostRecords { log: u32, last: u64, wanted: u64 },
+    LostRecords {
+        /// Number of the log.
+        log: u32,
+        /// The newest sequence that it has.
+        last: u64,
+        /// A sequence that was read from it before.
+        wanted: u64,
+    },
+    /// It begins behind what the state needs.
     #[error(
         "log {log} begins at sequence {first}, but the state needs it from {wanted} on: it was trimmed too far. \
          Restore a newer state, or an older copy of the log"
     )]
-    TrimmedTooFar { log: u32, first: u64, wanted: u64 },
+    TrimmedTooFar {
+        /// Number of the log.
+        log: u32,
+        /// The oldest sequence that it has.
+        first: u64,
+        /// The sequence that is read next.
+        wanted: u64,
+    },
+    /// A record is missing between two that are there.
     #[error("log {log} goes from sequence {before} to {after}: a record is missing in between")]
-    Gap { log: u32, before: u64, after: u64 },
+    Gap {
+        /// Number of the log.
+        log: u32,
+        /// The last sequence before the gap.
+        before: u64,
+        /// The first one behind it.
+        after: u64,
+    },
     /// The log or its server is not what the settings ask for.
     #[error("{0}")]
     Unfit(String),
@@ -86,6 +116,7 @@ pub trait CommandLog: Send + Sync + 'static {
     /// It ends after the first error. Asking for `last + 1` waits; asking for more is [`LogError::LostRecords`].
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>>;
 
+    /// What it holds now.
     fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>>;
 
     /// Drops all entries below `sequence`, never one at or above it.

@@ -60,23 +60,23 @@ fn rocksdb_conforms() {
 #[test]
 fn what_was_flushed_is_there_after_a_crash() {
     let store = MemoryStore::default();
-    store.commit(vec![(key(0, Kind::Order, 1), Some(b"kept".to_vec()))]);
+    store.commit(vec![(key(Kind::Order, 1), Some(b"kept".to_vec()))]);
     store.flush();
-    store.commit(vec![(key(0, Kind::Order, 2), Some(b"lost".to_vec()))]);
+    store.commit(vec![(key(Kind::Order, 2), Some(b"lost".to_vec()))]);
     let store = store.after_crash();
-    assert_eq!(store.get(&key(0, Kind::Order, 1)), Some(b"kept".to_vec()));
-    assert_eq!(store.get(&key(0, Kind::Order, 2)), None);
+    assert_eq!(store.get(&key(Kind::Order, 1)), Some(b"kept".to_vec()));
+    assert_eq!(store.get(&key(Kind::Order, 2)), None);
 }
 
 #[test]
 fn rocksdb_keeps_rows_and_refuses_a_second_process() {
     let folder = tempfile::tempdir().unwrap();
     let store = RocksStore::open(folder.path()).unwrap();
-    store.commit(vec![(key(0, Kind::Order, 1), Some(b"kept".to_vec()))]);
+    store.commit(vec![(key(Kind::Order, 1), Some(b"kept".to_vec()))]);
     store.flush();
     let second = RocksStore::open(folder.path());
     assert!(matches!(second, Err(OpenError::InUse { .. })), "opened twice");
     drop(store);
     let store = RocksStore::open(folder.path()).unwrap();
-    assert_eq!(store.get(&key(0, Kind::Order, 1)), Some(b"kept".to_vec()));
+    assert_eq!(store.get(&key(Kind::Order, 1)), Some(b"kept".to_vec()));
 }

@@ -51,22 +51,33 @@ pub enum SyncMode {
     Interval(Duration),
 }
 
+/// How a server is started.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Of this server alone: its streams, configuration and output.
     pub data_dir: PathBuf,
+    /// When it syncs what it wrote.
     pub sync: SyncMode,
 }
 
 /// Why no server could be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// None was found, or none that is new enough: what was found.
     #[error("no suitable nats-server: {0}. Run `make tools`, or name one in EMSHOP_NATS_SERVER")]
     NoBinary(String),
+    /// The folder belongs to a process that runs.
     #[error("{} is in use by another process, or by the nats-server it left behind. Stop that first", .0.display())]
     Locked(PathBuf),
+    /// It ended, or did not answer in time.
     #[error("nats-server did not start: {reason}. It wrote to {}", .output.display())]
-    NotReady { reason: String, output: PathBuf },
+    NotReady {
+        /// What happened instead.
+        reason: String,
+        /// The file with what it printed.
+        output: PathBuf,
+    },
+    /// A file or a process could not be made.
     #[error("nats-server cannot be set up: {0}")]
     Io(#[from] io::Error),
 }

@@ -24,7 +24,7 @@ async fn everybody_opens_the_same_cluster() {
     };
     let clusters = futures::future::try_join_all((0..8).map(|_| open())).await.unwrap();
     assert_eq!(clusters[0].id.len(), 32);
-    assert!(clusters.iter().all(|cluster| cluster.id == clusters[0].id && cluster.logs == 3));
+    assert!(clusters.iter().all(|cluster| cluster.id == clusters[0].id && cluster.partitioner.logs() == 3));
     append(&*clusters[0].log(2), 1..=1).await;
     assert_eq!(take(&mut clusters[7].log(2).read(1), 1).await[0].payload, payload(1));
 }
@@ -43,7 +43,7 @@ async fn misfits_are_refused() {
     let connection = &setup.connection;
     let jetstream = async_nats::jetstream::new(connection.read().clone());
     let reopened = Cluster::open(connection, OPTIONS).await.unwrap();
-    assert_eq!((reopened.id, reopened.logs), (setup.cluster.id.clone(), 2));
+    assert_eq!((reopened.id, reopened.partitioner.logs()), (setup.cluster.id.clone(), 2));
     assert_unfit(connection, Some(3), "has 2 logs, but the settings ask for 3").await;
     assert_unfit(connection, Some(0), "at least one log").await;
 
@@ -52,7 +52,7 @@ async fn misfits_are_refused() {
     for (key, value, log, sentence) in [
         ("emshop-cluster", "another", 1, "to cluster another"),
         ("emshop-logs", "5", 1, "of 5 logs"),
-        ("emshop-partitions", "7", 0, "has 7 partitions a log"),
+        ("emshop-assignment", "0*7", 0, "is no assignment of 256 partitions"),
         ("emshop-format", "9", 0, "has format 9"),
         ("emshop-format", "no number", 1, "was not made by emshop"),
     ] {

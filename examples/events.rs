@@ -1,10 +1,8 @@
 //! Prints what happens in the shop: `cargo run --release --example events -- nats://127.0.0.1:4222`.
 
-mod continuity;
-
 use anyhow::{Context, Result, anyhow};
 use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
-use continuity::Continuity;
+use emshop_proto::continuity::Continuity;
 use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
 use emshop_proto::v1::EventBatch;
 use futures::StreamExt;

@@ -1,10 +1,11 @@
 //! docs/API.md: the API as its protos and their comments say it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use emshop_proto::FILE_DESCRIPTOR_SET;
 use emshop_proto::access::{self, Access};
+use emshop_testing::docs::assert_page;
 use prost_reflect::{
     DescriptorPool, EnumDescriptor, FileDescriptor, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
@@ -13,12 +14,7 @@ const PACKAGE: &str = "emshop.v1";
 
 #[test]
 fn the_page_is_fresh() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/API.md");
-    if std::env::var_os("EMSHOP_WRITE_DOCS").is_some() {
-        std::fs::write(path, page()).expect("docs/API.md is writable");
-    }
-    let written = std::fs::read_to_string(path).expect("docs/API.md");
-    assert!(written == page(), "docs/API.md is stale: run `make docs`");
+    assert_page("docs/API.md", &page());
 }
 
 /// Whoever reads the page finds a sentence on every RPC's service and on every message that is not just a request or an answer.
@@ -54,23 +50,23 @@ fn page() -> String {
             service.methods().map(|method| format!("[{0}](#{1})", method.name(), anchor(method.name()))).collect();
         line(&mut page, &format!("| [{0}](#{1}) | {2} |", service.name(), anchor(service.name()), calls.join(", ")));
     }
-    let mut told = BTreeSet::new();
+    let homes = Homes::of(&services);
     for service in &services {
-        write_service(&mut page, service, &mut told);
+        write_service(&mut page, service, &homes);
     }
-    write_shared(&mut page, &pool, told);
+    write_shared(&mut page, &pool, &homes);
     page
 }
 
-fn write_service(page: &mut String, service: &ServiceDescriptor, told: &mut BTreeSet<String>) {
+fn write_service(page: &mut String, service: &ServiceDescriptor, homes: &Homes) {
     let comments = Comments::of(&service.parent_file());
     line(page, &format!("\n## {}\n\n{}", service.name(), comments.get(service.path())));
     for method in service.methods() {
-        write_method(page, &method, &comments.get(method.path()), told);
+        write_method(page, &method, &comments.get(method.path()), homes);
     }
 }
 
-fn write_method(page: &mut String, method: &MethodDescriptor, comment: &str, told: &mut BTreeSet<String>) {
+fn write_method(page: &mut String, method: &MethodDescriptor, comment: &str, homes: &Homes) {
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
     let access = match access::method(&path).expect("every RPC is in the table").access {
         Access::Public => "anyone",
@@ -96,24 +92,24 @@ fn write_method(page: &mut String, method: &MethodDescriptor, comment: &str, tol
         ),
     );
     for message in [input, output] {
-        if told.insert(message.full_name().to_owned()) {
-            write_message(page, &message);
+        if homes.anchor(message.full_name()) == Some(anchor(method.name())) {
+            write_message(page, &message, homes);
         }
     }
 }
 
 /// Messages and enums that several calls share, or that are parts of others.
-fn write_shared(page: &mut String, pool: &DescriptorPool, told: BTreeSet<String>) {
+fn write_shared(page: &mut String, pool: &DescriptorPool, homes: &Homes) {
     line(page, "\n## Messages");
     let mut messages: Vec<_> = pool.all_messages().filter(|message| message.package_name() == PACKAGE).collect();
     messages.sort_by(|one, other| one.name().cmp(other.name()));
-    for message in messages.iter().filter(|message| !told.contains(message.full_name())) {
+    for message in messages.iter().filter(|message| homes.anchor(message.full_name()).is_none()) {
         line(page, &format!("\n### {}\n", message.name()));
         let comment = Comments::of(&message.parent_file()).get(message.path());
         if !comment.is_empty() {
             line(page, &comment);
         }
-        write_message(page, message);
+        write_message(page, message, homes);
     }
     line(page, "\n## Enums");
     let mut enums: Vec<_> = pool.all_enums().filter(|listed| listed.package_name() == PACKAGE).collect();
@@ -121,7 +117,7 @@ fn write_shared(page: &mut String, pool: &DescriptorPool, told: BTreeSet<String>
     enums.iter().for_each(|listed| write_enum(page, listed));
 }
 
-fn write_message(page: &mut String, message: &MessageDescriptor) {
+fn write_message(page: &mut String, message: &MessageDescriptor, homes: &Homes) {
     if message.fields().len() == 0 {
         return;
     }
@@ -129,7 +125,9 @@ fn write_message(page: &mut String, message: &MessageDescriptor) {
     line(page, &format!("\n| `{}` | type | |\n|---|---|---|", message.name()));
     for field in message.fields() {
         let kind = match field.kind() {
-            Kind::Message(kind) => format!("[{0}](#{1})", kind.name(), anchor(kind.name())),
+            Kind::Message(kind) => {
+                format!("[{0}](#{1})", kind.name(), homes.anchor(kind.full_name()).unwrap_or_else(|| anchor(kind.name())))
+            }
             Kind::Enum(kind) => format!("[{0}](#{1})", kind.name(), anchor(kind.name())),
             other => format!("{other:?}").to_lowercase(),
         };
@@ -152,6 +150,25 @@ fn write_enum(page: &mut String, listed: &EnumDescriptor) {
     for value in listed.values() {
         let comment = comments.get(value.path());
         line(page, &format!("| {} | {} | {} |", value.name(), value.number(), comment.replace('\n', " ")));
+    }
+}
+
+/// Requests and answers are told with the first call that has them: its anchor, by the full name of the message.
+struct Homes(HashMap<String, String>);
+
+impl Homes {
+    fn of(services: &[ServiceDescriptor]) -> Self {
+        let mut homes = HashMap::new();
+        for method in services.iter().flat_map(ServiceDescriptor::methods) {
+            for message in [method.input(), method.output()] {
+                homes.entry(message.full_name().to_owned()).or_insert_with(|| anchor(method.name()));
+            }
+        }
+        Self(homes)
+    }
+
+    fn anchor(&self, message: &str) -> Option<String> {
+        self.0.get(message).cloned()
     }
 }
 

@@ -1,0 +1,9 @@
+//! The documentation says what the source says: pages and tables are generated from it, and what the others quote must be there.
+
+mod api;
+mod errors;
+mod events;
+mod paths;
+mod rows;
+mod sentences;
+mod statuses;

@@ -1,0 +1,66 @@
+//! The table of settings in docs/OPERATIONS.md: names and comments as the source has them, defaults as the binary prints them.
+
+use std::process::Command;
+
+use config::{Config, File, FileFormat, Value};
+use emshop_testing::docs::{assert_section, table};
+use emshop_testing::read;
+use emshop_testing::source::{Part, Source};
+
+/// Where settings are declared; a section may be a type of another crate.
+const SOURCES: [&str; 2] = ["src/config.rs", "ingress/src/verification/mod.rs"];
+
+/// Where the binary is told that a user's data goes.
+const DATA_HOME: &str = "/data-home";
+
+#[test]
+fn the_table_is_fresh() {
+    let sources = SOURCES.map(|path| Source::new(&read(path)));
+    let (defaults, flags) = (defaults(), flags());
+    let rows = settings(&sources).into_iter().map(|setting| {
+        let flag = flags.iter().find(|(name, _)| *name == setting.name).map(|(_, flag)| format!("`{flag}`"));
+        let default = defaults.get::<Value>(&setting.name).ok().and_then(|value| value.into_string().ok());
+        let default = default.filter(|default| default != "null" && default != "~");
+        let default = default.map(|default| format!("`{}`", default.replace(DATA_HOME, "$XDG_DATA_HOME")));
+        vec![format!("`{}`", setting.name), flag.unwrap_or_default(), default.unwrap_or_else(|| "–".to_owned()), setting.doc]
+    });
+    assert_section("docs/OPERATIONS.md", "settings", &table(&["setting", "flag", "default", "what it is"], rows));
+}
+
+/// All settings by their full names. What a setting does not say of itself, its type says.
+fn settings(sources: &[Source]) -> Vec<Part> {
+    let fields = |name: &str| sources.iter().find_map(|source| source.fields(name));
+    let doc_of = |name: &str| sources.iter().find_map(|source| source.doc(name)).unwrap_or_default();
+    let mut found = Vec::new();
+    for section in fields("Settings").expect("the settings") {
+        match fields(&section.kind) {
+            Some(parts) => {
+                found.extend(parts.into_iter().map(|part| Part { name: format!("{}.{}", section.name, part.name), ..part }));
+            }
+            None => found.push(section),
+        }
+    }
+    for setting in found.iter_mut().filter(|setting| setting.doc.is_empty()) {
+        setting.doc = doc_of(&setting.kind);
+        assert!(!setting.doc.is_empty(), "{} has a doc comment", setting.name);
+    }
+    found
+}
+
+fn defaults() -> Config {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_emshop"));
+    command.args(["serve", "--print-config"]).env_clear().env("XDG_DATA_HOME", DATA_HOME);
+    let output = command.output().expect("the binary runs");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    Config::builder().add_source(File::from_str(&text, FileFormat::Yaml)).build().expect("YAML")
+}
+
+/// Settings and the flags of `emshop serve` that stand for them.
+fn flags() -> Vec<(String, String)> {
+    let source = read("src/cli.rs");
+    let begin = source.find("impl ServeFlags").expect("flags of serve");
+    let lines = source[begin..].lines().take_while(|line| *line != "}");
+    let pairs = lines.filter_map(|line| line.trim().strip_prefix("(\"")?.strip_suffix(".as_deref()),")?.split_once("\", self."));
+    pairs.map(|(setting, field)| (setting.to_owned(), format!("--{}", field.replace('_', "-")))).collect()
+}
