@@ -159,7 +159,7 @@ impl Default for Events {
 pub struct Engine {
     /// Threads of each engine that apply partitions side by side.
     pub shards: usize,
-    /// Changed rows go to the store after this long,
+    /// Changed rows go to disk after this long,
     #[serde(with = "units::time")]
     pub checkpoint_interval: Duration,
     /// or when there are so many.
@@ -168,7 +168,7 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        let emshop_engine::Options { shards, checkpoint_interval, checkpoint_rows_max } = emshop_engine::Options::default();
+        let emshop_engine::Options { shards, checkpoint_interval, checkpoint_rows_max, .. } = emshop_engine::Options::default();
         Self { shards, checkpoint_interval, checkpoint_rows_max }
     }
 }
@@ -306,6 +306,7 @@ impl Settings {
         );
         ensure!(self.cluster.logs != Some(0), "cluster.logs (--logs) must be 1 or more");
         ensure!(self.engine.shards > 0, "engine.shards must be 1 or more");
+        ensure!(self.engine.checkpoint_rows_max > 0, "engine.checkpoint_rows_max must be 1 or more");
         ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");
         let completion = self.ingress.completion;
         ensure!(
@@ -325,7 +326,7 @@ impl Settings {
 
     pub fn engine_options(&self) -> emshop_engine::Options {
         let Engine { shards, checkpoint_interval, checkpoint_rows_max } = self.engine;
-        emshop_engine::Options { shards, checkpoint_interval, checkpoint_rows_max }
+        emshop_engine::Options { shards, checkpoint_interval, checkpoint_rows_max, log_bytes_max: self.log.bytes_max }
     }
 
     /// # Errors

@@ -10,7 +10,7 @@ mod stocks;
 use std::ops::ControlFlow;
 
 use crate::state::keys::{self, Kind, WHOLE_LOG};
-use crate::state::store::StateStore;
+use crate::state::store::StateReader;
 use emshop_proto::internal::{
     ClusterRow, FavouriteRow, GoodsRow, HoldRow, LogRow, MessageRow, OrderRow, PartitionRow, ReservationRow,
 };
@@ -31,8 +31,8 @@ use stocks::Stocks;
 /// Broken invariants that are spelled out; the rest is counted.
 const VIOLATIONS_MAX: usize = 20;
 
-/// Inspects the store of one log as of its last checkpoint.
-pub fn inspect(store: &dyn StateStore) -> LogInspection {
+/// Inspects the rows of one log as of a checkpoint.
+pub fn inspect(store: &dyn StateReader) -> LogInspection {
     let mut check = Check::new(store);
     let mut digest = Xxh3::new();
     for partition in (0..check.cluster.partitions as u8).chain([WHOLE_LOG]) {
@@ -66,7 +66,7 @@ struct Check {
 }
 
 impl Check {
-    fn new(store: &dyn StateStore) -> Self {
+    fn new(store: &dyn StateReader) -> Self {
         let whole_log = |kind| store.get(&keys::prefix(WHOLE_LOG, kind)).unwrap_or_default();
         let cluster: ClusterRow = read(&whole_log(Kind::Cluster));
         let log: LogRow = read(&whole_log(Kind::Log));
