@@ -159,7 +159,7 @@ impl Default for Events {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
-    /// Changed rows go to the store after this long,
+    /// Changed rows go to disk after this long,
     #[serde(with = "units::time")]
     pub checkpoint_interval: Duration,
     /// or when there are so many.
@@ -168,7 +168,7 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        let emshop_engine::Options { checkpoint_interval, checkpoint_rows_max } = emshop_engine::Options::default();
+        let emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, .. } = emshop_engine::Options::default();
         Self { checkpoint_interval, checkpoint_rows_max }
     }
 }
@@ -309,6 +309,7 @@ impl Settings {
             self.cluster.logs.is_none_or(|logs| (1..=LOGS_MAX).contains(&logs)),
             "cluster.logs (--logs) must be 1 to {LOGS_MAX}"
         );
+        ensure!(self.engine.checkpoint_rows_max > 0, "engine.checkpoint_rows_max must be 1 or more");
         ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");
         let completion = self.ingress.completion;
         ensure!(
@@ -328,7 +329,7 @@ impl Settings {
 
     pub fn engine_options(&self) -> emshop_engine::Options {
         let Engine { checkpoint_interval, checkpoint_rows_max } = self.engine;
-        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max }
+        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max: self.log.bytes_max }
     }
 
     /// # Errors

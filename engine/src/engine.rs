@@ -7,18 +7,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::{Client, Subject, jetstream};
 use bytes::Bytes;
+use emshop_core::rules::{self, UnknownRules};
 use emshop_core::state::store::StateStore;
 use emshop_log::{CommandLog, LogError};
-use emshop_proto::internal::{Envelope, Query, QueryReply, Record, Tick, query, query_reply, record};
-use emshop_proto::{envelope, errors::Code, partitioner::Partitioner, subjects};
+use emshop_proto::envelope::{self, ENVELOPE_BYTES_MAX};
+use emshop_proto::internal::{Envelope, Query, QueryReply, Record, Rules, Tick, query, query_reply, record};
+use emshop_proto::{errors::Code, partitioner::Partitioner, subjects};
 use futures::StreamExt;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::checkpoint::Writer;
 use crate::events::Relay;
+use crate::inspection::Inspector;
 use crate::post::Post;
 use crate::recovery;
+use crate::schedule::Schedule;
 use emshop_core::queries;
 use emshop_core::replica::{NumberedEvent, OpenError, Replica, TurnEffects};
 
@@ -36,8 +40,12 @@ const TIMER_INTERVAL: Duration = Duration::from_millis(100);
 const TICK_PATIENCE: Duration = Duration::from_secs(5);
 const CHANNEL_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// Envelopes that stay in the log below the durable sequence, for people who want to look at them.
+/// How often rows that can be read again are forgotten, when many are kept.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
+/// Envelopes that stay in the log below the durable sequence, for people who want to look at them; fewer when they would fill more than
+/// this part of the log.
 const LOG_KEPT_ENVELOPES: u64 = 10_000;
+const LOG_KEPT_PART: u64 = 4;
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Settings of an engine.
@@ -47,11 +55,20 @@ pub struct Options {
     pub checkpoint_interval: Duration,
     /// … or when there are so many.
     pub checkpoint_rows_max: usize,
+    /// What the log may grow to.
+    pub log_bytes_max: u64,
+}
+
+impl Options {
+    /// Envelopes that stay below the durable sequence. If each were full, they leave room for new ones.
+    fn log_kept_envelopes(&self) -> u64 {
+        LOG_KEPT_ENVELOPES.min(self.log_bytes_max / LOG_KEPT_PART / ENVELOPE_BYTES_MAX as u64)
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { checkpoint_interval: Duration::from_millis(200), checkpoint_rows_max: 100_000 }
+        Self { checkpoint_interval: Duration::from_secs(1), checkpoint_rows_max: 200_000, log_bytes_max: 8 << 30 }
     }
 }
 
@@ -63,6 +80,8 @@ pub enum EngineError {
     State(#[from] OpenError),
     #[error("log {log}, sequence {sequence} cannot be read: {source}. Nothing after it is applied")]
     Undecodable { log: u32, sequence: u64, source: envelope::DecodeError },
+    #[error("log {log}, sequence {sequence}: {source}. Nothing from there on is applied")]
+    Rules { log: u32, sequence: u64, source: UnknownRules },
     #[error("NATS: {0}")]
     Nats(String),
     #[error(transparent)]
@@ -125,7 +144,9 @@ impl Engine {
             move |number| drop(inbox.send(Message::CheckpointWritten { number }))
         };
         let durable = replica.applied_sequence();
-        let writer = Writer::start(Arc::clone(&connections.store), durable, relay.published.clone(), post.clone(), written);
+        let writer = Writer::start(Arc::clone(&connections.store), durable, relay.published.clone(), written);
+        let inspector = Inspector::new(Arc::clone(&connections.store), post.clone());
+        let schedule = Schedule::new(options.checkpoint_interval, options.checkpoint_rows_max, durable);
         tokio::spawn(read_log(Arc::clone(&log), durable + 1, inbox.clone()));
 
         let (caught_up, caught_up_receiver) = oneshot::channel();
@@ -133,20 +154,21 @@ impl Engine {
         let (stopped, stopped_receiver) = oneshot::channel();
         let engine_loop = Loop {
             replica,
-            options,
+            log_kept_envelopes: options.log_kept_envelopes(),
             logs: connections.logs.clone(),
             relay,
             post: post.clone(),
             writer,
+            schedule,
+            inspector,
             inbox: inbox.clone(),
             entries: VecDeque::new(),
             runtime: tokio::runtime::Handle::current(),
             sending: HashSet::new(),
             tick: TickState::Idle,
-            last_checkpoint: Instant::now(),
-            checkpoint_under_way: false,
             replay: Some(Replay { until: bounds.last, caught_up, last_progress: Instant::now() }),
             last_timers: Instant::now(),
+            last_eviction: Instant::now(),
             last_trim: Instant::now(),
         };
         let run = move || {
@@ -176,7 +198,7 @@ impl Engine {
         failed(&mut self.failure.clone()).await
     }
 
-    /// Writes and flushes a last checkpoint, and ends.
+    /// Writes a last checkpoint, and ends.
     pub async fn stop(self) {
         let _ = self.inbox.send(Message::Stop);
         let _ = self.stopped.await;
@@ -201,6 +223,7 @@ async fn read_log(log: Arc<dyn CommandLog>, from: u64, inbox: Sender<Message>) {
             let (sequence, time_ms) = (entry.sequence, entry.time_ms);
             let envelope = envelope::decode(&entry.payload);
             let envelope = envelope.map_err(|source| EngineError::Undecodable { log: log.number(), sequence, source })?;
+            rules::admit(&envelope).map_err(|source| EngineError::Rules { log: log.number(), sequence, source })?;
             Ok(Input { sequence, time_ms, envelope, _ahead: permit })
         });
         let message = match decoded {
@@ -236,7 +259,7 @@ async fn serve_queries(log: u32, client: Client, inbox: Sender<Message>, post: P
     Ok(())
 }
 
-/// Whether a tick is on its way through the log.
+/// Whether a record of the engine's own is on its way through the log.
 enum TickState {
     Idle,
     Appending { since: Instant },
@@ -252,11 +275,13 @@ struct Replay {
 
 struct Loop {
     replica: Replica,
-    options: Options,
+    log_kept_envelopes: u64,
     logs: Vec<Arc<dyn CommandLog>>,
     relay: Relay,
     post: Post,
     writer: Writer,
+    schedule: Schedule,
+    inspector: Inspector,
     inbox: Sender<Message>,
     /// Read, but not applied yet.
     entries: VecDeque<Input>,
@@ -264,10 +289,9 @@ struct Loop {
     /// Logs to which an envelope of steps is on its way: one at a time, so that none overtakes another.
     sending: HashSet<u32>,
     tick: TickState,
-    last_checkpoint: Instant,
-    checkpoint_under_way: bool,
     replay: Option<Replay>,
     last_timers: Instant,
+    last_eviction: Instant,
     last_trim: Instant,
 }
 
@@ -285,7 +309,7 @@ impl Loop {
             self.housekeeping();
             if let Some(input) = self.next_entry() {
                 self.turn(input);
-            } else if let Ok(message) = messages.recv_timeout(self.idle_time())
+            } else if let Ok(message) = messages.recv_timeout(TIMER_INTERVAL)
                 && self.take(message)?
             {
                 self.stop();
@@ -294,15 +318,13 @@ impl Loop {
         }
     }
 
-    /// The next entry, unless downstream must catch up first.
+    /// The next entry, unless the store or downstream must catch up first.
     fn next_entry(&mut self) -> Option<Input> {
-        let behind = self.replica.last_event().saturating_sub(*self.relay.published.borrow());
-        if behind > EVENTS_BEHIND_MAX { None } else { self.entries.pop_front() }
-    }
-
-    /// How long nothing can be due.
-    fn idle_time(&self) -> Duration {
-        self.options.checkpoint_interval.min(TIMER_INTERVAL)
+        let events_behind = self.replica.last_event().saturating_sub(*self.relay.published.borrow());
+        if events_behind > EVENTS_BEHIND_MAX || self.schedule.is_behind(self.replica.changed_rows()) {
+            return None;
+        }
+        self.entries.pop_front()
     }
 
     fn turn(&mut self, input: Input) {
@@ -339,7 +361,7 @@ impl Loop {
             }
             Message::CheckpointWritten { number } => {
                 self.replica.checkpoint_written(number);
-                self.checkpoint_under_way = false;
+                self.schedule.written(number);
             }
             Message::TickAppended { result } => {
                 let applied = self.replica.applied_sequence();
@@ -356,13 +378,24 @@ impl Loop {
 
     fn answer(&mut self, query: Query, reply: Subject) {
         if matches!(query.body, Some(query::Body::Inspect(_))) {
-            let checkpoint = self.replica.checkpoint();
-            self.writer.write(checkpoint);
-            self.writer.inspect(reply);
-            return;
+            return self.inspect(reply);
         }
         if let Some(answer) = queries::answer(&mut self.replica, query) {
             self.post.send(reply, answer.encode_to_vec());
+        }
+    }
+
+    /// Answers with what a checkpoint taken now says, in its own time.
+    fn inspect(&mut self, reply: Subject) {
+        match self.inspector.begin(reply.clone()) {
+            Ok(inspection) => {
+                self.checkpoint();
+                self.writer.when_written(|| inspection.start());
+            }
+            Err(refusal) => {
+                let body = Some(query_reply::Body::Refusal(*refusal));
+                self.post.send(reply, QueryReply { body }.encode_to_vec());
+            }
         }
     }
 
@@ -399,10 +432,17 @@ impl Loop {
     }
 
     fn housekeeping(&mut self) {
-        self.checkpoint_when_due();
+        if self.schedule.is_due(self.replica.changed_rows(), self.replica.applied_sequence()) {
+            self.checkpoint();
+        }
         if self.last_timers.elapsed() > TIMER_INTERVAL && self.replay.is_none() {
             self.last_timers = Instant::now();
-            self.tick_when_due();
+            self.append_when_due();
+        }
+        if self.last_eviction.elapsed() > EVICTION_INTERVAL {
+            self.last_eviction = Instant::now();
+            // Reads and refused commands keep rows as well, and may not lead to a checkpoint.
+            self.replica.checkpoint_written(self.schedule.last_written());
         }
         if self.last_trim.elapsed() > TRIM_INTERVAL {
             self.last_trim = Instant::now();
@@ -410,32 +450,22 @@ impl Loop {
         }
     }
 
-    fn checkpoint_when_due(&mut self) {
-        let waited = self.last_checkpoint.elapsed() > self.options.checkpoint_interval;
-        if self.checkpoint_under_way {
-            return;
-        }
-        let rows = self.replica.changed_rows();
-        if rows > self.options.checkpoint_rows_max || (rows > 0 && waited) {
-            self.last_checkpoint = Instant::now();
-            self.checkpoint_under_way = true;
-            let checkpoint = self.replica.checkpoint();
-            self.writer.write(checkpoint);
-        }
+    fn checkpoint(&mut self) {
+        let checkpoint = self.replica.checkpoint();
+        self.schedule.taken(checkpoint.number, checkpoint.applied_sequence);
+        self.writer.write(checkpoint);
     }
 
-    /// Appends a tick when a timer is due by this machine's clock; the log's clock then decides.
-    fn tick_when_due(&mut self) {
+    /// Appends what the engine itself has to say, one record at a time.
+    fn append_when_due(&mut self) {
         let given_up = matches!(self.tick, TickState::Appending { since } if since.elapsed() > TICK_PATIENCE);
         if !(matches!(self.tick, TickState::Idle) || given_up) {
             return;
         }
-        if self.replica.next_due_ms().is_none_or(|due_ms| due_ms > now_ms()) {
-            return;
-        }
+        let Some(body) = self.own_record() else { return };
         self.tick = TickState::Appending { since: Instant::now() };
-        let tick = Record { body: Some(record::Body::Tick(Tick {})), ..Record::default() };
-        let payload: Bytes = envelope::encode(&Envelope { records: vec![tick], ..Envelope::default() });
+        let record = Record { body: Some(body), ..Record::default() };
+        let payload: Bytes = envelope::encode(&Envelope { records: vec![record], ..Envelope::default() });
         let append = self.logs[self.replica.number() as usize].append(payload);
         let inbox = self.inbox.clone();
         self.runtime.spawn(async move {
@@ -444,8 +474,17 @@ impl Loop {
         });
     }
 
+    /// The rules of this release, when the log is not applied by them yet; or a tick, when a timer is due by this machine's clock: the log's
+    /// clock then decides.
+    fn own_record(&mut self) -> Option<record::Body> {
+        if self.replica.rules() < rules::VERSION {
+            return Some(record::Body::Rules(Rules { version: rules::VERSION }));
+        }
+        self.replica.next_due_ms().filter(|due_ms| *due_ms <= now_ms()).map(|_| record::Body::Tick(Tick {}))
+    }
+
     fn trim(&self) {
-        let keep_from = (self.writer.durable_sequence() + 1).saturating_sub(LOG_KEPT_ENVELOPES);
+        let keep_from = (self.writer.durable_sequence() + 1).saturating_sub(self.log_kept_envelopes);
         if keep_from < 2 {
             return;
         }
@@ -458,15 +497,27 @@ impl Loop {
     }
 
     fn stop(mut self) {
-        let checkpoint = self.replica.checkpoint();
-        self.writer.write(checkpoint);
+        self.inspector.cancel();
+        self.checkpoint();
         // Ends the relay when it has published the rest, or has no way to.
         drop(self.relay);
         self.writer.stop();
+        self.inspector.wait(&self.runtime);
     }
 }
 
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set after 1970");
     i64::try_from(now.as_millis()).expect("the clock is set before the year 292 million")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_in_a_log_leaves_room_in_it() {
+        let kept = |log_bytes_max| Options { log_bytes_max, ..Options::default() }.log_kept_envelopes();
+        assert_eq!([8 << 30, 256 << 20, 1 << 20].map(kept), [10_000, 1_365, 5]);
+    }
 }

@@ -10,7 +10,7 @@ mod stocks;
 use std::ops::ControlFlow;
 
 use crate::state::keys::{self, Kind};
-use crate::state::store::StateStore;
+use crate::state::store::StateReader;
 use emshop_proto::internal::{
     ClusterRow, CountersRow, FavouriteRow, GoodsRow, HoldRow, LogRow, MessageRow, OrderRow, ReservationRow,
 };
@@ -31,8 +31,8 @@ use stocks::Stocks;
 /// Broken invariants that are spelled out; the rest is counted.
 const VIOLATIONS_MAX: usize = 20;
 
-/// Inspects the store of one log as of its last checkpoint.
-pub fn inspect(store: &dyn StateStore) -> LogInspection {
+/// Inspects the rows of one log as of a checkpoint.
+pub fn inspect(store: &dyn StateReader) -> LogInspection {
     let mut check = Check::new(store);
     let mut digest = Xxh3::new();
     for kind in Kind::ALL {
@@ -64,7 +64,7 @@ struct Check {
 }
 
 impl Check {
-    fn new(store: &dyn StateStore) -> Self {
+    fn new(store: &dyn StateReader) -> Self {
         let whole_log = |kind| store.get(&keys::prefix(kind)).unwrap_or_default();
         let cluster: ClusterRow = read(&whole_log(Kind::Cluster));
         let log: LogRow = read(&whole_log(Kind::Log));

@@ -1,17 +1,6 @@
 //! The register of keys. Every key is `kind (1 byte) · rest`, integers big-endian, so rows sort as they are listed, and those with
 //! ascending numbers are written at the end of their kind.
 
-/// Column families: rows that are written and read alike lie together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// Keyed by ascending numbers.
-    Ascending,
-    /// Keyed by what clients choose.
-    Random,
-    /// Come and go in order of time.
-    Timers,
-}
-
 /// Kinds of rows. A number is stored in every key: never used twice, never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -115,14 +104,9 @@ impl Kind {
         Self::StockHistory,
     ];
 
-    pub fn family(self) -> Family {
-        match self {
-            Self::Order | Self::Reservation | Self::Counters | Self::Log | Self::Outbox | Self::Cluster | Self::StockHistory => {
-                Family::Ascending
-            }
-            Self::Timer => Family::Timers,
-            _ => Family::Random,
-        }
+    /// Whether rows are asked for one by one. Others are only listed.
+    pub fn is_looked_up(self) -> bool {
+        !matches!(self, Self::UserOrder | Self::Timer | Self::Outbox)
     }
 
     pub fn from_number(number: u8) -> Option<Self> {
@@ -145,7 +129,12 @@ pub fn end(kind: Kind) -> [u8; 1] {
 /// # Panics
 /// When the key was not made by this register: the store holds something else.
 pub fn kind_of(key: &[u8]) -> Kind {
-    key.first().and_then(|number| Kind::from_number(*number)).unwrap_or_else(|| panic!("no kind of key begins {key:02x?}"))
+    find_kind(key).unwrap_or_else(|| panic!("no kind of key begins {key:02x?}"))
+}
+
+/// Like [`kind_of`], of bytes that need not be a key.
+pub fn find_kind(bytes: &[u8]) -> Option<Kind> {
+    bytes.first().and_then(|number| Kind::from_number(*number))
 }
 
 #[cfg(test)]

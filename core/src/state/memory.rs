@@ -1,51 +1,66 @@
-//! A state store in memory that can crash: what was not flushed is gone then.
+//! A state store in memory that can crash: what was committed is there afterwards, as with the real one.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
-use super::store::{Change, StateStore, Visit};
+use super::store::{Change, StateReader, StateStore, Visit};
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 #[derive(Default)]
 pub struct MemoryStore {
     rows: Mutex<Rows>,
 }
 
-#[derive(Default)]
-struct Rows {
-    live: BTreeMap<Vec<u8>, Vec<u8>>,
-    flushed: BTreeMap<Vec<u8>, Vec<u8>>,
-}
-
 impl MemoryStore {
     /// What a process finds that starts after this one was killed.
     pub fn after_crash(&self) -> Self {
-        let flushed = self.rows.lock().expect("no thread panicked").flushed.clone();
-        Self { rows: Mutex::new(Rows { live: flushed.clone(), flushed }) }
+        Self { rows: Mutex::new(self.rows().clone()) }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().expect("no thread panicked")
+    }
+}
+
+impl StateReader for MemoryStore {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.rows().get(key).cloned()
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) {
+        scan(&self.rows(), from, to, visit);
     }
 }
 
 impl StateStore for MemoryStore {
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.rows.lock().expect("no thread panicked").live.get(key).cloned()
-    }
-
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) {
-        let rows = self.rows.lock().expect("no thread panicked");
-        let _ = rows.live.range(from.to_vec()..to.to_vec()).try_for_each(|(key, value)| visit(key, value));
-    }
-
     fn commit(&self, changes: Vec<Change>) {
-        let mut rows = self.rows.lock().expect("no thread panicked");
+        let mut rows = self.rows();
         for (key, value) in changes {
             match value {
-                Some(value) => rows.live.insert(key, value),
-                None => rows.live.remove(&key),
+                Some(value) => rows.insert(key, value),
+                None => rows.remove(&key),
             };
         }
     }
 
-    fn flush(&self) {
-        let mut rows = self.rows.lock().expect("no thread panicked");
-        rows.flushed = rows.live.clone();
+    fn snapshot(&self) -> Box<dyn StateReader + '_> {
+        Box::new(Snapshot(self.rows().clone()))
     }
+}
+
+struct Snapshot(Rows);
+
+impl StateReader for Snapshot {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(key).cloned()
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) {
+        scan(&self.0, from, to, visit);
+    }
+}
+
+fn scan(rows: &Rows, from: &[u8], to: &[u8], visit: &mut Visit<'_>) {
+    let _ = rows.range(from.to_vec()..to.to_vec()).try_for_each(|(key, value)| visit(key, value));
 }

@@ -10,18 +10,22 @@ pub type Change = (Vec<u8>, Option<Vec<u8>>);
 /// Takes a key and its value, and says whether the scan goes on.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
-/// Rows of one log's state. One thread writes; any may read.
+/// Reads rows: the latest of a store, or those of one moment of it.
 ///
 /// A failing disk leaves no right answer, so its errors are panics with a sentence: the process stops and replays after a restart.
-pub trait StateStore: Send + Sync + 'static {
+pub trait StateReader {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
 
     /// Rows with `from <= key < to` in key order, until `visit` breaks.
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>);
+}
 
-    /// Writes the changes, all or none of them.
+/// Rows of one log's state. One thread writes; any may read.
+pub trait StateStore: StateReader + Send + Sync + 'static {
+    /// Writes the changes, each key at most once. When it returns they survive the loss of the process and of power; until then none
+    /// of them does.
     fn commit(&self, changes: Vec<Change>);
 
-    /// Returns when all that was committed survives the loss of the process and of power.
-    fn flush(&self);
+    /// The rows as they are now, whatever is committed afterwards. It keeps what it shows from being forgotten, so it is not kept for long.
+    fn snapshot(&self) -> Box<dyn StateReader + '_>;
 }

@@ -8,7 +8,7 @@ use emshop_core::order::view;
 use emshop_core::replica::{NumberedEvent, Replica};
 use emshop_core::state::keys::Kind;
 use emshop_core::state::memory::MemoryStore;
-use emshop_core::state::store::{Change, StateStore};
+use emshop_core::state::store::{Change, StateReader, StateStore};
 use emshop_core::{inspect, queries};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{

@@ -1,6 +1,5 @@
 //! What went wrong in the system that this one replaces, by number, and that it does not go wrong here.
 
-use emshop_core::state::store::StateStore;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
     Channel, Envelope, OrderQuery, Record, StockAction, StockRequest, query, query_reply, record, step,
@@ -97,7 +96,6 @@ fn w08_a_compensated_order_is_no_ghost() {
 #[test]
 fn w09_what_was_answered_is_there_after_a_crash() {
     let mut shop = Shop::with_two_goods();
-    shop.logs[0].store.flush();
     let lost = std::sync::Arc::new(shop.logs[0].store.after_crash());
     let first = shop.send_one(submit(order("o", &[(1, 2)])));
     let expected = shop.rows();
@@ -393,7 +391,6 @@ fn w30_tracks_come_by_themselves_after_a_restart_too() {
     let mut shop = with_paid_order();
     shop.send_one(ship("o"));
     shop.tick_after(60 * 60_000);
-    shop.logs[0].store.flush();
     let store = std::sync::Arc::new(shop.logs[0].store.after_crash());
     shop.logs[0].replica = open(&store, 0, 1);
     shop.logs[0].store = store;

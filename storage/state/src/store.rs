@@ -1,0 +1,140 @@
+//! Rows in and out of a database.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use emshop_core::state::store::{Change, StateReader, StateStore, Visit};
+use rocksdb::{Cache, DB, DBRawIterator, ReadOptions, Snapshot};
+
+use crate::options;
+use crate::staging::Staging;
+
+/// Files at the level that checkpoints come to; with more of them a commit waits for compaction, since each costs every look-up.
+const FRESH_FILES_MAX: u64 = 24;
+const COMPACTION_POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the state in {path} is in use by another process: stop it first ({source})")]
+    InUse { path: String, source: rocksdb::Error },
+    #[error(
+        "the state in {path} was written by another release: run that one, or move the folder away to build the state anew from the log"
+    )]
+    OtherRelease { path: String },
+    #[error("the state in {path} cannot be opened: {source}")]
+    Database { path: String, source: rocksdb::Error },
+    #[error("the state in {path} cannot be opened: {source}")]
+    Folder { path: String, source: std::io::Error },
+}
+
+pub struct RocksStore {
+    db: DB,
+    /// Held while a checkpoint becomes visible. RocksDB shows the files of one ingestion at once to those who read the latest rows, but
+    /// not to a snapshot that is taken in the midst of it.
+    staging: Mutex<Staging>,
+}
+
+impl RocksStore {
+    /// Opens the database in `path`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let cache = Cache::new_lru_cache(options::BLOCK_CACHE_BYTES);
+        let db = DB::open(&options::database(&cache), path).map_err(|source| open_error(path, source))?;
+        // Only now: the database's lock is ours.
+        let staging = Staging::open(path, &cache);
+        let staging = staging.map_err(|source| OpenError::Folder { path: path.display().to_string(), source })?;
+        Ok(Self { db, staging: Mutex::new(staging) })
+    }
+
+    fn staging(&self) -> MutexGuard<'_, Staging> {
+        self.staging.lock().expect("no thread panicked")
+    }
+
+    /// RocksDB slows writers down when compaction is behind, but not those who bring files.
+    fn wait_for_compaction(&self) {
+        while self.property("rocksdb.num-files-at-level0") > FRESH_FILES_MAX && self.property("rocksdb.background-errors") == 0 {
+            std::thread::sleep(COMPACTION_POLL_INTERVAL);
+        }
+    }
+
+    fn property(&self, name: &str) -> u64 {
+        readable(self.db.property_int_value(name)).unwrap_or_else(|| panic!("RocksDB does not know {name}"))
+    }
+}
+
+impl StateReader for RocksStore {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        readable(self.db.get(key))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) {
+        scan(self.db.raw_iterator_opt(until(to)), from, visit);
+    }
+}
+
+impl StateStore for RocksStore {
+    fn commit(&self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        self.wait_for_compaction();
+        let written = self.staging().commit(&self.db, changes);
+        written.unwrap_or_else(|error| panic!("the state cannot be written: {error}"));
+    }
+
+    fn snapshot(&self) -> Box<dyn StateReader + '_> {
+        let _between_checkpoints = self.staging();
+        Box::new(RocksSnapshot(self.db.snapshot()))
+    }
+}
+
+struct RocksSnapshot<'a>(Snapshot<'a>);
+
+impl StateReader for RocksSnapshot<'_> {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        readable(self.0.get(key))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) {
+        let mut options = until(to);
+        // Who reads a snapshot reads all of it, once: what turns need stays in the cache.
+        options.fill_cache(false);
+        scan(self.0.raw_iterator_opt(options), from, visit);
+    }
+}
+
+fn until(to: &[u8]) -> ReadOptions {
+    let mut options = options::in_order();
+    options.set_iterate_upper_bound(to);
+    options
+}
+
+fn scan(mut rows: DBRawIterator<'_>, from: &[u8], visit: &mut Visit<'_>) {
+    rows.seek(from);
+    while let Some((key, value)) = rows.item() {
+        if visit(key, value).is_break() {
+            return;
+        }
+        rows.next();
+    }
+    readable(rows.status());
+}
+
+fn readable<T>(result: Result<T, rocksdb::Error>) -> T {
+    result.unwrap_or_else(|error| panic!("the state cannot be read: {error}"))
+}
+
+fn open_error(path: &Path, source: rocksdb::Error) -> OpenError {
+    let message = source.to_string();
+    let path = path.display().to_string();
+    if message.contains("LOCK") {
+        OpenError::InUse { path, source }
+    } else if message.contains("Column families not opened") {
+        OpenError::OtherRelease { path }
+    } else {
+        OpenError::Database { path, source }
+    }
+}
