@@ -7,9 +7,9 @@ use emshop_search::Search;
 use tokio::sync::watch;
 
 use crate::accounts::Accounts;
-use crate::dispatch::Dispatcher;
-use crate::payment_provider::PaymentProvider;
+use crate::payment::PaymentProvider;
 use crate::queries::Queries;
+use crate::way::dispatch::Dispatcher;
 
 /// The services of [`crate::services`] are this one's.
 pub struct Gateway {

@@ -7,9 +7,9 @@ use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::batcher::Batcher;
 use crate::link::Link;
 use crate::services::NAMES;
+use crate::way::batcher::Batcher;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 

@@ -12,8 +12,8 @@ use futures::future::try_join_all;
 use prost::Message;
 use tonic::Status;
 
-use crate::admission::Admission;
 use crate::link::Link;
+use crate::way::admission::Admission;
 use crate::{refusals, status};
 
 /// An engine answers within milliseconds; one that replays its log after a start answers when it is done.

@@ -20,17 +20,19 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::access::GuardLayer;
 use crate::accounts::Accounts;
-use crate::admission::Admission;
-use crate::batcher::Batcher;
-use crate::dispatch::Dispatcher;
+use crate::accounts::token::Tokens;
+use crate::accounts::verification::Verification;
 use crate::gateway::Gateway;
-use crate::payment_provider::PaymentOptions;
-use crate::prepare::Defaults;
+use crate::payment::PaymentOptions;
+use crate::payment::webhook;
 use crate::queries::Queries;
-use crate::token::Tokens;
-use crate::verification::Verification;
-use crate::waiters::Waiters;
-use crate::{health, link, outcomes, services, webhook};
+use crate::way::admission::Admission;
+use crate::way::batcher::Batcher;
+use crate::way::dispatch::Dispatcher;
+use crate::way::outcomes;
+use crate::way::prepare::Defaults;
+use crate::way::waiters::Waiters;
+use crate::{health, link, services};
 
 /// Clients that may connect at the same moment.
 const LISTEN_BACKLOG: u32 = 4_096;

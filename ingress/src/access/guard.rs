@@ -14,7 +14,7 @@ use tonic::codegen::http::{HeaderMap, Request, Response, header};
 use tower::{Layer, Service};
 
 use super::{Caller, body};
-use crate::token::Tokens;
+use crate::accounts::token::Tokens;
 use crate::{refusals, status};
 
 const SCHEME: &str = "Bearer ";
@@ -156,7 +156,7 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     use super::*;
-    use crate::token::{Algorithm, new_key};
+    use crate::accounts::token::{Algorithm, new_key};
 
     const USER: u64 = 7;
     const OTHER: u64 = 8;

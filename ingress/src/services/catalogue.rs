@@ -12,10 +12,11 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use super::category_tree;
 use super::{accept, respond};
 use crate::gateway::Gateway;
 use crate::queries::unexpected;
-use crate::{category_tree, validate};
+use crate::validate;
 
 /// Rows that the engine is asked for at once. There are fewer banners than that.
 const ROWS_PER_PAGE: usize = 2_000;

@@ -4,6 +4,7 @@ mod admin;
 mod balance;
 mod cart;
 mod catalogue;
+mod category_tree;
 mod goods;
 mod goods_list;
 mod inventory;

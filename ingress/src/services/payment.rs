@@ -9,9 +9,9 @@ use tonic::{Request, Response, Status};
 
 use super::{accept, respond};
 use crate::gateway::Gateway;
-use crate::prepare::order_id_of_payment;
 use crate::queries::unexpected;
-use crate::{access, payment_provider, validate};
+use crate::way::prepare::order_id_of_payment;
+use crate::{access, payment, validate};
 
 type Answer = Result<Response<PaymentResponse>, Status>;
 
@@ -25,7 +25,7 @@ impl PaymentService for Gateway {
         let place = self.queries.partitioner.of_text(&order_id);
         match self.queries.ask_as(viewer, place.log, query::Body::Payment(OrderQuery { order_id })).await? {
             query_reply::Body::Payment(mut payment) => {
-                payment.pay_url = payment_provider::pay_url(self.payment_provider.as_ref(), &payment);
+                payment.pay_url = payment::pay_url(self.payment_provider.as_ref(), &payment);
                 Ok(Response::new(GetPaymentResponse { payment: Some(payment) }))
             }
             _ => Err(unexpected("not a payment")),

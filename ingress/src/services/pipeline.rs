@@ -6,9 +6,9 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::Caller;
-use crate::dispatch::Dispatcher;
 use crate::gateway::Gateway;
-use crate::sink::{Ended, Outcomes, Sink};
+use crate::way::dispatch::Dispatcher;
+use crate::way::sink::{Ended, Outcomes, Sink};
 use crate::{access, refusals, status};
 
 /// Commands in one batch.

@@ -17,12 +17,12 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::{accept, respond};
+use crate::accounts::password::salt_of_registration;
+use crate::accounts::verification::{CAPTCHA_SECONDS, SMS_CODE_SECONDS, code_hash};
 use crate::accounts::{nick_name_of, user_id_of_registration};
 use crate::gateway::Gateway;
-use crate::password::salt_of_registration;
-use crate::prepare::random_hex;
 use crate::queries::unexpected;
-use crate::verification::{CAPTCHA_SECONDS, SMS_CODE_SECONDS, code_hash};
+use crate::way::prepare::random_hex;
 use crate::{access, page_token, status, validate};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;

@@ -15,7 +15,7 @@ use prost::Message;
 use tokio::sync::Notify;
 use tonic::Status;
 
-use crate::admission::Room;
+use crate::way::admission::Room;
 
 /// Outcomes in one message.
 const OUTCOMES_PER_BATCH_MAX: usize = 4_096;
@@ -211,7 +211,7 @@ mod tests {
     use futures::{FutureExt, StreamExt};
 
     use super::*;
-    use crate::admission::Admission;
+    use crate::way::admission::Admission;
 
     fn unread(tags: std::ops::Range<u64>) -> Vec<Unread> {
         let room = Arc::new(Admission::new(1, 1).try_admit(1).expect("room"));

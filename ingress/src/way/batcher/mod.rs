@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::link::Link;
 use crate::refusals;
-use crate::waiters::{Waiter, Waiters, deliver};
+use crate::way::waiters::{Waiter, Waiters, deliver};
 
 /// An append that takes longer makes the log count as unavailable: an acknowledgement takes less than a millisecond.
 const STALLED_AFTER: Duration = Duration::from_secs(2);

@@ -15,12 +15,12 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
 
 use crate::access::Caller;
-use crate::admission::Admission;
-use crate::batcher::{Batcher, Pending};
 use crate::link::Link;
-use crate::prepare::{self, Defaults, Prepared, prepare, prepare_account};
-use crate::sink::{Sink, Unread};
-use crate::waiters::Waiter;
+use crate::way::admission::Admission;
+use crate::way::batcher::{Batcher, Pending};
+use crate::way::prepare::{self, Defaults, Prepared, prepare, prepare_account};
+use crate::way::sink::{Sink, Unread};
+use crate::way::waiters::Waiter;
 use crate::{access, deadline, refusals, status, validate};
 
 pub struct Dispatcher {

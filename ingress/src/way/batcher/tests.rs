@@ -10,7 +10,7 @@ use prost::Message;
 use tokio::sync::{oneshot, watch};
 
 use super::*;
-use crate::admission::Admission;
+use crate::way::admission::Admission;
 
 type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
 

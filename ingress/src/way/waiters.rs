@@ -10,8 +10,8 @@ use emshop_proto::internal::TicketOutcome;
 use emshop_proto::v1::Outcome;
 use tokio::sync::oneshot;
 
-use crate::admission::Room;
-use crate::sink::{Sink, Unread};
+use crate::way::admission::Room;
+use crate::way::sink::{Sink, Unread};
 
 /// Where one outcome goes.
 pub enum Waiter {
@@ -148,8 +148,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::admission::Admission;
     use crate::refusals;
+    use crate::way::admission::Admission;
 
     fn call() -> (Waiter, oneshot::Receiver<Outcome>) {
         let room = Admission::new(1, 1).try_admit(1).expect("room");

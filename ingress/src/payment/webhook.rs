@@ -18,8 +18,8 @@ use emshop_proto::v1::{ConfirmPaymentRequest, Operator, OperatorKind, Outcome, P
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
 
-use crate::dispatch::Dispatcher;
-use crate::payment_provider::{Notification, PaymentProvider};
+use crate::payment::{Notification, PaymentProvider};
+use crate::way::dispatch::Dispatcher;
 
 const PATH: &str = "/webhooks/payments";
 /// A notification has a few hundred.

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use prost::Message;
 
 use crate::refusals;
-use crate::waiters::Waiters;
+use crate::way::waiters::Waiters;
 
 /// How often waiters are looked through for such as have waited too long.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
