@@ -147,8 +147,7 @@ impl Parts<'_> {
     async fn start_ingress(&self, folder: &DataFolder, search: Arc<Search>, payment: PaymentOptions) -> Result<Ingress> {
         let tokens = tokens(self.settings, folder)?;
         let options = emshop_ingress::Options { payment, ..self.settings.ingress_options(tokens) };
-        let core = self.connection.core().clone();
-        Ok(emshop_ingress::bind(options, self.logs.clone(), core, search).await?)
+        Ok(emshop_ingress::bind(options, self.logs.clone(), &self.connection, search).await?)
     }
 }
 

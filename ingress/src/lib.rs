@@ -8,12 +8,9 @@
 mod access;
 mod accounts;
 mod deadline;
-mod gateway;
 mod health;
-mod link;
 mod page_token;
 mod payment;
-mod position_token;
 mod queries;
 mod refusals;
 mod server;

@@ -52,7 +52,7 @@ async fn answer(dispatcher: Arc<Dispatcher>, provider: Arc<dyn PaymentProvider>,
         }
     };
     let payment_id = notification.payment_id.clone();
-    let outcome = match dispatcher.carry_out(command(notification), PROVIDER).await {
+    let outcome = match dispatcher.tell(command(notification), PROVIDER).await {
         Ok(outcome) => outcome,
         Err(refusal) => {
             tracing::warn!(payment_id, reason = refusal.reason, "a payment provider's notification was refused");

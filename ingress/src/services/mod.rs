@@ -1,4 +1,4 @@
-//! The gRPC services, one file each, all over one [`Gateway`](crate::gateway::Gateway). They only translate.
+//! The gRPC services, one file each, all over one [`Gateway`]. They only translate.
 
 mod admin;
 mod balance;
@@ -17,6 +17,7 @@ mod user;
 mod user_operation;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use emshop_proto::v1::FieldViolation;
 use emshop_proto::v1::admin_service_server::AdminServiceServer;
@@ -32,11 +33,39 @@ use emshop_proto::v1::pipeline_service_server::PipelineServiceServer;
 use emshop_proto::v1::tcc_service_server::TccServiceServer;
 use emshop_proto::v1::user_operation_service_server::UserOperationServiceServer;
 use emshop_proto::v1::user_service_server::UserServiceServer;
+use emshop_search::Search;
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::service::{Routes, RoutesBuilder};
 
-use crate::gateway::Gateway;
+use crate::accounts::Accounts;
+use crate::payment::PaymentProvider;
+use crate::queries::Queries;
+use crate::queries::questions::Question;
+use crate::way::dispatch::Dispatcher;
 use crate::{refusals, status};
+
+/// What all services work with; each of them is one of its traits.
+pub struct Gateway {
+    pub dispatcher: Arc<Dispatcher>,
+    pub queries: Queries,
+    pub search: Arc<Search>,
+    pub accounts: Accounts,
+    pub payment_provider: Arc<dyn PaymentProvider>,
+    /// Commands under way in one stream.
+    pub stream_window: usize,
+    /// How long a stream's client may leave outcomes unread.
+    pub unread_max: Duration,
+    /// True once the ingress stops: streams then take no more commands.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl Gateway {
+    /// Asks the engine that has all that is a user's.
+    async fn ask_of_user<Q: Question>(&self, user_id: u64, question: Q) -> Result<Q::Reply, Status> {
+        self.queries.ask(self.queries.partitioner.of_user(user_id).log, question).await
+    }
+}
 
 /// Full names of the services, as in the descriptors.
 pub const NAMES: [&str; 13] = [

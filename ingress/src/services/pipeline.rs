@@ -5,8 +5,8 @@ use emshop_proto::v1::{Command, CommandBatch};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::Gateway;
 use crate::access::Caller;
-use crate::gateway::Gateway;
 use crate::way::dispatch::Dispatcher;
 use crate::way::sink::{Ended, Outcomes, Sink};
 use crate::{access, refusals, status};

@@ -7,8 +7,7 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
-use crate::gateway::Gateway;
+use super::{Gateway, accept, respond};
 use crate::validate;
 
 /// A try never waits for ever, as a reservation may.

@@ -15,7 +15,6 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
 
 use crate::access::Caller;
-use crate::link::Link;
 use crate::way::admission::Admission;
 use crate::way::batcher::{Batcher, Pending};
 use crate::way::prepare::{self, Defaults, Prepared, prepare, prepare_account};
@@ -29,7 +28,6 @@ pub struct Dispatcher {
     pub admission: Arc<Admission>,
     /// One per log, by its number.
     pub batchers: Arc<[Batcher]>,
-    pub link: Link,
     /// How long an outcome is waited for at most.
     pub outcome_wait_max: Duration,
 }
@@ -39,18 +37,10 @@ impl Dispatcher {
     pub async fn call<T>(&self, request: Request<T>, body: impl FnOnce(T) -> command::Body) -> Result<Outcome, Status> {
         let (metadata, extensions, request) = request.into_parts();
         let mut command = Command { tag: 0, body: Some(body(request)) };
-        let violations = validate::command(&command);
-        if !violations.is_empty() {
-            return Err(status::of_refusal(refusals::invalid(violations)));
-        }
-        let prepared = prepare(&mut command, access::operator(&extensions), self.partitioner, self.defaults);
-        let identity = prepare::identity(&mut command);
-        drop(command);
-        let outcome = match self.send(prepared) {
-            Ok(outcome) => wait_for(outcome, self.deadline(&metadata)).await,
-            Err(refusal) => Err(*refusal),
-        };
-        outcome.map_err(|refusal| status::of(refusal, identity))
+        let prepared = self.prepare(&mut command, access::operator(&extensions));
+        let prepared = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
+        let outcome = self.carry_out(prepared, self.deadline(&metadata)).await;
+        outcome.map_err(|refusal| status::of(refusal, prepare::identity(&mut command)))
     }
 
     /// Carries out the commands of one call, each by itself: they get into their logs in the given order, and their outcomes come
@@ -61,8 +51,8 @@ impl Dispatcher {
         extensions: &Extensions,
         bodies: impl IntoIterator<Item = command::Body>,
     ) -> Vec<Result<Outcome, Refusal>> {
-        let (deadline, caller) = (self.deadline(metadata), access::caller(extensions));
-        let send = |body| self.send(self.prepare(&mut Command { tag: 0, body: Some(body) }, caller)?);
+        let (deadline, operator) = (self.deadline(metadata), access::operator(extensions));
+        let send = |body| self.send(self.prepare(&mut Command { tag: 0, body: Some(body) }, operator)?);
         let sent: Vec<_> = bodies.into_iter().map(send).collect();
         let mut results = Vec::with_capacity(sent.len());
         for outcome in sent {
@@ -82,25 +72,30 @@ impl Dispatcher {
         body: account_command::Body,
     ) -> Result<Outcome, Refusal> {
         let prepared = prepare_account(&AccountCommand { body: Some(body) }, operator, self.partitioner);
-        let outcome = self.send(prepared).map_err(|refusal| *refusal)?;
-        wait_for(outcome, self.deadline(metadata)).await
+        self.carry_out(prepared, self.deadline(metadata)).await
     }
 
     /// Carries out a command that did not come by a call. `Ok` is never a refusal.
-    pub async fn carry_out(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
-        let mut command = Command { tag: 0, body: Some(body) };
-        let violations = validate::command(&command);
-        if !violations.is_empty() {
-            return Err(refusals::invalid(violations));
-        }
-        let prepared = prepare(&mut command, Some(operator), self.partitioner, self.defaults);
-        match self.send(prepared) {
-            Ok(outcome) => wait_for(outcome, Instant::now() + self.outcome_wait_max).await,
-            Err(refusal) => Err(*refusal),
+    pub async fn tell(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
+        let prepared = self.prepare(&mut Command { tag: 0, body: Some(body) }, Some(operator)).map_err(|invalid| *invalid)?;
+        self.carry_out(prepared, Instant::now() + self.outcome_wait_max).await
+    }
+
+    async fn carry_out(&self, prepared: Prepared, deadline: Instant) -> Result<Outcome, Refusal> {
+        wait_for(self.send(prepared).map_err(|refusal| *refusal)?, deadline).await
+    }
+
+    /// Validates a command and makes its record.
+    fn prepare(&self, command: &mut Command, operator: Option<Operator>) -> Result<Prepared, Box<Refusal>> {
+        let violations = validate::command(command);
+        if violations.is_empty() {
+            Ok(prepare(command, operator, self.partitioner, self.defaults))
+        } else {
+            Err(Box::new(refusals::invalid(violations)))
         }
     }
 
-    /// Sends a call's command on its way, if there is room at once.
+    /// Sends a command on its way, if there is room at once.
     fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Outcome>, Box<Refusal>> {
         let batcher = self.batcher(prepared.log).ok_or_else(refusals::unavailable)?;
         let room = self.admission.try_admit(prepared.record.len()).ok_or_else(refusals::overloaded)?;
@@ -122,7 +117,7 @@ impl Dispatcher {
         let mut bytes = 0;
         for mut command in commands {
             let tag = command.tag;
-            match self.prepare(&mut command, caller) {
+            match self.prepare_streamed(&mut command, caller) {
                 Ok(prepared) => {
                     bytes += prepared.record.len();
                     ready.push((tag, prepared));
@@ -149,17 +144,14 @@ impl Dispatcher {
         sink.push(commands.iter().map(|command| Unread::new(outcome(command), &room)).collect());
     }
 
-    fn prepare(&self, command: &mut Command, caller: Option<Caller>) -> Result<Prepared, Box<Refusal>> {
+    /// What comes by a stream is prepared only if it may, and can, go on.
+    fn prepare_streamed(&self, command: &mut Command, caller: Option<Caller>) -> Result<Prepared, Box<Refusal>> {
         if let (Some(caller), Some(body)) = (caller, &command.body)
             && !caller.may_stream(body)
         {
             return Err(Box::new(Code::PermissionDenied.refusal()));
         }
-        let violations = validate::command(command);
-        if !violations.is_empty() {
-            return Err(Box::new(refusals::invalid(violations)));
-        }
-        let prepared = prepare(command, caller.map(Caller::operator), self.partitioner, self.defaults);
+        let prepared = self.prepare(command, caller.map(Caller::operator))?;
         match self.batcher(prepared.log) {
             Some(_) => Ok(prepared),
             None => Err(Box::new(refusals::unavailable())),
@@ -169,7 +161,7 @@ impl Dispatcher {
     /// The batcher of a log that takes records now.
     fn batcher(&self, log: u32) -> Option<&Batcher> {
         let batcher = &self.batchers[log as usize];
-        (*self.link.borrow() && batcher.is_open()).then_some(batcher)
+        batcher.is_open().then_some(batcher)
     }
 }
 

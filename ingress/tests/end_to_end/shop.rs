@@ -56,7 +56,7 @@ impl Shop {
         }
         let search = Search::open(&data.path().join("search"), &cluster.id, connection.read().clone()).await;
         let search = Arc::new(search.expect("an index"));
-        let ingress = emshop_ingress::bind(options, logs, connection.core().clone(), search.clone()).await.expect("it serves");
+        let ingress = emshop_ingress::bind(options, logs, &connection, search.clone()).await.expect("it serves");
         let endpoint = Endpoint::from_shared(format!("http://{}", ingress.local_addr())).expect("a URL");
         // What a client lets us send ahead is small, so that tests see it fill.
         let channel = endpoint.initial_stream_window_size(CLIENT_WINDOW_BYTES).connect().await.expect("it listens");

@@ -62,7 +62,7 @@ impl CommandLog for SlowLog {
 struct Bench {
     log: Arc<SlowLog>,
     waiters: Arc<Waiters>,
-    link: watch::Sender<bool>,
+    connection: watch::Sender<bool>,
     batcher: Batcher,
     admission: Admission,
 }
@@ -73,10 +73,10 @@ const SLOTS: usize = 2;
 impl Bench {
     fn new() -> Self {
         let (log, waiters) = (Arc::new(SlowLog::default()), Arc::new(Waiters::new()));
-        let (link, receiver) = watch::channel(true);
-        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), receiver);
+        let (connection, reachable) = watch::channel(true);
+        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable);
         tokio::spawn(work);
-        Self { log, waiters, link, batcher, admission: Admission::new(10_000, u32::MAX >> 4) }
+        Self { log, waiters, connection, batcher, admission: Admission::new(10_000, u32::MAX >> 4) }
     }
 
     fn send(&self, record_bytes: usize, receipt: Option<OrderReceipt>) -> oneshot::Receiver<Outcome> {
@@ -190,11 +190,11 @@ async fn nothing_queues_for_a_log_that_is_away() {
         }
     }
     let queued = bench.send(10, None);
-    bench.link.send_replace(false);
+    bench.connection.send_replace(false);
     bench.refused(queued).await;
     assert!(!bench.batcher.is_open());
     bench.refused(bench.send(10, None)).await;
-    bench.link.send_replace(true);
+    bench.connection.send_replace(true);
     while !bench.batcher.is_open() {
         tokio::task::yield_now().await;
     }
