@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Error, Result, bail};
 use emshop_engine::engine::Connections;
+use emshop_engine::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
-use emshop_ingress::{Ingress, PaymentOptions, Tokens};
+use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, Tokens};
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, Connection, NatsServer, ServerOptions};
 use emshop_search::Search;
@@ -43,7 +44,9 @@ impl Node {
         let cluster = Cluster::open(&connection, settings.cluster_options()).await?;
         let logs: Vec<_> = (0..cluster.logs).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
 
-        let parts = Parts { settings, connection, cluster_id: cluster.id, logs };
+        // Without an ingress here nobody has this writer's number.
+        let outcomes = LocalOutcomes::new();
+        let parts = Parts { settings, connection, cluster_id: cluster.id, logs, outcomes };
         let (owned, engines) = match settings.role {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
@@ -110,6 +113,8 @@ struct Parts<'a> {
     cluster_id: String,
     /// All of the cluster, by number.
     logs: Vec<Arc<dyn CommandLog>>,
+    /// From the engines here to the ingress here.
+    outcomes: LocalOutcomes,
 }
 
 impl Parts<'_> {
@@ -134,9 +139,15 @@ impl Parts<'_> {
             cluster_id: self.cluster_id.clone(),
             core: self.connection.core().clone(),
             publish: self.connection.publish().clone(),
+            local: Some(self.local_ingress()),
         };
         let engine = Engine::start(number, self.settings.engine_options(), connections).await;
         engine.with_context(|| format!("the engine of log {number} does not start"))
+    }
+
+    fn local_ingress(&self) -> LocalIngress {
+        let outcomes = self.outcomes.clone();
+        LocalIngress { writer: outcomes.writer(), answer: Arc::new(move |answers| outcomes.hand_in(answers)) }
     }
 
     async fn open_search(&self, folder: &DataFolder) -> Result<Arc<Search>> {
@@ -147,7 +158,7 @@ impl Parts<'_> {
     async fn start_ingress(&self, folder: &DataFolder, search: Arc<Search>, payment: PaymentOptions) -> Result<Ingress> {
         let tokens = tokens(self.settings, folder)?;
         let options = emshop_ingress::Options { payment, ..self.settings.ingress_options(tokens) };
-        Ok(emshop_ingress::bind(options, self.logs.clone(), &self.connection, search).await?)
+        Ok(emshop_ingress::bind(options, self.logs.clone(), &self.connection, search, self.outcomes.clone()).await?)
     }
 }
 

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use crate::state::keys::{self, Kind, WHOLE_LOG};
 use crate::state::store::{Change, StateStore};
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{ClusterRow, Envelope, LogRow, Record, Step, TicketOutcome, TurnOutcomes, Waiter, record};
+use emshop_proto::internal::{ClusterRow, Envelope, LogRow, Record, Step, Waiter, record};
 use emshop_proto::partitioner::{PARTITIONS, Partitioner, Place};
 use emshop_proto::routing;
-use emshop_proto::v1::{Event, event};
+use emshop_proto::v1::{Event, Outcome, event};
 use prost::Message as _;
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
@@ -32,8 +32,8 @@ const SHARED_MESSAGES_MIN: usize = 64;
 /// What a turn leads to outside of the state. Replay makes the same again.
 #[derive(Debug, Default)]
 pub struct TurnEffects {
-    /// By writer.
-    pub outcomes: BTreeMap<u64, TurnOutcomes>,
+    /// By writer, each with the ticket of whoever waits.
+    pub outcomes: BTreeMap<u64, Vec<(u64, Outcome)>>,
     /// Numbered, each with the number of the one before it of its type.
     pub events: Vec<NumberedEvent>,
     /// Other logs that have something to take from the outbox.
@@ -273,8 +273,7 @@ impl Replica {
         let events = events.into_iter().map(|event| event.what).chain(stock_events);
         effects.events = events.map(|(event_type, body)| self.number_event(event_type, body)).collect();
         for Caused { what: (waiter, outcome), .. } in outcomes {
-            let outcome = TicketOutcome { ticket: waiter.ticket, outcome: Some(outcome) };
-            effects.outcomes.entry(waiter.writer).or_default().outcomes.push(outcome);
+            effects.outcomes.entry(waiter.writer).or_default().push((waiter.ticket, outcome));
         }
         for Caused { what: (target, step), .. } in sent_out {
             let number = self.log.channels_out.entry(target).or_default();

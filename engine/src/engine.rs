@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::checkpoint::Writer;
 use crate::events::Relay;
-use crate::post::Post;
+use crate::post::{LocalIngress, Post};
 use crate::recovery;
 use emshop_core::queries;
 use emshop_core::replica::{NumberedEvent, OpenError, Replica, TurnEffects};
@@ -81,6 +81,8 @@ pub struct Connections {
     pub core: Client,
     /// For events.
     pub publish: Client,
+    /// The ingress of this process, if there is one: its answers need no way around by NATS.
+    pub local: Option<LocalIngress>,
 }
 
 /// A running engine of one log.
@@ -121,7 +123,7 @@ impl Engine {
         let context = jetstream::new(connections.publish.clone());
         let relay = Relay::start(context, number, replica.last_event()).await;
         let relay = relay.map_err(|error| EngineError::Nats(error.to_string()))?;
-        let post = Post::start(connections.core.clone());
+        let post = Post::start(connections.core.clone(), connections.local);
         let (inbox, messages) = channel();
         let written = {
             let inbox = inbox.clone();

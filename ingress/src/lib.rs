@@ -1,9 +1,9 @@
 //! The gRPC ingress: from a client's call to a record in the log, and back with the outcome.
 //!
-//! Reading order is the flow: `server` puts it together; `access` says who calls and whether they may; `services` are what they call;
-//! `validate` says what a request must look like; `way` is how a command goes from there into the log, and its outcome back. `status` is
-//! what a refusal becomes for a call. Reads take the short way of `queries`. Beside the flow stand `accounts` (passwords, tokens, codes)
-//! and `payment` (the payment provider, and what it tells by its webhook).
+//! Reading order is the flow: `server` puts it together; `access` says who calls and whether they may; `services` are what they
+//! call; `validate` says what a request must look like; `way` is how a command goes from there into the log, and its outcome
+//! back. `status` is what a refusal becomes for a call. Reads take the short way of `queries`. Beside the flow stand `accounts`
+//! (passwords, tokens, codes) and `payment` (the payment provider, and what it tells by its webhook).
 
 mod access;
 mod accounts;
@@ -24,3 +24,4 @@ pub use accounts::token::{Algorithm, KeyError, Tokens, new_key, role_of};
 pub use accounts::verification::{Captcha, Sms, Verification};
 pub use payment::{PaymentOptions, WebhookSecret};
 pub use server::{BindError, Ingress, Options, bind};
+pub use way::outcomes::LocalOutcomes;

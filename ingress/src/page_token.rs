@@ -1,4 +1,5 @@
-//! Page tokens: where the previous page of a list ended, such as `17`, `<added_at_ms>.<goods_id>` or `<created_at_ms>.<order_id>`.
+//! Page tokens: where the previous page of a list ended, such as `17`, `<added_at_ms>.<goods_id>` or
+//! `<created_at_ms>.<order_id>`.
 
 use emshop_proto::ids;
 

@@ -30,9 +30,8 @@ use crate::services::{self, Gateway};
 use crate::way::admission::Admission;
 use crate::way::batcher::Batcher;
 use crate::way::dispatch::Dispatcher;
-use crate::way::outcomes;
+use crate::way::outcomes::{self, LocalOutcomes};
 use crate::way::prepare::Defaults;
-use crate::way::waiters::Waiters;
 
 /// Clients that may connect at the same moment.
 const LISTEN_BACKLOG: u32 = 4_096;
@@ -121,14 +120,15 @@ pub struct Ingress {
     _helping: JoinSet<()>,
 }
 
-/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers; outcomes and queries go by
-/// the connection; `search` knows the
-/// cluster's goods.
+/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers; queries go by the connection, and outcomes
+/// of engines in other processes come by it; `search` knows the cluster's goods; engines of this process hand their outcomes in
+/// at `outcomes`.
 pub async fn bind(
     options: Options,
     logs: Vec<Arc<dyn CommandLog>>,
     connection: &Connection,
     search: Arc<Search>,
+    outcomes: LocalOutcomes,
 ) -> Result<Ingress, BindError> {
     check(&logs)?;
     let listener = listen(options.listen).map_err(|error| BindError::Listen { listen: options.listen, error })?;
@@ -136,9 +136,7 @@ pub async fn bind(
     let (stopping, stop) = watch::channel(false);
     let (mut working, mut helping) = (JoinSet::new(), JoinSet::new());
 
-    // Never 0, which stands for the engine's own records.
-    let writer = rand::random::<u64>().max(1);
-    let waiters = Arc::new(Waiters::new());
+    let (writer, waiters) = (outcomes.writer(), outcomes.waiters);
     let subscription = connection.core().subscribe(subjects::outcome(writer)).await.map_err(BindError::Outcomes)?;
     helping.spawn(outcomes::receive(subscription, waiters.clone()));
     helping.spawn(outcomes::expire(waiters.clone(), options.outcome_wait_max));

@@ -9,10 +9,10 @@ use emshop_core::replica::{Checkpoint, NumberedEvent, Replica, TurnEffects};
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::rows::UserText;
 use emshop_core::state::store::StateStore;
-use emshop_proto::internal::{Envelope, LineRow, LineStock, Record, TurnOutcomes};
+use emshop_proto::internal::{Envelope, LineRow, LineStock, Record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
-use emshop_proto::v1::{Command, LogInspection, Money, PaymentHoldStatus, PaymentMethod, outcome};
+use emshop_proto::v1::{Command, LogInspection, Money, Outcome, PaymentHoldStatus, PaymentMethod, outcome};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -72,7 +72,7 @@ fn stream(entries: Vec<(i64, Entry)>) -> Stream {
     stamped.collect()
 }
 
-type Effects = (BTreeMap<u64, TurnOutcomes>, Vec<NumberedEvent>, Vec<u32>);
+type Effects = (BTreeMap<u64, Vec<(u64, Outcome)>>, Vec<NumberedEvent>, Vec<u32>);
 
 /// Applies the next envelope of the stream.
 fn turn(replica: &mut Replica, stream: &Stream) -> Effects {

@@ -29,7 +29,6 @@ use emshop_proto::v1::inventory_service_server::InventoryServiceServer;
 use emshop_proto::v1::logistics_service_server::LogisticsServiceServer;
 use emshop_proto::v1::order_service_server::OrderServiceServer;
 use emshop_proto::v1::payment_service_server::PaymentServiceServer;
-use emshop_proto::v1::pipeline_service_server::PipelineServiceServer;
 use emshop_proto::v1::tcc_service_server::TccServiceServer;
 use emshop_proto::v1::user_operation_service_server::UserOperationServiceServer;
 use emshop_proto::v1::user_service_server::UserServiceServer;
@@ -38,6 +37,7 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::service::{Routes, RoutesBuilder};
 
+use self::pipeline::PipelineServer;
 use crate::accounts::Accounts;
 use crate::payment::PaymentProvider;
 use crate::queries::Queries;
@@ -99,7 +99,7 @@ pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
         .add_service(LogisticsServiceServer::from_arc(gateway.clone()))
         .add_service(UserServiceServer::from_arc(gateway.clone()))
         .add_service(UserOperationServiceServer::from_arc(gateway.clone()))
-        .add_service(PipelineServiceServer::from_arc(gateway.clone()))
+        .add_service(PipelineServer::new(gateway.clone()))
         .add_service(AdminServiceServer::from_arc(gateway));
     routes
 }

@@ -17,6 +17,7 @@ use tonic::{Extensions, Request, Status};
 use crate::access::Caller;
 use crate::way::admission::Admission;
 use crate::way::batcher::{Batcher, Pending};
+use crate::way::outcomes::Answer;
 use crate::way::prepare::{self, Defaults, Prepared, prepare, prepare_account};
 use crate::way::sink::{Sink, Unread};
 use crate::way::waiters::Waiter;
@@ -96,13 +97,13 @@ impl Dispatcher {
     }
 
     /// Sends a command on its way, if there is room at once.
-    fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Outcome>, Box<Refusal>> {
+    fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Answer>, Box<Refusal>> {
         let batcher = self.batcher(prepared.log).ok_or_else(refusals::unavailable)?;
         let room = self.admission.try_admit(prepared.record.len()).ok_or_else(refusals::overloaded)?;
-        let (reply, outcome) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let waiter = Waiter::Call { reply, room };
         batcher.send(Pending { record: prepared.record, waiter, receipt: prepared.receipt });
-        Ok(outcome)
+        Ok(answer)
     }
 
     fn deadline(&self, metadata: &MetadataMap) -> Instant {
@@ -123,14 +124,15 @@ impl Dispatcher {
                     ready.push((tag, prepared));
                 }
                 Err(refusal) => {
-                    let outcome = Outcome { tag, ..refusals::outcome(*refusal) };
-                    bytes += outcome.encoded_len();
-                    refused.push(outcome);
+                    bytes += refusal.encoded_len();
+                    refused.push((tag, *refusal));
                 }
             }
         }
         let room = Arc::new(self.admission.admit(ready.len() + refused.len(), bytes).await);
-        sink.push(refused.into_iter().map(|outcome| Unread::new(outcome, &room)).collect());
+        let mut unread = Unread::default();
+        refused.into_iter().for_each(|(tag, refusal)| unread.add(tag, refusals::answer(refusal), &room));
+        sink.push(unread);
         for (tag, Prepared { log, record, receipt }) in ready {
             let waiter = Waiter::Stream { sink: sink.clone(), tag, room: room.clone() };
             self.batchers[log as usize].send(Pending { record, waiter, receipt });
@@ -140,8 +142,9 @@ impl Dispatcher {
     /// Refuses a stream's commands all for the same reason.
     pub async fn refuse(&self, commands: &[Command], refusal: &Refusal, sink: &Sink) {
         let room = Arc::new(self.admission.admit(commands.len(), commands.len() * refusal.encoded_len()).await);
-        let outcome = |command: &Command| Outcome { tag: command.tag, ..refusals::outcome(refusal.clone()) };
-        sink.push(commands.iter().map(|command| Unread::new(outcome(command), &room)).collect());
+        let mut unread = Unread::default();
+        commands.iter().for_each(|command| unread.add(command.tag, refusals::answer(refusal.clone()), &room));
+        sink.push(unread);
     }
 
     /// What comes by a stream is prepared only if it may, and can, go on.
@@ -166,15 +169,19 @@ impl Dispatcher {
 }
 
 /// `Ok` is never a refusal.
-async fn wait_for(outcome: oneshot::Receiver<Outcome>, deadline: Instant) -> Result<Outcome, Refusal> {
-    let outcome = match tokio::time::timeout_at(deadline, outcome).await {
-        Ok(Ok(outcome)) => outcome,
+async fn wait_for(answer: oneshot::Receiver<Answer>, deadline: Instant) -> Result<Outcome, Refusal> {
+    let answer = match tokio::time::timeout_at(deadline, answer).await {
+        Ok(Ok(answer)) => answer,
         // Whoever was to answer has stopped.
         Ok(Err(_)) => return Err(refusals::perhaps_unavailable()),
         Err(_) => return Err(refusals::outcome_unknown()),
     };
-    match outcome.result {
-        Some(OutcomeResult::Refusal(refusal)) => Err(refusal),
-        _ => Ok(outcome),
+    match answer.outcome() {
+        Ok(Outcome { result: Some(OutcomeResult::Refusal(refusal)), .. }) => Err(refusal),
+        Ok(outcome) => Ok(outcome),
+        Err(error) => {
+            tracing::error!(%error, "an outcome cannot be decoded; its command counts as unknown");
+            Err(refusals::outcome_unknown())
+        }
     }
 }

@@ -22,6 +22,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, f
 use tokio::sync::{mpsc, watch};
 
 use crate::refusals;
+use crate::way::outcomes::Answer;
 use crate::way::waiters::{Waiter, Waiters, deliver};
 
 /// An append that takes longer makes the log count as unavailable: an acknowledgement takes less than a millisecond.
@@ -46,7 +47,7 @@ pub struct Pending {
     pub record: Vec<u8>,
     pub waiter: Waiter,
     /// The answer once the record is durable; `None` when the waiter waits for the outcome.
-    pub receipt: Option<OrderReceipt>,
+    pub receipt: Option<Box<OrderReceipt>>,
 }
 
 /// The way to a log's batcher. Records need no bound here: admission bounds them.
@@ -145,7 +146,7 @@ struct Sent {
     stale: bool,
     first_ticket: u64,
     /// Those to answer when it is durable.
-    accepted: Vec<(Waiter, OrderReceipt)>,
+    accepted: Vec<(Waiter, Box<OrderReceipt>)>,
 }
 
 type Append = BoxFuture<'static, (u64, Result<u64, AppendError>)>;
@@ -224,7 +225,7 @@ impl Worker {
         let refusal = match result {
             Ok(sequence) => {
                 let position = LogPosition { log: self.log.number(), sequence };
-                return deliver(sent.accepted.into_iter().map(|(waiter, receipt)| (waiter, receipt_outcome(receipt, position))));
+                return deliver(sent.accepted.into_iter().map(|(waiter, receipt)| (waiter, accepted(*receipt, position))));
             }
             Err(AppendError::Refused(reason)) => {
                 tracing::warn!(log = self.log.number(), reason, "the log refused an envelope");
@@ -237,9 +238,9 @@ impl Worker {
                 refusals::perhaps_unavailable()
             }
         };
-        let outcome = refusals::outcome(refusal);
-        self.waiters.fail(sent.first_ticket, &outcome);
-        deliver(sent.accepted.into_iter().map(|(waiter, _)| (waiter, outcome.clone())));
+        let answer = refusals::answer(refusal);
+        self.waiters.fail(sent.first_ticket, &answer);
+        deliver(sent.accepted.into_iter().map(|(waiter, _)| (waiter, answer.clone())));
     }
 
     fn check_connection(&mut self) {
@@ -284,12 +285,12 @@ fn assemble(writer: u64, first_ticket: u64, records: &[(Vec<u8>, bool)]) -> Vec<
     envelope
 }
 
-fn receipt_outcome(receipt: OrderReceipt, position: LogPosition) -> Outcome {
-    Outcome { position: Some(position), result: Some(OutcomeResult::Order(receipt)), ..Outcome::default() }
+fn accepted(receipt: OrderReceipt, position: LogPosition) -> Answer {
+    Answer::made(Outcome { position: Some(position), result: Some(OutcomeResult::Order(receipt)), ..Outcome::default() })
 }
 
 fn refuse(pending: Pending) {
-    deliver([(pending.waiter, refusals::outcome(refusals::unavailable()))]);
+    deliver([(pending.waiter, refusals::answer(refusals::unavailable()))]);
 }
 
 async fn until_available(log: Arc<dyn CommandLog>, mut reachable: Reachable) {
