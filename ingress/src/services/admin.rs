@@ -1,3 +1,5 @@
+//! What operators ask of the whole shop.
+
 use emshop_proto::v1::admin_service_server::AdminService;
 use emshop_proto::v1::{InspectRequest, InspectResponse};
 use tonic::{Request, Response, Status};

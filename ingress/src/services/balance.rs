@@ -1,3 +1,5 @@
+//! Users' balances.
+
 use emshop_proto::internal::UserQuery;
 use emshop_proto::v1::balance_service_server::BalanceService;
 use emshop_proto::v1::command::Body;

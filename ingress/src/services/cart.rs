@@ -1,3 +1,5 @@
+//! Carts, shown with the goods and stock of now.
+
 use std::collections::HashMap;
 
 use emshop_proto::internal::UserQuery;

@@ -1,3 +1,5 @@
+//! Categories, brands and banners.
+
 use std::collections::BTreeMap;
 
 use emshop_proto::internal::{Catalogue, CatalogueKind, CatalogueQuery};

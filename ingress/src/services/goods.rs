@@ -1,3 +1,5 @@
+//! Entries of goods.
+
 use std::collections::HashMap;
 
 use emshop_proto::errors::Code;

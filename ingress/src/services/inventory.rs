@@ -1,3 +1,5 @@
+//! Stock, its history, and reservations.
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use emshop_proto::errors::Code;

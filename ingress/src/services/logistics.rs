@@ -1,3 +1,5 @@
+//! Parcels, and what delivering them costs.
+
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
 use emshop_proto::internal::{OrderNumberQuery, OrderQuery};

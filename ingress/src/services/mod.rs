@@ -20,21 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use emshop_proto::v1::FieldViolation;
-use emshop_proto::v1::admin_service_server::AdminServiceServer;
-use emshop_proto::v1::balance_service_server::BalanceServiceServer;
-use emshop_proto::v1::cart_service_server::CartServiceServer;
-use emshop_proto::v1::catalogue_service_server::CatalogueServiceServer;
-use emshop_proto::v1::goods_service_server::GoodsServiceServer;
-use emshop_proto::v1::inventory_service_server::InventoryServiceServer;
-use emshop_proto::v1::logistics_service_server::LogisticsServiceServer;
-use emshop_proto::v1::order_service_server::OrderServiceServer;
-use emshop_proto::v1::payment_service_server::PaymentServiceServer;
-use emshop_proto::v1::tcc_service_server::TccServiceServer;
-use emshop_proto::v1::user_operation_service_server::UserOperationServiceServer;
-use emshop_proto::v1::user_service_server::UserServiceServer;
 use emshop_search::Search;
 use tokio::sync::watch;
 use tonic::Status;
+use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 
 use self::pipeline::PipelineServer;
@@ -67,41 +56,35 @@ impl Gateway {
     }
 }
 
-/// Full names of the services, as in the descriptors.
-pub const NAMES: [&str; 13] = [
-    emshop_proto::v1::order_service_server::SERVICE_NAME,
-    emshop_proto::v1::cart_service_server::SERVICE_NAME,
-    emshop_proto::v1::payment_service_server::SERVICE_NAME,
-    emshop_proto::v1::balance_service_server::SERVICE_NAME,
-    emshop_proto::v1::tcc_service_server::SERVICE_NAME,
-    emshop_proto::v1::inventory_service_server::SERVICE_NAME,
-    emshop_proto::v1::goods_service_server::SERVICE_NAME,
-    emshop_proto::v1::catalogue_service_server::SERVICE_NAME,
-    emshop_proto::v1::logistics_service_server::SERVICE_NAME,
-    emshop_proto::v1::user_service_server::SERVICE_NAME,
-    emshop_proto::v1::user_operation_service_server::SERVICE_NAME,
-    emshop_proto::v1::pipeline_service_server::SERVICE_NAME,
-    emshop_proto::v1::admin_service_server::SERVICE_NAME,
-];
+/// Names and serves the services that tonic makes of the protos, each by its module and its server.
+macro_rules! services {
+    ($($module:ident::$server:ident,)*) => {
+        /// Full names of the services, as in the descriptors.
+        pub const NAMES: &[&str] = &[$(emshop_proto::v1::$module::SERVICE_NAME,)* PipelineServer::NAME];
 
-/// All services; messages of more than 4 MiB, tonic's default, are refused.
-pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
-    let mut routes = Routes::builder();
-    routes
-        .add_service(OrderServiceServer::from_arc(gateway.clone()))
-        .add_service(CartServiceServer::from_arc(gateway.clone()))
-        .add_service(PaymentServiceServer::from_arc(gateway.clone()))
-        .add_service(BalanceServiceServer::from_arc(gateway.clone()))
-        .add_service(TccServiceServer::from_arc(gateway.clone()))
-        .add_service(InventoryServiceServer::from_arc(gateway.clone()))
-        .add_service(GoodsServiceServer::from_arc(gateway.clone()))
-        .add_service(CatalogueServiceServer::from_arc(gateway.clone()))
-        .add_service(LogisticsServiceServer::from_arc(gateway.clone()))
-        .add_service(UserServiceServer::from_arc(gateway.clone()))
-        .add_service(UserOperationServiceServer::from_arc(gateway.clone()))
-        .add_service(PipelineServer::new(gateway.clone()))
-        .add_service(AdminServiceServer::from_arc(gateway));
-    routes
+        /// All services; messages of more than 4 MiB, tonic's default, are refused.
+        pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
+            let mut routes = Routes::builder();
+            $(routes.add_service(emshop_proto::v1::$module::$server::from_arc(gateway.clone()));)*
+            routes.add_service(PipelineServer::new(gateway));
+            routes
+        }
+    };
+}
+
+services! {
+    order_service_server::OrderServiceServer,
+    cart_service_server::CartServiceServer,
+    payment_service_server::PaymentServiceServer,
+    balance_service_server::BalanceServiceServer,
+    tcc_service_server::TccServiceServer,
+    inventory_service_server::InventoryServiceServer,
+    goods_service_server::GoodsServiceServer,
+    catalogue_service_server::CatalogueServiceServer,
+    logistics_service_server::LogisticsServiceServer,
+    user_service_server::UserServiceServer,
+    user_operation_service_server::UserOperationServiceServer,
+    admin_service_server::AdminServiceServer,
 }
 
 /// The response that an outcome becomes: its fields are the result of the kind asked for, `repeated` and `position`.

@@ -1,3 +1,5 @@
+//! Orders, from their submission to their return.
+
 use std::cmp::Reverse;
 
 use emshop_proto::internal::{OrderQuery, UserOrdersQuery};

@@ -1,3 +1,5 @@
+//! Payments of orders.
+
 use emshop_proto::internal::OrderQuery;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::payment_service_server::PaymentService;

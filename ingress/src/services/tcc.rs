@@ -1,3 +1,5 @@
+//! Tries of distributed transactions: stock and balance that are held until they are confirmed or cancelled.
+
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::tcc_service_server::TccService;
 use emshop_proto::v1::{

@@ -1,3 +1,5 @@
+//! Accounts: registration, log-in, profiles.
+
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
 use emshop_proto::internal::account_command::Body as AccountBody;

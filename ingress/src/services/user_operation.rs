@@ -1,3 +1,5 @@
+//! What users keep: favourites, addresses, messages.
+
 use emshop_proto::internal::{FavouriteQuery, PageQuery};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::user_operation_service_server::UserOperationService;
