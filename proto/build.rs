@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("access.rs"), access_table(&compiler.descriptor_pool())?)?;
     let services = "#[cfg(feature = \"services\")]";
     let builder = tonic_prost_build::configure().server_mod_attribute(".", services).client_mod_attribute(".", services);
-    let builder = builder.btree_map(".emshop.internal");
+    let builder = builder.btree_map(".emshop.internal").bytes(".emshop.internal.v1.TicketOutcome.outcome");
     let builder = BOXED.iter().fold(builder, |builder, path| builder.boxed(*path));
     builder.compile_fds(compiler.file_descriptor_set())?;
     Ok(())

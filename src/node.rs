@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Error, Result, bail};
 use emshop_engine::engine::Connections;
+use emshop_engine::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
-use emshop_ingress::{Ingress, PaymentOptions, Tokens};
+use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, Tokens};
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, Connection, NatsServer, ServerOptions};
 use emshop_proto::partitioner::Partitioner;
@@ -44,7 +45,10 @@ impl Node {
         let cluster = Cluster::open(&connection, settings.cluster_options()).await?;
         let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
 
-        let parts = Parts { settings, connection, cluster_id: cluster.id, partitioner: cluster.partitioner, logs };
+        // Without an ingress here nobody has this writer's number.
+        let outcomes = LocalOutcomes::new();
+        let (partitioner, cluster_id) = (cluster.partitioner, cluster.id);
+        let parts = Parts { settings, connection, cluster_id, partitioner, logs, outcomes };
         let (owned, engines) = match settings.role {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
@@ -112,6 +116,8 @@ struct Parts<'a> {
     partitioner: Partitioner,
     /// All of the cluster, by number.
     logs: Vec<Arc<dyn CommandLog>>,
+    /// From the engines here to the ingress here.
+    outcomes: LocalOutcomes,
 }
 
 impl Parts<'_> {
@@ -137,9 +143,15 @@ impl Parts<'_> {
             partitioner: self.partitioner,
             core: self.connection.core().clone(),
             publish: self.connection.publish().clone(),
+            local: Some(self.local_ingress()),
         };
         let engine = Engine::start(number, self.settings.engine_options(), connections).await;
         engine.with_context(|| format!("the engine of log {number} does not start"))
+    }
+
+    fn local_ingress(&self) -> LocalIngress {
+        let outcomes = self.outcomes.clone();
+        LocalIngress { writer: outcomes.writer(), answer: Arc::new(move |answers| outcomes.hand_in(answers)) }
     }
 
     async fn open_search(&self, folder: &DataFolder) -> Result<Arc<Search>> {
@@ -150,8 +162,8 @@ impl Parts<'_> {
     async fn start_ingress(&self, folder: &DataFolder, search: Arc<Search>, payment: PaymentOptions) -> Result<Ingress> {
         let tokens = tokens(self.settings, folder)?;
         let options = emshop_ingress::Options { payment, ..self.settings.ingress_options(tokens) };
-        let core = self.connection.core().clone();
-        Ok(emshop_ingress::bind(options, self.logs.clone(), self.partitioner, core, search).await?)
+        let (logs, outcomes) = (self.logs.clone(), self.outcomes.clone());
+        Ok(emshop_ingress::bind(options, logs, self.partitioner, &self.connection, search, outcomes).await?)
     }
 }
 

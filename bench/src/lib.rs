@@ -131,8 +131,8 @@ mod tests {
         let mut shop = Shop::stocked();
         let (mut orders, mut payments) = (0, 0);
         for envelope in submits(1_000).into_iter().chain(confirms(1_000)) {
-            for told in shop.turn(envelope).outcomes.into_values().flat_map(|outcomes| outcomes.outcomes) {
-                match told.outcome.and_then(|outcome| outcome.result) {
+            for (_, outcome) in shop.turn(envelope).outcomes.into_values().flatten() {
+                match outcome.result {
                     Some(OutcomeResult::Order(_)) => orders += 1,
                     Some(OutcomeResult::Payment(_)) => payments += 1,
                     other => panic!("{other:?}"),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{ClusterRow, Envelope, LogRow, Record, Rules, TicketOutcome, TurnOutcomes, Waiter, record};
+use emshop_proto::internal::{ClusterRow, Envelope, LogRow, Record, Rules, Waiter, record};
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::v1::{Event, event};
+use emshop_proto::v1::{Event, Outcome, event};
 use prost::Message as _;
 
 use crate::context::{Context, SYSTEM, Turn};
@@ -23,8 +23,8 @@ use crate::{apply, timer};
 /// What a turn leads to outside of the state. Replay makes the same again.
 #[derive(Debug, Default)]
 pub struct TurnEffects {
-    /// By writer.
-    pub outcomes: BTreeMap<u64, TurnOutcomes>,
+    /// By writer, each with the ticket of whoever waits.
+    pub outcomes: BTreeMap<u64, Vec<(u64, Outcome)>>,
     /// Numbered, each with the number of the one before it of its type.
     pub events: Vec<NumberedEvent>,
     /// Other logs that have something to take from the outbox.
@@ -199,8 +199,7 @@ impl Replica {
         let events = std::mem::take(&mut self.effects.events);
         effects.events = events.into_iter().map(|(event_type, body)| self.number_event(event_type, body)).collect();
         for (waiter, outcome) in self.effects.outcomes.drain(..) {
-            let outcome = TicketOutcome { ticket: waiter.ticket, outcome: Some(outcome) };
-            effects.outcomes.entry(waiter.writer).or_default().outcomes.push(outcome);
+            effects.outcomes.entry(waiter.writer).or_default().push((waiter.ticket, outcome));
         }
         for (target, step) in self.effects.steps.drain(..) {
             let number = self.log.channels_out.entry(target).or_default();

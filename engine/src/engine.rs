@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use crate::checkpoint::Writer;
 use crate::events::Relay;
 use crate::inspection::Inspector;
-use crate::post::Post;
+use crate::post::{LocalIngress, Post};
 use crate::recovery;
 use crate::schedule::Schedule;
 use emshop_core::queries;
@@ -99,6 +99,8 @@ pub struct Connections {
     pub core: Client,
     /// For events.
     pub publish: Client,
+    /// The ingress of this process, if there is one: its answers need no way around by NATS.
+    pub local: Option<LocalIngress>,
 }
 
 /// A running engine of one log.
@@ -137,7 +139,7 @@ impl Engine {
         let context = jetstream::new(connections.publish.clone());
         let relay = Relay::start(context, number, replica.last_event()).await;
         let relay = relay.map_err(|error| EngineError::Nats(error.to_string()))?;
-        let post = Post::start(connections.core.clone());
+        let post = Post::start(connections.core.clone(), connections.local);
         let (inbox, messages) = channel();
         let written = {
             let inbox = inbox.clone();

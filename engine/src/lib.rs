@@ -1,7 +1,7 @@
 //! The engine of one log: turns by `emshop-core`, and around them what the world needs of them.
 //!
 //! Reading order: [`recovery`] (what a start checks), [`engine`] (the loop), [`schedule`] (when a checkpoint is taken), [`checkpoint`] (state
-//! to disk), [`events`] (to downstream), [`post`] (answers by core NATS), [`inspection`] (a long read beside all that).
+//! to disk), [`events`] (to downstream), [`post`] (answers), [`inspection`] (a long read beside all that).
 
 pub mod checkpoint;
 pub mod engine;

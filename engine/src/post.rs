@@ -1,65 +1,117 @@
-//! Answers to whoever waits for them, by core NATS. What gets lost, the client asks for again with the same key.
+//! Answers to whoever waits for them: by core NATS, or directly to the ingress of this process. What gets lost, the client asks
+//! for again with the same key.
+
+use std::sync::Arc;
 
 use async_nats::{Client, Subject};
 use bytes::Bytes;
-use emshop_proto::internal::TurnOutcomes;
 use emshop_proto::subjects;
+use emshop_proto::v1::Outcome;
 use prost::Message;
+use prost::encoding::{self, WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A server takes 1 MiB as one message, and the answers of a turn may be more: short commands are answered with whole carts.
 const OUTCOMES_BYTES_MAX: usize = 512 * 1024;
 
-/// Where the engine's threads drop what is to be sent.
+/// Field numbers of `internal::TurnOutcomes` and `internal::TicketOutcome`.
+const OUTCOMES_FIELD: u32 = 1;
+const TICKET_FIELD: u32 = 1;
+const OUTCOME_FIELD: u32 = 2;
+
+/// Outcomes for one ingress, each with the ticket of whoever waits.
+pub type Outcomes = Vec<(u64, Outcome)>;
+
+/// The ingress in this process.
+#[derive(Clone)]
+pub struct LocalIngress {
+    /// Whose envelopes it writes.
+    pub writer: u64,
+    /// Takes outcomes to those who wait.
+    pub answer: Arc<dyn Fn(Outcomes) + Send + Sync>,
+}
+
+/// Where the engine's threads drop what is to be sent. They neither encode nor wait.
 #[derive(Clone)]
 pub struct Post {
-    letters: UnboundedSender<(Subject, Bytes)>,
+    letters: UnboundedSender<Letter>,
+}
+
+enum Letter {
+    Outcomes { writer: u64, outcomes: Outcomes },
+    Message { subject: Subject, payload: Bytes },
 }
 
 impl Post {
     /// Starts the task that sends. It ends when all copies of the post are gone.
-    pub fn start(client: Client) -> Self {
+    pub fn start(client: Client, local: Option<LocalIngress>) -> Self {
         let (letters, receiver) = unbounded_channel();
-        tokio::spawn(send_all(client, receiver));
+        tokio::spawn(send_all(client, local, receiver));
         Self { letters }
     }
 
     /// Answers those who wait at one ingress for what a turn came to.
-    pub fn send_outcomes(&self, writer: u64, outcomes: TurnOutcomes) {
-        let mut messages = Vec::new();
-        encode(outcomes, &mut messages);
-        messages.into_iter().for_each(|message| self.send(subjects::outcome(writer), message));
+    pub fn send_outcomes(&self, writer: u64, outcomes: Outcomes) {
+        self.post(Letter::Outcomes { writer, outcomes });
     }
 
     pub fn send(&self, subject: impl Into<Subject>, payload: impl Into<Bytes>) {
+        self.post(Letter::Message { subject: subject.into(), payload: payload.into() });
+    }
+
+    fn post(&self, letter: Letter) {
         // The task only ends with us.
-        let _ = self.letters.send((subject.into(), payload.into()));
+        let _ = self.letters.send(letter);
     }
 }
 
-/// As one message, or as several where that would be too large.
-fn encode(mut turn: TurnOutcomes, messages: &mut Vec<Vec<u8>>) {
-    let message = turn.encode_to_vec();
-    if message.len() <= OUTCOMES_BYTES_MAX || turn.outcomes.len() == 1 {
-        return messages.push(message);
-    }
-    let outcomes = turn.outcomes.split_off(turn.outcomes.len() / 2);
-    encode(turn, messages);
-    encode(TurnOutcomes { outcomes }, messages);
-}
-
-async fn send_all(client: Client, mut letters: UnboundedReceiver<(Subject, Bytes)>) {
-    while let Some((subject, payload)) = letters.recv().await {
-        if let Err(error) = client.publish(subject, payload).await {
-            tracing::warn!(%error, "an answer could not be sent");
+async fn send_all(client: Client, local: Option<LocalIngress>, mut letters: UnboundedReceiver<Letter>) {
+    while let Some(letter) = letters.recv().await {
+        match (letter, &local) {
+            (Letter::Outcomes { writer, outcomes }, Some(local)) if local.writer == writer => (local.answer)(outcomes),
+            (Letter::Outcomes { writer, outcomes }, _) => {
+                for message in encode(&outcomes) {
+                    publish(&client, subjects::outcome(writer).into(), message.into()).await;
+                }
+            }
+            (Letter::Message { subject, payload }, _) => publish(&client, subject, payload).await,
         }
     }
 }
 
+async fn publish(client: &Client, subject: Subject, payload: Bytes) {
+    if let Err(error) = client.publish(subject, payload).await {
+        tracing::warn!(%error, "an answer could not be sent");
+    }
+}
+
+/// The bytes of as many `internal::TurnOutcomes` as it takes.
+fn encode(outcomes: &[(u64, Outcome)]) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    let mut message = Vec::new();
+    for (ticket, outcome) in outcomes {
+        let outcome_bytes = outcome.encoded_len();
+        let outcome_field_bytes = key_len(OUTCOME_FIELD) + encoded_len_varint(outcome_bytes as u64) + outcome_bytes;
+        let bytes = encoding::uint64::encoded_len(TICKET_FIELD, ticket) + outcome_field_bytes;
+        let bytes_in_message = key_len(OUTCOMES_FIELD) + encoded_len_varint(bytes as u64) + bytes;
+        if !message.is_empty() && message.len() + bytes_in_message > OUTCOMES_BYTES_MAX {
+            messages.push(std::mem::take(&mut message));
+        }
+        encode_key(OUTCOMES_FIELD, WireType::LengthDelimited, &mut message);
+        encode_varint(bytes as u64, &mut message);
+        encoding::uint64::encode(TICKET_FIELD, ticket, &mut message);
+        encoding::message::encode(OUTCOME_FIELD, outcome, &mut message);
+    }
+    if !message.is_empty() {
+        messages.push(message);
+    }
+    messages
+}
+
 #[cfg(test)]
 mod tests {
-    use emshop_proto::internal::TicketOutcome;
-    use emshop_proto::v1::{CartItem, CartItems, Outcome, outcome};
+    use emshop_proto::internal::TurnOutcomes;
+    use emshop_proto::v1::{CartItem, CartItems, outcome};
 
     use super::*;
 
@@ -67,14 +119,17 @@ mod tests {
     fn the_answers_of_a_turn_are_as_many_messages_as_it_takes() {
         let item = CartItem { goods_id: u64::MAX, quantity: 1_000_000, selected: true, added_at_ms: 1_700_000_000_000 };
         let cart = outcome::Result::Cart(CartItems { items: vec![item; 1_000] });
-        let outcome = Some(Outcome { result: Some(cart), ..Outcome::default() });
-        for (carts, messages) in [(1, 1), (10, 1), (100, 8)] {
-            let outcomes: Vec<_> = (1..=carts).map(|ticket| TicketOutcome { ticket, outcome: outcome.clone() }).collect();
-            let mut encoded = Vec::new();
-            encode(TurnOutcomes { outcomes: outcomes.clone() }, &mut encoded);
-            let decoded = encoded.iter().map(|message| TurnOutcomes::decode(message.as_slice()).expect("outcomes").outcomes);
-            assert_eq!((encoded.len(), decoded.flatten().collect::<Vec<_>>()), (messages, outcomes));
-            assert!(encoded.iter().all(|message| message.len() <= OUTCOMES_BYTES_MAX));
+        let cart = Outcome { result: Some(cart), ..Outcome::default() };
+        let messages_of = |bytes: usize| OUTCOMES_BYTES_MAX / bytes;
+        for carts in [0, 1, 10, 100] {
+            let outcomes: Vec<_> = (1..=carts).map(|ticket| (ticket, cart.clone())).collect();
+            let messages = encode(&outcomes);
+            assert_eq!(messages.len(), outcomes.len().div_ceil(messages_of(cart.encoded_len() + 12)), "{carts} carts");
+            assert!(messages.iter().all(|message| message.len() <= OUTCOMES_BYTES_MAX));
+            let decoded =
+                messages.iter().flat_map(|message| TurnOutcomes::decode(message.as_slice()).expect("outcomes").outcomes);
+            let decoded = decoded.map(|answer| (answer.ticket, Outcome::decode(answer.outcome).expect("an outcome")));
+            assert_eq!(decoded.collect::<Vec<_>>(), outcomes);
         }
     }
 }

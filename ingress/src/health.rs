@@ -1,36 +1,35 @@
 //! The health that gRPC clients and load balancers ask for: serving while commands can get into their logs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures::future::select_all;
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::batcher::Batcher;
-use crate::link::Link;
 use crate::services::NAMES;
-
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+use crate::way::batcher::Batcher;
 
 /// Reports the health of the whole and of each service until stopped, and ends with "not serving".
-pub async fn report(reporter: HealthReporter, link: Link, batchers: Arc<[Batcher]>, stopping: watch::Receiver<bool>) {
-    let mut reported = None;
-    let mut looks = tokio::time::interval(LOOK_EVERY);
+pub async fn report(reporter: HealthReporter, batchers: Arc<[Batcher]>, mut stopping: watch::Receiver<bool>) {
+    let mut open: Vec<_> = batchers.iter().map(Batcher::open).collect();
     loop {
-        looks.tick().await;
-        let stop = *stopping.borrow();
-        let serving = !stop && *link.borrow() && batchers.iter().all(Batcher::is_open);
-        if reported != Some(serving) {
-            reported = Some(serving);
-            let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-            reporter.set_service_status("", status).await;
-            for name in NAMES {
-                reporter.set_service_status(name, status).await;
-            }
+        // Each of them is looked at, so that only what comes later counts as a change.
+        let closed = open.iter_mut().map(|open| !*open.borrow_and_update()).filter(|closed| *closed).count();
+        let stop = *stopping.borrow_and_update();
+        let serving = !stop && closed == 0;
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        reporter.set_service_status("", status).await;
+        for name in NAMES {
+            reporter.set_service_status(name, status).await;
         }
         if stop {
             return;
+        }
+        let changed = select_all(open.iter_mut().map(|open| Box::pin(open.changed())));
+        tokio::select! {
+            _ = changed => {}
+            _ = stopping.changed() => {}
         }
     }
 }

@@ -1,34 +1,80 @@
-//! Page tokens: where the previous page ended. Of ListOrders as `<created_at_ms>.<order_id>`, of what is listed by id that id.
+//! Page tokens: where the previous page of a list ended, such as `17`, `<added_at_ms>.<goods_id>` or
+//! `<created_at_ms>.<order_id>`.
 
 use emshop_proto::ids;
-use emshop_proto::v1::Order;
 
-/// The last order of a page; the next page begins below it in (created_at_ms, order_id) descending.
+/// A place in a list, in the order of the list.
+pub trait Position: Sized {
+    /// Before the first page.
+    const START: Self;
+
+    fn encode(&self) -> String;
+
+    /// Of what [`Position::encode`] may have made.
+    fn parse(token: &str) -> Option<Self>;
+}
+
+/// In lists whose positions are numbers. The last one is an id, which is never 0.
+impl<const N: usize> Position for [u64; N] {
+    const START: Self = [0; N];
+
+    fn encode(&self) -> String {
+        self.map(|number| number.to_string()).join(".")
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        let numbers: Vec<u64> = token.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+        let position: Self = numbers.try_into().ok()?;
+        (position.last() != Some(&0)).then_some(position)
+    }
+}
+
+/// In lists of orders: the next page begins below it in (created_at_ms, order_id) descending.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub struct OrderPosition {
     pub created_at_ms: i64,
     pub order_id: String,
 }
 
-pub fn encode(last: &Order) -> String {
-    format!("{}.{}", last.created_at_ms, last.order_id)
+impl Position for OrderPosition {
+    const START: Self = Self { created_at_ms: 0, order_id: String::new() };
+
+    fn encode(&self) -> String {
+        format!("{}.{}", self.created_at_ms, self.order_id)
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        let (created_at_ms, order_id) = token.split_once('.')?;
+        let created_at_ms = created_at_ms.parse().ok().filter(|ms| *ms > 0)?;
+        ids::is_valid(order_id).then(|| Self { created_at_ms, order_id: order_id.to_owned() })
+    }
 }
 
-/// `None` when [`encode`] did not make it.
-pub fn decode(token: &str) -> Option<Cursor> {
-    let (created_at_ms, order_id) = token.split_once('.')?;
-    let created_at_ms = created_at_ms.parse().ok().filter(|ms| *ms > 0)?;
-    ids::is_valid(order_id).then(|| Cursor { created_at_ms, order_id: order_id.to_owned() })
+/// Where a page begins; an empty token asks for the first one. `None` when no page gave this token.
+pub fn decode<P: Position>(token: &str) -> Option<P> {
+    if token.is_empty() {
+        return Some(P::START);
+    }
+    // Numbers are read in more ways than they are written.
+    P::parse(token).filter(|position| position.encode() == token)
 }
 
-/// Of a list by ascending id, whose last one this is.
-pub fn encode_id(last: u64) -> String {
-    last.to_string()
+/// Where the page of a request that was found valid begins.
+pub fn start<P: Position>(token: &str) -> P {
+    decode(token).unwrap_or(P::START)
 }
 
-/// `None` when [`encode_id`] did not make it.
-pub fn decode_id(token: &str) -> Option<u64> {
-    token.parse().ok().filter(|id| *id > 0 && encode_id(*id) == token)
+/// Cuts a list, of which one more than `size` was asked for, to its page; gives the token of the next page if there is one.
+pub fn cut<T, P: Position>(list: &mut Vec<T>, size: u32, position: impl FnOnce(&T) -> P) -> String {
+    let size = size as usize;
+    let more = list.len() > size;
+    list.truncate(size);
+    list.last().filter(|_| more).map(|last| position(last).encode()).unwrap_or_default()
+}
+
+/// How many a page has.
+pub fn size(asked_for: u32, default: u32) -> u32 {
+    if asked_for == 0 { default } else { asked_for }
 }
 
 #[cfg(test)]
@@ -36,20 +82,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_come_back_as_they_went() {
-        let last = Order { created_at_ms: 1_700_000_000_123, order_id: "shop.7:a".to_owned(), ..Order::default() };
-        let cursor = decode(&encode(&last)).expect("a token of ours");
-        assert_eq!(cursor, Cursor { created_at_ms: 1_700_000_000_123, order_id: "shop.7:a".to_owned() });
-        for bad in ["", ".", "1", "1.", ".a", "x.a", "-1.a", "0.a", "1.a b", "99999999999999999999.a"] {
-            assert_eq!(decode(bad), None, "{bad:?}");
+    fn numbers_come_back_as_they_went() {
+        assert_eq!([1_700_000_000_123, 7].encode(), "1700000000123.7");
+        for position in [[1_700_000_000_123, 7], [0, 1], [u64::MAX, u64::MAX]] {
+            assert_eq!(decode(&position.encode()), Some(position));
+        }
+        assert_eq!(decode(&[u64::MAX].encode()), Some([u64::MAX]));
+        for bad in [".", "7", "7.", ".7", "7.0", "x.7", "-1.7", "+1.7", "01.7", "1.7.7", "18446744073709551616.7"] {
+            assert_eq!(decode::<[u64; 2]>(bad), None, "{bad:?}");
+        }
+        for bad in ["0", "-1", "+7", "07", "7.7", "1.a", " 7", "18446744073709551616"] {
+            assert_eq!(decode::<[u64; 1]>(bad), None, "{bad:?}");
         }
     }
 
     #[test]
-    fn ids_come_back_as_they_went() {
-        assert_eq!(decode_id(&encode_id(u64::MAX)), Some(u64::MAX));
-        for bad in ["", "0", "-1", "+1", "01", "1.a", "18446744073709551616"] {
-            assert_eq!(decode_id(bad), None, "{bad:?}");
+    fn orders_come_back_as_they_went() {
+        let position = OrderPosition { created_at_ms: 1_700_000_000_123, order_id: "shop.7:a".to_owned() };
+        assert_eq!(decode(&position.encode()), Some(position));
+        for bad in [".", "1", "1.", ".a", "x.a", "-1.a", "+1.a", "01.a", "0.a", "1.a b", "99999999999999999999.a"] {
+            assert_eq!(decode::<OrderPosition>(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn without_a_token_a_list_begins_at_its_start() {
+        assert_eq!(decode(""), Some([0, 0]));
+        assert_eq!(start::<OrderPosition>(""), OrderPosition::START);
+    }
+
+    #[test]
+    fn a_token_is_given_while_there_is_more() {
+        let page = |found: &[u64]| {
+            let mut list = found.to_vec();
+            let token = cut(&mut list, 2, |id| [5, *id]);
+            (list, token)
+        };
+        assert_eq!(page(&[]), (vec![], String::new()));
+        assert_eq!(page(&[9, 8]), (vec![9, 8], String::new()));
+        assert_eq!(page(&[9, 8, 7]), (vec![9, 8], "5.8".to_owned()));
     }
 }

@@ -4,6 +4,8 @@ use emshop_proto::errors::Code;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{FieldViolation, Outcome, Refusal};
 
+use crate::way::outcomes::Answer;
+
 /// When to try again after the log or the engine was away: about what a restart takes.
 const UNAVAILABLE_RETRY_MS: u64 = 1_000;
 /// When to try again after an overload: the engine works off everything that may be under way in a few of these.
@@ -45,6 +47,7 @@ pub fn not_read() -> Refusal {
     Refusal { message: message.to_owned(), ..overloaded() }
 }
 
-pub fn outcome(refusal: Refusal) -> Outcome {
-    Outcome { result: Some(OutcomeResult::Refusal(refusal)), ..Outcome::default() }
+/// The outcome of a command that is refused.
+pub fn answer(refusal: Refusal) -> Answer {
+    Answer::made(Outcome { result: Some(OutcomeResult::Refusal(refusal)), ..Outcome::default() })
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Client;
 use emshop_log::CommandLog;
+use emshop_log::jetstream::Connection;
 use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::{FILE_DESCRIPTOR_SET, subjects};
@@ -20,17 +20,18 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::access::GuardLayer;
 use crate::accounts::Accounts;
-use crate::admission::Admission;
-use crate::batcher::Batcher;
-use crate::dispatch::Dispatcher;
-use crate::gateway::Gateway;
-use crate::payment_provider::PaymentOptions;
-use crate::prepare::Defaults;
+use crate::accounts::token::Tokens;
+use crate::accounts::verification::Verification;
+use crate::health;
+use crate::payment::PaymentOptions;
+use crate::payment::webhook;
 use crate::queries::Queries;
-use crate::token::Tokens;
-use crate::verification::Verification;
-use crate::waiters::Waiters;
-use crate::{health, link, outcomes, services, webhook};
+use crate::services::{self, Gateway};
+use crate::way::admission::Admission;
+use crate::way::batcher::Batcher;
+use crate::way::dispatch::Dispatcher;
+use crate::way::outcomes::{self, LocalOutcomes};
+use crate::way::prepare::Defaults;
 
 /// Clients that may connect at the same moment.
 const LISTEN_BACKLOG: u32 = 4_096;
@@ -119,45 +120,42 @@ pub struct Ingress {
     _helping: JoinSet<()>,
 }
 
-/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers, `partitioner` says what is in
-/// which; `core` is for outcomes and queries; `search` knows the
-/// cluster's goods.
+/// Starts to serve. `logs` are all logs of the cluster in the order of their numbers, and `partitioner` says what is in which; queries
+/// go by the connection, and outcomes of engines in other processes come by it; `search` knows the cluster's goods; engines of this
+/// process hand their outcomes in at `outcomes`.
 pub async fn bind(
     options: Options,
     logs: Vec<Arc<dyn CommandLog>>,
     partitioner: Partitioner,
-    core: Client,
+    connection: &Connection,
     search: Arc<Search>,
+    outcomes: LocalOutcomes,
 ) -> Result<Ingress, BindError> {
     check(&logs)?;
     let listener = listen(options.listen).map_err(|error| BindError::Listen { listen: options.listen, error })?;
     let local_addr = listener.local_addr().map_err(|error| BindError::Listen { listen: options.listen, error })?;
     let (stopping, stop) = watch::channel(false);
-    let (link_sender, link) = watch::channel(link::is_up(&core));
     let (mut working, mut helping) = (JoinSet::new(), JoinSet::new());
 
-    // Never 0, which stands for the engine's own records.
-    let writer = rand::random::<u64>().max(1);
-    let waiters = Arc::new(Waiters::new());
-    let subscription = core.subscribe(subjects::outcome(writer)).await.map_err(BindError::Outcomes)?;
+    let (writer, waiters) = (outcomes.writer(), outcomes.waiters);
+    let subscription = connection.core().subscribe(subjects::outcome(writer)).await.map_err(BindError::Outcomes)?;
     helping.spawn(outcomes::receive(subscription, waiters.clone()));
     helping.spawn(outcomes::expire(waiters.clone(), options.outcome_wait_max));
-    helping.spawn(link::watch(core.clone(), link_sender));
 
     let batchers = logs.into_iter().map(|log| {
-        let (batcher, work) = Batcher::new(log, writer, options.append_slots, waiters.clone(), link.clone());
+        let (batcher, work) = Batcher::new(log, writer, options.append_slots, waiters.clone(), connection.reachable());
         working.spawn(work);
         batcher
     });
     let batchers: Arc<[Batcher]> = batchers.collect();
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    helping.spawn(health::report(reporter, link.clone(), batchers.clone(), stop.clone()));
+    helping.spawn(health::report(reporter, batchers.clone(), stop.clone()));
 
     let admission = Arc::new(Admission::new(options.commands_max, options.bytes_max));
-    let queries = Queries::new(core, partitioner, admission.clone(), link.clone());
+    let queries = Queries::new(connection, partitioner, admission.clone());
     let outcome_wait_max = options.outcome_wait_max;
     let defaults = Defaults { completes_after_seconds: options.completes_after_seconds };
-    let dispatcher = Arc::new(Dispatcher { partitioner, defaults, admission, batchers, link, outcome_wait_max });
+    let dispatcher = Arc::new(Dispatcher { partitioner, defaults, admission, batchers, outcome_wait_max });
     let Options { stream_window, unread_max, drain_max, auth_required, .. } = options;
     let tokens = Arc::new(options.tokens);
     let guard = GuardLayer::new(auth_required.then(|| tokens.clone()));

@@ -11,10 +11,10 @@ use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::rows::{Balances, Favourites, GoodsDetails, GoodsRows, Keys, Orders, PaymentHolds, Reservations};
 use emshop_core::state::store::StateStore;
 use emshop_core::state::table::Rows;
-use emshop_proto::internal::{Envelope, LineRow, LineStock, Record, TurnOutcomes};
+use emshop_proto::internal::{Envelope, LineRow, LineStock, Record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
-use emshop_proto::v1::{Command, LogInspection, Money, PaymentHoldStatus, PaymentMethod, outcome};
+use emshop_proto::v1::{Command, LogInspection, Money, Outcome, PaymentHoldStatus, PaymentMethod, outcome};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -74,7 +74,7 @@ fn stream(entries: Vec<(i64, Entry)>) -> Stream {
     stamped.collect()
 }
 
-type Effects = (BTreeMap<u64, TurnOutcomes>, Vec<NumberedEvent>, Vec<u32>);
+type Effects = (BTreeMap<u64, Vec<(u64, Outcome)>>, Vec<NumberedEvent>, Vec<u32>);
 
 /// Applies the next envelope of the stream.
 fn turn(replica: &mut Replica, stream: &Stream) -> Effects {

@@ -12,7 +12,7 @@ use emshop_core::state::store::{Change, StateReader, StateStore};
 use emshop_core::{inspect, queries};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
-    AccountCommand, Envelope, OrderRow, Query, Record, Tick, TurnOutcomes, account_command, query, query_reply, record,
+    AccountCommand, Envelope, OrderRow, Query, Record, Tick, account_command, query, query_reply, record,
 };
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
@@ -223,11 +223,9 @@ impl Shop {
         let effects = replica.turn(replica.applied_sequence() + 1, now_ms, envelope);
         checkpoint(replica, store);
         events.extend(effects.events);
-        for TurnOutcomes { outcomes } in effects.outcomes.into_values() {
-            for answer in outcomes {
-                let before = self.outcomes.insert(answer.ticket, answer.outcome.expect("answers have an outcome"));
-                assert_eq!(before, None, "ticket {} was answered twice", answer.ticket);
-            }
+        for (ticket, outcome) in effects.outcomes.into_values().flatten() {
+            let before = self.outcomes.insert(ticket, outcome);
+            assert_eq!(before, None, "ticket {ticket} was answered twice");
         }
     }
 

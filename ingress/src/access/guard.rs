@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use emshop_proto::access::{self, Access, Method};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::Role;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either};
 use http_body_util::{BodyExt, Full, Limited};
 use tonic::Status;
 use tonic::body::Body;
@@ -14,7 +14,7 @@ use tonic::codegen::http::{HeaderMap, Request, Response, header};
 use tower::{Layer, Service};
 
 use super::{Caller, body};
-use crate::token::Tokens;
+use crate::accounts::token::Tokens;
 use crate::{refusals, status};
 
 const SCHEME: &str = "Bearer ";
@@ -54,31 +54,36 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+    /// What needs no look at the body goes on without a future of its own.
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response<Body>, S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // The one that was ready goes with the call.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
         let passage = match &self.tokens {
             Some(tokens) => admit(tokens, &mut request),
             None => Ok(Passage::Open),
         };
-        Box::pin(async move {
-            let request = match passage {
-                Ok(Passage::Open) => Ok(request),
-                Ok(Passage::Own { field, user_id }) => unless_of_another(request, field, user_id).await,
-                Err(code) => Err(status::of_refusal(code.refusal())),
-            };
-            match request {
-                Ok(request) => inner.call(request).await,
-                Err(status) => Ok(status.into_http()),
+        match passage {
+            Ok(Passage::Open) => Either::Left(self.inner.call(request)),
+            Ok(Passage::Own { field, user_id }) => {
+                // The one that was ready goes with the call.
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
+                Either::Right(Box::pin(async move {
+                    match unless_of_another(request, field, user_id).await {
+                        Ok(request) => inner.call(request).await,
+                        Err(status) => Ok(status.into_http()),
+                    }
+                }))
             }
-        })
+            Err(code) => {
+                let refused = status::of_refusal(code.refusal());
+                Either::Right(Box::pin(async move { Ok(refused.into_http()) }))
+            }
+        }
     }
 }
 
@@ -156,7 +161,7 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     use super::*;
-    use crate::token::{Algorithm, new_key};
+    use crate::accounts::token::{Algorithm, new_key};
 
     const USER: u64 = 7;
     const OTHER: u64 = 8;

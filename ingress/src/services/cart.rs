@@ -1,6 +1,8 @@
+//! Carts, shown with the goods and stock of now.
+
 use std::collections::HashMap;
 
-use emshop_proto::internal::{UserQuery, query, query_reply};
+use emshop_proto::internal::UserQuery;
 use emshop_proto::money::total_minor;
 use emshop_proto::v1::cart_service_server::CartService;
 use emshop_proto::v1::command::Body;
@@ -10,9 +12,8 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
-use crate::gateway::Gateway;
-use crate::queries::unexpected;
+use super::{Gateway, accept, respond};
+use crate::queries::questions;
 use crate::validate;
 
 #[tonic::async_trait]
@@ -46,11 +47,7 @@ impl CartService for Gateway {
         let request = request.into_inner();
         accept(validate::list_cart(&request))?;
         let ListCartRequest { user_id } = request;
-        let log = self.queries.partitioner.of_user(user_id).log;
-        let items = match self.queries.ask(log, query::Body::Cart(UserQuery { user_id })).await? {
-            query_reply::Body::Cart(cart) => cart.items,
-            _ => return Err(unexpected("not a cart")),
-        };
+        let items = self.ask_of_user(user_id, questions::Cart(UserQuery { user_id })).await?.items;
         let goods_ids: Vec<u64> = items.iter().map(|item| item.goods_id).collect();
         let (goods, stocks) = tokio::try_join!(self.goods(&goods_ids), self.stocks(&goods_ids))?;
         Ok(Response::new(list(items, goods, &stocks)))

@@ -1,6 +1,8 @@
+//! Categories, brands and banners.
+
 use std::collections::BTreeMap;
 
-use emshop_proto::internal::{Catalogue, CatalogueKind, CatalogueQuery, query, query_reply};
+use emshop_proto::internal::{Catalogue, CatalogueKind, CatalogueQuery};
 use emshop_proto::v1::catalogue_service_server::CatalogueService;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
@@ -12,10 +14,10 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
-use crate::gateway::Gateway;
-use crate::queries::unexpected;
-use crate::{category_tree, validate};
+use super::category_tree;
+use super::{Gateway, accept, respond};
+use crate::queries::questions;
+use crate::{page_token, validate};
 
 /// Rows that the engine is asked for at once. There are fewer banners than that.
 const ROWS_PER_PAGE: usize = 2_000;
@@ -71,15 +73,12 @@ impl CatalogueService for Gateway {
     async fn list_brands(&self, request: Request<ListBrandsRequest>) -> Result<Response<ListBrandsResponse>, Status> {
         let request = request.into_inner();
         accept(validate::catalogue::list_brands(&request))?;
-        let page_size = if request.page_size == 0 { BRANDS_PER_PAGE_DEFAULT } else { request.page_size };
-        let after = validate::catalogue::brands_after(&request.page_token).unwrap_or_default();
+        let size = page_token::size(request.page_size, BRANDS_PER_PAGE_DEFAULT);
+        let [after] = page_token::start(&request.page_token);
         // One more than is shown tells whether there is a next page.
-        let question = CatalogueQuery { after, limit: page_size + 1, ..of_kind(CatalogueKind::Brands) };
+        let question = CatalogueQuery { after, limit: size + 1, ..of_kind(CatalogueKind::Brands) };
         let Catalogue { mut brands, total, .. } = self.catalogue(question).await?;
-        let more = brands.len() > page_size as usize;
-        brands.truncate(page_size as usize);
-        let last = brands.last().filter(|_| more);
-        let next_page_token = last.map(|brand| brand.brand_id.to_string()).unwrap_or_default();
+        let next_page_token = page_token::cut(&mut brands, size, |last| [last.brand_id]);
         Ok(Response::new(ListBrandsResponse { brands, next_page_token, total }))
     }
 
@@ -153,11 +152,8 @@ impl Gateway {
     }
 
     async fn catalogue(&self, question: CatalogueQuery) -> Result<Catalogue, Status> {
-        let place = self.queries.partitioner.of_catalogue();
-        match self.queries.ask(place.log, query::Body::Catalogue(question)).await? {
-            query_reply::Body::Catalogue(page) => Ok(page),
-            _ => Err(unexpected("not the catalogue")),
-        }
+        let log = self.queries.partitioner.of_catalogue().log;
+        self.queries.ask(log, questions::Catalogue(question)).await
     }
 }
 

@@ -1,7 +1,9 @@
+//! Entries of goods.
+
 use std::collections::HashMap;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{GoodsQuery, query, query_reply};
+use emshop_proto::internal::GoodsQuery;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::goods_service_server::GoodsService;
 use emshop_proto::v1::{
@@ -12,9 +14,8 @@ use emshop_proto::v1::{
 use tonic::{Request, Response, Status};
 
 use super::inventory::by_log;
-use super::{accept, respond};
-use crate::gateway::Gateway;
-use crate::queries::unexpected;
+use super::{Gateway, accept, respond};
+use crate::queries::questions;
 use crate::{status, validate};
 
 /// Entries asked for at once: fifty of the longest, at 17 KiB each, are still below the 1 MiB of a reply.
@@ -84,16 +85,10 @@ impl Gateway {
         let mut questions = Vec::new();
         for (log, goods_ids) in by_log(goods_ids, self.queries.partitioner) {
             let parts = goods_ids.chunks(ENTRIES_PER_REPLY_MAX).map(|part| GoodsQuery { goods_ids: part.to_vec() });
-            questions.extend(parts.map(|part| (log, query::Body::Goods(part))));
+            questions.extend(parts.map(|part| (log, questions::Goods(part))));
         }
-        let mut known = HashMap::with_capacity(goods_ids.len());
-        for answer in self.queries.ask_all(questions).await? {
-            match answer {
-                query_reply::Body::Goods(entries) => known.extend(entries.goods.into_iter().map(|goods| (goods.goods_id, goods))),
-                _ => return Err(unexpected("not goods entries")),
-            }
-        }
-        Ok(known)
+        let entries = self.queries.ask_all(questions).await?;
+        Ok(entries.into_iter().flat_map(|entries| entries.goods).map(|goods| (goods.goods_id, goods)).collect())
     }
 }
 

@@ -10,10 +10,9 @@ use emshop_search::{Filter, Page, SearchError};
 use tokio::time::timeout;
 use tonic::{Request, Status};
 
-use super::accept;
-use crate::gateway::Gateway;
+use super::{Gateway, accept};
 use crate::validate::goods::LIST_PAGE_SIZE_DEFAULT;
-use crate::{deadline, refusals, status, validate};
+use crate::{deadline, page_token, refusals, status, validate};
 
 /// The index lets wait only after a start, until it has caught up.
 const INDEX_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -43,7 +42,7 @@ impl Gateway {
 
 /// Of a request that was found valid.
 fn filter(request: ListGoodsRequest, category_ids: Option<Vec<u64>>) -> Filter {
-    let limit = if request.page_size == 0 { LIST_PAGE_SIZE_DEFAULT } else { request.page_size } as usize;
+    let limit = page_token::size(request.page_size, LIST_PAGE_SIZE_DEFAULT) as usize;
     Filter {
         sort: request.sort(),
         price_min_minor: (request.price_min_minor != 0).then_some(request.price_min_minor),

@@ -1,9 +1,10 @@
+//! Stock, its history, and reservations.
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
-    GoodsQuery, OwnedStockChange, Owner, OwnerKind, OwnersQuery, PageQuery, StockChanges, StockChangesQuery, Stocks, query,
-    query_reply,
+    GoodsQuery, OwnedStockChange, Owner, OwnerKind, OwnersQuery, PageQuery, StockChanges, StockChangesQuery, Stocks,
 };
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::command::Body;
@@ -19,10 +20,10 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
-use crate::gateway::Gateway;
-use crate::queries::unexpected;
-use crate::{page_token, status, validate};
+use super::{Gateway, accept, respond};
+use crate::page_token::{self, Position};
+use crate::queries::{questions, unexpected};
+use crate::{status, validate};
 
 const PAGE_SIZE_DEFAULT: u32 = 100;
 
@@ -104,8 +105,8 @@ impl InventoryService for Gateway {
     async fn list_stocks(&self, request: Request<ListStocksRequest>) -> Result<Response<ListStocksResponse>, Status> {
         let request = request.into_inner();
         accept(validate::inventory::list_stocks(&request))?;
-        let size = page_size(request.page_size);
-        let mut after = page_token::decode_id(&request.page_token).unwrap_or_default();
+        let size = page_token::size(request.page_size, PAGE_SIZE_DEFAULT) as usize;
+        let [mut after] = page_token::start(&request.page_token);
         let mut stocks = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let found = self.stocks_after(after, size - stocks.len(), request.only_low).await?;
@@ -124,15 +125,11 @@ impl InventoryService for Gateway {
     ) -> Result<Response<ListStockChangesResponse>, Status> {
         let request = request.into_inner();
         accept(validate::inventory::list_stock_changes(&request))?;
-        let question = StockChangesQuery {
-            goods_id: request.goods_id,
-            limit: page_size(request.page_size) as u32,
-            before_sequence: page_token::decode_id(&request.page_token).unwrap_or_default(),
-        };
+        let [before_sequence] = page_token::start(&request.page_token);
+        let limit = page_token::size(request.page_size, PAGE_SIZE_DEFAULT);
+        let question = StockChangesQuery { goods_id: request.goods_id, limit, before_sequence };
         let log = self.queries.partitioner.of_goods(request.goods_id).log;
-        let query_reply::Body::StockChanges(page) = self.queries.ask(log, query::Body::StockChanges(question)).await? else {
-            return Err(unexpected("not changes of stock"));
-        };
+        let page = self.queries.ask(log, questions::StockChanges(question)).await?;
         let ids = self.ids_of(page.changes.iter().filter_map(|change| change.owner)).await?;
         Ok(Response::new(changes(page, &ids)))
     }
@@ -142,28 +139,16 @@ impl Gateway {
     /// The stock of those SKUs that have an entry, from all logs concerned.
     pub(super) async fn stocks(&self, goods_ids: &[u64]) -> Result<HashMap<u64, StockLevel>, Status> {
         let questions = by_log(goods_ids, self.queries.partitioner).into_iter();
-        let questions = questions.map(|(log, goods_ids)| (log, query::Body::Stock(GoodsQuery { goods_ids })));
-        let mut known = HashMap::with_capacity(goods_ids.len());
-        for answer in self.queries.ask_all(questions).await? {
-            match answer {
-                query_reply::Body::Stock(of_log) => known.extend(of_log.stocks.into_iter().map(|stock| (stock.goods_id, stock))),
-                _ => return Err(unexpected("not stock levels")),
-            }
-        }
-        Ok(known)
+        let questions = questions.map(|(log, goods_ids)| (log, questions::Stock(GoodsQuery { goods_ids })));
+        let of_logs = self.queries.ask_all(questions).await?;
+        Ok(of_logs.into_iter().flat_map(|of_log| of_log.stocks).map(|stock| (stock.goods_id, stock)).collect())
     }
 
     /// The next entries of all logs together.
     async fn stocks_after(&self, after: u64, limit: usize, only_low: bool) -> Result<Stocks, Status> {
         let filter = if only_low { ONLY_LOW } else { 0 };
         let question = PageQuery { limit: limit as u32, after, filter, ..PageQuery::default() };
-        let logs = 0..self.queries.partitioner.logs();
-        let answers = self.queries.ask_all(logs.map(|log| (log, query::Body::Stocks(question)))).await?;
-        let of_log = |answer| match answer {
-            query_reply::Body::Stocks(of_log) => Ok(of_log),
-            _ => Err(unexpected("not stock levels")),
-        };
-        Ok(merge(answers.into_iter().map(of_log).collect::<Result<_, _>>()?, limit))
+        Ok(merge(self.queries.ask_everywhere(questions::Stocks(question)).await?, limit))
     }
 
     /// Ids of the orders and reservations that own something.
@@ -172,24 +157,14 @@ impl Gateway {
         for owner in owners.collect::<HashSet<_>>() {
             by_log.entry(owner.log).or_default().push(owner);
         }
-        let questions = by_log.iter().map(|(log, owners)| (*log, query::Body::Owners(OwnersQuery { owners: owners.clone() })));
-        let mut ids = HashMap::new();
-        for (owners, answer) in by_log.values().zip(self.queries.ask_all(questions).await?) {
-            match answer {
-                query_reply::Body::Owners(found) => ids.extend(owners.iter().copied().zip(found.ids)),
-                _ => return Err(unexpected("not ids of owners")),
-            }
-        }
-        Ok(ids)
+        let questions = by_log.iter().map(|(log, owners)| (*log, questions::Owners(OwnersQuery { owners: owners.clone() })));
+        let found = self.queries.ask_all(questions).await?;
+        Ok(by_log.into_values().zip(found).flat_map(|(owners, found)| owners.into_iter().zip(found.ids)).collect())
     }
 }
 
-fn page_size(asked_for: u32) -> usize {
-    if asked_for == 0 { PAGE_SIZE_DEFAULT as usize } else { asked_for as usize }
-}
-
 fn next_page_token(after: u64) -> String {
-    if after == 0 { String::new() } else { page_token::encode_id(after) }
+    if after == 0 { String::new() } else { [after].encode() }
 }
 
 /// The lowest of what the logs gave, as far as all of them were looked through.

@@ -1,6 +1,8 @@
+//! Parcels, and what delivering them costs.
+
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
-use emshop_proto::internal::{OrderNumberQuery, OrderQuery, query, query_reply};
+use emshop_proto::internal::{OrderNumberQuery, OrderQuery};
 use emshop_proto::logistics::{self, COMPANIES, METHODS, WAREHOUSE_ADDRESS, delivery_hours, fee, tracking_number};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::command::Body;
@@ -14,9 +16,8 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
-use crate::gateway::Gateway;
-use crate::queries::unexpected;
+use super::{Gateway, accept, respond};
+use crate::queries::questions;
 use crate::validate::logistics::{Name, name_of_parcel, name_of_tracks};
 use crate::{access, status, validate};
 
@@ -34,29 +35,21 @@ impl LogisticsService for Gateway {
     ) -> Result<Response<GetLogisticsOrderResponse>, Status> {
         let viewer = access::viewer(request.extensions());
         let (log, sought) = sought(name_of_parcel(request.get_ref()), self.queries.partitioner)?;
-        let question = match sought {
-            Sought::Order(query) => query::Body::LogisticsOrder(query),
-            Sought::Number(query) => query::Body::LogisticsOrderByNumber(query),
+        let logistics_order = match sought {
+            Sought::Order(query) => self.queries.ask_as(viewer, log, questions::LogisticsOrder(query)).await?,
+            Sought::Number(query) => self.queries.ask_as(viewer, log, questions::LogisticsOrderByNumber(query)).await?,
         };
-        match self.queries.ask_as(viewer, log, question).await? {
-            query_reply::Body::LogisticsOrder(order) => {
-                Ok(Response::new(GetLogisticsOrderResponse { logistics_order: Some(order) }))
-            }
-            _ => Err(unexpected("not a logistics order")),
-        }
+        Ok(Response::new(GetLogisticsOrderResponse { logistics_order: Some(logistics_order) }))
     }
 
     async fn list_tracks(&self, request: Request<ListTracksRequest>) -> Result<Response<ListTracksResponse>, Status> {
         let viewer = access::viewer(request.extensions());
         let (log, sought) = sought(name_of_tracks(request.get_ref()), self.queries.partitioner)?;
-        let question = match sought {
-            Sought::Order(query) => query::Body::Tracks(query),
-            Sought::Number(query) => query::Body::TracksByNumber(query),
+        let tracks = match sought {
+            Sought::Order(query) => self.queries.ask_as(viewer, log, questions::Tracks(query)).await?,
+            Sought::Number(query) => self.queries.ask_as(viewer, log, questions::TracksByNumber(query)).await?,
         };
-        match self.queries.ask_as(viewer, log, question).await? {
-            query_reply::Body::Tracks(tracks) => Ok(Response::new(tracks)),
-            _ => Err(unexpected("not the tracks of a parcel")),
-        }
+        Ok(Response::new(tracks))
     }
 
     async fn list_companies(&self, _: Request<ListCompaniesRequest>) -> Result<Response<ListCompaniesResponse>, Status> {

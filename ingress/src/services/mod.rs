@@ -1,9 +1,10 @@
-//! The gRPC services, one file each, all over one [`Gateway`](crate::gateway::Gateway). They only translate.
+//! The gRPC services, one file each, all over one [`Gateway`]. They only translate.
 
 mod admin;
 mod balance;
 mod cart;
 mod catalogue;
+mod category_tree;
 mod goods;
 mod goods_list;
 mod inventory;
@@ -16,62 +17,74 @@ mod user;
 mod user_operation;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use emshop_proto::v1::FieldViolation;
-use emshop_proto::v1::admin_service_server::AdminServiceServer;
-use emshop_proto::v1::balance_service_server::BalanceServiceServer;
-use emshop_proto::v1::cart_service_server::CartServiceServer;
-use emshop_proto::v1::catalogue_service_server::CatalogueServiceServer;
-use emshop_proto::v1::goods_service_server::GoodsServiceServer;
-use emshop_proto::v1::inventory_service_server::InventoryServiceServer;
-use emshop_proto::v1::logistics_service_server::LogisticsServiceServer;
-use emshop_proto::v1::order_service_server::OrderServiceServer;
-use emshop_proto::v1::payment_service_server::PaymentServiceServer;
-use emshop_proto::v1::pipeline_service_server::PipelineServiceServer;
-use emshop_proto::v1::tcc_service_server::TccServiceServer;
-use emshop_proto::v1::user_operation_service_server::UserOperationServiceServer;
-use emshop_proto::v1::user_service_server::UserServiceServer;
+use emshop_search::Search;
+use tokio::sync::watch;
 use tonic::Status;
+use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 
-use crate::gateway::Gateway;
+use self::pipeline::PipelineServer;
+use crate::accounts::Accounts;
+use crate::payment::PaymentProvider;
+use crate::queries::Queries;
+use crate::queries::questions::Question;
+use crate::way::dispatch::Dispatcher;
 use crate::{refusals, status};
 
-/// Full names of the services, as in the descriptors.
-pub const NAMES: [&str; 13] = [
-    emshop_proto::v1::order_service_server::SERVICE_NAME,
-    emshop_proto::v1::cart_service_server::SERVICE_NAME,
-    emshop_proto::v1::payment_service_server::SERVICE_NAME,
-    emshop_proto::v1::balance_service_server::SERVICE_NAME,
-    emshop_proto::v1::tcc_service_server::SERVICE_NAME,
-    emshop_proto::v1::inventory_service_server::SERVICE_NAME,
-    emshop_proto::v1::goods_service_server::SERVICE_NAME,
-    emshop_proto::v1::catalogue_service_server::SERVICE_NAME,
-    emshop_proto::v1::logistics_service_server::SERVICE_NAME,
-    emshop_proto::v1::user_service_server::SERVICE_NAME,
-    emshop_proto::v1::user_operation_service_server::SERVICE_NAME,
-    emshop_proto::v1::pipeline_service_server::SERVICE_NAME,
-    emshop_proto::v1::admin_service_server::SERVICE_NAME,
-];
+/// What all services work with; each of them is one of its traits.
+pub struct Gateway {
+    pub dispatcher: Arc<Dispatcher>,
+    pub queries: Queries,
+    pub search: Arc<Search>,
+    pub accounts: Accounts,
+    pub payment_provider: Arc<dyn PaymentProvider>,
+    /// Commands under way in one stream.
+    pub stream_window: usize,
+    /// How long a stream's client may leave outcomes unread.
+    pub unread_max: Duration,
+    /// True once the ingress stops: streams then take no more commands.
+    pub stopping: watch::Receiver<bool>,
+}
 
-/// All services; messages of more than 4 MiB, tonic's default, are refused.
-pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
-    let mut routes = Routes::builder();
-    routes
-        .add_service(OrderServiceServer::from_arc(gateway.clone()))
-        .add_service(CartServiceServer::from_arc(gateway.clone()))
-        .add_service(PaymentServiceServer::from_arc(gateway.clone()))
-        .add_service(BalanceServiceServer::from_arc(gateway.clone()))
-        .add_service(TccServiceServer::from_arc(gateway.clone()))
-        .add_service(InventoryServiceServer::from_arc(gateway.clone()))
-        .add_service(GoodsServiceServer::from_arc(gateway.clone()))
-        .add_service(CatalogueServiceServer::from_arc(gateway.clone()))
-        .add_service(LogisticsServiceServer::from_arc(gateway.clone()))
-        .add_service(UserServiceServer::from_arc(gateway.clone()))
-        .add_service(UserOperationServiceServer::from_arc(gateway.clone()))
-        .add_service(PipelineServiceServer::from_arc(gateway.clone()))
-        .add_service(AdminServiceServer::from_arc(gateway));
-    routes
+impl Gateway {
+    /// Asks the engine that has all that is a user's.
+    async fn ask_of_user<Q: Question>(&self, user_id: u64, question: Q) -> Result<Q::Reply, Status> {
+        self.queries.ask(self.queries.partitioner.of_user(user_id).log, question).await
+    }
+}
+
+/// Names and serves the services that tonic makes of the protos, each by its module and its server.
+macro_rules! services {
+    ($($module:ident::$server:ident,)*) => {
+        /// Full names of the services, as in the descriptors.
+        pub const NAMES: &[&str] = &[$(emshop_proto::v1::$module::SERVICE_NAME,)* PipelineServer::NAME];
+
+        /// All services; messages of more than 4 MiB, tonic's default, are refused.
+        pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
+            let mut routes = Routes::builder();
+            $(routes.add_service(emshop_proto::v1::$module::$server::from_arc(gateway.clone()));)*
+            routes.add_service(PipelineServer::new(gateway));
+            routes
+        }
+    };
+}
+
+services! {
+    order_service_server::OrderServiceServer,
+    cart_service_server::CartServiceServer,
+    payment_service_server::PaymentServiceServer,
+    balance_service_server::BalanceServiceServer,
+    tcc_service_server::TccServiceServer,
+    inventory_service_server::InventoryServiceServer,
+    goods_service_server::GoodsServiceServer,
+    catalogue_service_server::CatalogueServiceServer,
+    logistics_service_server::LogisticsServiceServer,
+    user_service_server::UserServiceServer,
+    user_operation_service_server::UserOperationServiceServer,
+    admin_service_server::AdminServiceServer,
 }
 
 /// The response that an outcome becomes: its fields are the result of the kind asked for, `repeated` and `position`.

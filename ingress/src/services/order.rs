@@ -1,6 +1,8 @@
+//! Orders, from their submission to their return.
+
 use std::cmp::Reverse;
 
-use emshop_proto::internal::{OrderQuery, UserOrdersQuery, query, query_reply};
+use emshop_proto::internal::{OrderQuery, UserOrdersQuery};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::order_service_server::OrderService;
 use emshop_proto::v1::{
@@ -10,10 +12,10 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
-use crate::gateway::Gateway;
-use crate::queries::unexpected;
-use crate::{access, page_token, validate};
+use super::{Gateway, accept, respond};
+use crate::page_token::{self, OrderPosition};
+use crate::queries::questions;
+use crate::{access, validate};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
 
@@ -29,41 +31,29 @@ impl OrderService for Gateway {
         let GetOrderRequest { order_id } = request.into_inner();
         accept(validate::order_id(&order_id))?;
         let place = self.queries.partitioner.of_order(&order_id);
-        match self.queries.ask_as(viewer, place.log, query::Body::Order(OrderQuery { order_id })).await? {
-            query_reply::Body::Order(order) => Ok(Response::new(GetOrderResponse { order: Some(order) })),
-            _ => Err(unexpected("not an order")),
-        }
+        let order = self.queries.ask_as(viewer, place.log, questions::Order(OrderQuery { order_id })).await?;
+        Ok(Response::new(GetOrderResponse { order: Some(order) }))
     }
 
     async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
         let request = request.into_inner();
         accept(validate::list_orders(&request))?;
-        let size = if request.page_size == 0 { PAGE_SIZE_DEFAULT } else { request.page_size };
-        let cursor = page_token::decode(&request.page_token);
-        let (before_ms, before_order_id) = cursor.map_or_else(Default::default, |last| (last.created_at_ms, last.order_id));
+        let size = page_token::size(request.page_size, PAGE_SIZE_DEFAULT);
+        let before: OrderPosition = page_token::start(&request.page_token);
         // One more than the page tells whether there is another page.
         let question = UserOrdersQuery {
             user_id: request.user_id,
             limit: size + 1,
-            before_ms,
-            before_order_id,
+            before_ms: before.created_at_ms,
+            before_order_id: before.order_id,
             statuses: request.statuses,
             created_from_ms: request.created_from_ms,
             created_before_ms: request.created_before_ms,
         };
-        let logs = 0..self.queries.partitioner.logs();
-        let answers = self.queries.ask_all(logs.map(|log| (log, query::Body::UserOrders(question.clone())))).await?;
-        let (mut orders, mut total) = (Vec::new(), 0);
-        for answer in answers {
-            match answer {
-                query_reply::Body::UserOrders(of_log) => {
-                    orders.extend(of_log.orders);
-                    total += of_log.total;
-                }
-                _ => return Err(unexpected("not a list of orders")),
-            }
-        }
-        Ok(Response::new(page(orders, size as usize, total)))
+        let of_logs = self.queries.ask_everywhere(questions::UserOrders(question)).await?;
+        let total = of_logs.iter().map(|of_log| of_log.total).sum();
+        let orders = of_logs.into_iter().flat_map(|of_log| of_log.orders).collect();
+        Ok(Response::new(page(orders, size, total)))
     }
 
     async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Result<Response<CancelOrderResponse>, Status> {
@@ -88,11 +78,10 @@ impl OrderService for Gateway {
 }
 
 /// The newest `size` of what the logs gave, of `total` that they have.
-fn page(mut orders: Vec<Order>, size: usize, total: u64) -> ListOrdersResponse {
+fn page(mut orders: Vec<Order>, size: u32, total: u64) -> ListOrdersResponse {
     orders.sort_by(|a, b| Reverse((a.created_at_ms, &a.order_id)).cmp(&Reverse((b.created_at_ms, &b.order_id))));
-    let more = orders.len() > size;
-    orders.truncate(size);
-    let next_page_token = orders.last().filter(|_| more).map(page_token::encode).unwrap_or_default();
+    let position = |last: &Order| OrderPosition { created_at_ms: last.created_at_ms, order_id: last.order_id.clone() };
+    let next_page_token = page_token::cut(&mut orders, size, position);
     ListOrdersResponse { orders, next_page_token, total }
 }
 

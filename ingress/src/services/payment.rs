@@ -1,4 +1,6 @@
-use emshop_proto::internal::{OrderQuery, query, query_reply};
+//! Payments of orders.
+
+use emshop_proto::internal::OrderQuery;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::payment_service_server::PaymentService;
 use emshop_proto::v1::{
@@ -7,11 +9,10 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
-use crate::gateway::Gateway;
-use crate::prepare::order_id_of_payment;
-use crate::queries::unexpected;
-use crate::{access, payment_provider, validate};
+use super::{Gateway, accept, respond};
+use crate::queries::questions;
+use crate::way::prepare::order_id_of_payment;
+use crate::{access, payment, validate};
 
 type Answer = Result<Response<PaymentResponse>, Status>;
 
@@ -23,13 +24,9 @@ impl PaymentService for Gateway {
         accept(validate::get_payment(&request))?;
         let order_id = order_id_of_payment(&request.payment_id, &request.order_id).to_owned();
         let place = self.queries.partitioner.of_order(&order_id);
-        match self.queries.ask_as(viewer, place.log, query::Body::Payment(OrderQuery { order_id })).await? {
-            query_reply::Body::Payment(mut payment) => {
-                payment.pay_url = payment_provider::pay_url(self.payment_provider.as_ref(), &payment);
-                Ok(Response::new(GetPaymentResponse { payment: Some(payment) }))
-            }
-            _ => Err(unexpected("not a payment")),
-        }
+        let mut payment = self.queries.ask_as(viewer, place.log, questions::Payment(OrderQuery { order_id })).await?;
+        payment.pay_url = payment::pay_url(self.payment_provider.as_ref(), &payment);
+        Ok(Response::new(GetPaymentResponse { payment: Some(payment) }))
     }
 
     async fn confirm_payment(&self, request: Request<ConfirmPaymentRequest>) -> Answer {

@@ -1,3 +1,5 @@
+//! Tries of distributed transactions: stock and balance that are held until they are confirmed or cancelled.
+
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::tcc_service_server::TccService;
 use emshop_proto::v1::{
@@ -7,8 +9,7 @@ use emshop_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
-use crate::gateway::Gateway;
+use super::{Gateway, accept, respond};
 use crate::validate;
 
 /// A try never waits for ever, as a reservation may.

@@ -1,9 +1,9 @@
+//! Accounts: registration, log-in, profiles.
+
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
 use emshop_proto::internal::account_command::Body as AccountBody;
-use emshop_proto::internal::{
-    Credentials, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UserQuery, UsersQuery, query, query_reply,
-};
+use emshop_proto::internal::{Credentials, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UserQuery, UsersQuery};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::user_service_server::UserService;
@@ -16,13 +16,12 @@ use emshop_proto::v1::{
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::{accept, respond};
+use super::{Gateway, accept, respond};
+use crate::accounts::password::salt_of_registration;
+use crate::accounts::verification::{CAPTCHA_SECONDS, SMS_CODE_SECONDS, code_hash};
 use crate::accounts::{nick_name_of, user_id_of_registration};
-use crate::gateway::Gateway;
-use crate::password::salt_of_registration;
-use crate::prepare::random_hex;
-use crate::queries::unexpected;
-use crate::verification::{CAPTCHA_SECONDS, SMS_CODE_SECONDS, code_hash};
+use crate::queries::{questions, unexpected};
+use crate::way::prepare::random_hex;
 use crate::{access, page_token, status, validate};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
@@ -145,23 +144,12 @@ impl UserService for Gateway {
     async fn list_users(&self, request: Request<ListUsersRequest>) -> Result<Response<ListUsersResponse>, Status> {
         let request = request.into_inner();
         accept(validate::user::list_users(&request))?;
-        let size = if request.page_size == 0 { PAGE_SIZE_DEFAULT } else { request.page_size };
+        let size = page_token::size(request.page_size, PAGE_SIZE_DEFAULT);
+        let [after_user_id] = page_token::start(&request.page_token);
         // One more than the page tells whether there is another page.
-        let question = UsersQuery {
-            after_user_id: page_token::decode_id(&request.page_token).unwrap_or(0),
-            limit: size + 1,
-            role: request.role,
-            status: request.status,
-        };
-        let logs = 0..self.queries.partitioner.logs();
-        let mut pages = Vec::new();
-        for answer in self.queries.ask_all(logs.map(|log| (log, query::Body::Users(question)))).await? {
-            match answer {
-                query_reply::Body::Users(of_log) => pages.push(of_log),
-                _ => return Err(unexpected("not a list of users")),
-            }
-        }
-        Ok(Response::new(page(pages, size as usize)))
+        let question = UsersQuery { after_user_id, limit: size + 1, role: request.role, status: request.status };
+        let of_logs = self.queries.ask_everywhere(questions::Users(question)).await?;
+        Ok(Response::new(page(of_logs, size)))
     }
 
     async fn set_user_status(&self, request: Request<SetUserStatusRequest>) -> Result<Response<UserResponse>, Status> {
@@ -205,27 +193,16 @@ impl Gateway {
     }
 
     async fn user(&self, user_id: u64) -> Result<User, Status> {
-        let log = self.queries.partitioner.of_user(user_id).log;
-        match self.queries.ask(log, query::Body::User(UserQuery { user_id })).await? {
-            query_reply::Body::User(user) => Ok(user),
-            _ => Err(unexpected("not a user")),
-        }
+        self.ask_of_user(user_id, questions::User(UserQuery { user_id })).await
     }
 
     async fn credentials(&self, user_id: u64) -> Result<Credentials, Status> {
-        let log = self.queries.partitioner.of_user(user_id).log;
-        match self.queries.ask(log, query::Body::Credentials(UserQuery { user_id })).await? {
-            query_reply::Body::Credentials(credentials) => Ok(credentials),
-            _ => Err(unexpected("not credentials")),
-        }
+        self.ask_of_user(user_id, questions::Credentials(UserQuery { user_id })).await
     }
 
     async fn user_id_of_mobile(&self, mobile: String) -> Result<u64, Status> {
         let log = self.queries.partitioner.of_mobile(&mobile).log;
-        match self.queries.ask(log, query::Body::Mobile(MobileQuery { mobile })).await? {
-            query_reply::Body::Mobile(user) => Ok(user.user_id),
-            _ => Err(unexpected("not whose the number is")),
-        }
+        Ok(self.queries.ask(log, questions::Mobile(MobileQuery { mobile })).await?.user_id)
     }
 
     async fn user_of_mobile(&self, mobile: String) -> Result<User, Status> {
@@ -259,13 +236,11 @@ fn user_of(outcome: Outcome) -> Result<User, Status> {
 }
 
 /// The first `size` of what the logs gave.
-fn page(of_logs: Vec<ListUsersResponse>, size: usize) -> ListUsersResponse {
+fn page(of_logs: Vec<ListUsersResponse>, size: u32) -> ListUsersResponse {
     let total = of_logs.iter().map(|page| page.total).sum();
     let mut users: Vec<_> = of_logs.into_iter().flat_map(|page| page.users).collect();
     users.sort_unstable_by_key(|user| user.user_id);
-    let more = users.len() > size;
-    users.truncate(size);
-    let next_page_token = users.last().filter(|_| more).map(|user| page_token::encode_id(user.user_id)).unwrap_or_default();
+    let next_page_token = page_token::cut(&mut users, size, |last| [last.user_id]);
     ListUsersResponse { users, next_page_token, total }
 }
 

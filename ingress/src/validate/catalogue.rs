@@ -68,14 +68,8 @@ pub fn list_categories(request: &ListCategoriesRequest) -> Vec<FieldViolation> {
 
 pub fn list_brands(request: &ListBrandsRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
-    check.number("page_size", request.page_size, 0..=BRANDS_PER_PAGE_MAX);
-    check.require(brands_after(&request.page_token).is_some(), "page_token", "is not one that a previous page gave");
+    check.page::<[u64; 1]>(request.page_size, BRANDS_PER_PAGE_MAX, &request.page_token);
     check.into_violations()
-}
-
-/// The brand that the page before ended with; 0 when there was none. `None` when the token is not of ours.
-pub fn brands_after(page_token: &str) -> Option<u64> {
-    if page_token.is_empty() { Some(0) } else { page_token.parse().ok().filter(|brand_id| *brand_id >= 1) }
 }
 
 fn category(check: &mut Check, category: Option<&Category>) {

@@ -9,6 +9,7 @@ use emshop_proto::{ids, v1};
 use iso_currency::Currency;
 
 use super::{AMOUNT_MINOR_MAX, KEY_BYTES_MAX, LINES_MAX, QUANTITY_MAX};
+use crate::page_token::{self, Position};
 
 /// Violations told of one command; a client repairs these before it sees more.
 const VIOLATIONS_MAX: usize = 20;
@@ -59,6 +60,12 @@ impl Check {
     /// An id that is a number, such as of a user or of goods.
     pub fn numeric_id(&mut self, field: impl Display, id: u64) {
         self.require(id >= 1, field, "must be 1 or above");
+    }
+
+    /// A page: not too large, and beginning where a previous one ended, in a list of positions `P`.
+    pub fn page<P: Position>(&mut self, size: u32, size_max: u32, token: &str) {
+        self.number("page_size", size, 0..=size_max);
+        self.require(page_token::decode::<P>(token).is_some(), "page_token", "is not one that a previous page gave");
     }
 
     /// A price: required and bounded.

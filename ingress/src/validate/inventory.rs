@@ -8,7 +8,6 @@ use emshop_proto::v1::{
 use super::BATCH_GOODS_MAX;
 use super::EXPIRES_IN_SECONDS_MAX;
 use super::fields::Check;
-use crate::page_token;
 
 /// Units that a SKU may hold.
 const STOCK_MAX: u64 = 1_000_000_000_000;
@@ -72,19 +71,13 @@ pub fn batch_set_stock(request: &BatchSetStockRequest) -> Vec<FieldViolation> {
 
 pub fn list_stocks(request: &ListStocksRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
-    page(&mut check, request.page_size, &request.page_token);
+    check.page::<[u64; 1]>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
     check.into_violations()
 }
 
 pub fn list_stock_changes(request: &ListStockChangesRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.numeric_id("goods_id", request.goods_id);
-    page(&mut check, request.page_size, &request.page_token);
+    check.page::<[u64; 1]>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
     check.into_violations()
-}
-
-fn page(check: &mut Check, page_size: u32, page_token: &str) {
-    check.number("page_size", page_size, 0..=PAGE_SIZE_MAX);
-    let known = page_token.is_empty() || page_token::decode_id(page_token).is_some();
-    check.require(known, "page_token", "is not one that a previous page gave");
 }

@@ -17,16 +17,13 @@ pub mod user;
 mod user_operation;
 
 use emshop_proto::v1::command::Body;
-use emshop_proto::v1::{
-    Command, ConfirmPaymentRequest, FieldViolation, GetPaymentRequest, PaymentMethod, RefundPaymentRequest, ShippingMethod,
-    SimulatePaymentSuccessRequest, SubmitOrderRequest, SubmitWait,
-};
+use emshop_proto::v1::{Command, FieldViolation};
 
 pub use self::cart::list_cart;
 use self::fields::Check;
 pub use self::logistics::{calculate_shipping_fee, list_couriers};
 pub use self::order::list_orders;
-pub use self::payment::get_balance;
+pub use self::payment::{get_balance, get_payment};
 pub use self::user_operation::{get_favourite, list_addresses, list_favourites, list_messages};
 
 /// Lines of an order or of a reservation.
@@ -38,7 +35,6 @@ const ADDRESS_BYTES_MAX: usize = 256;
 const RECEIVER_NAME_BYTES_MAX: usize = 64;
 const RECEIVER_PHONE_BYTES_MAX: usize = 32;
 const GOODS_NAME_BYTES_MAX: usize = 100;
-const THIRD_PARTY_SN_BYTES_MAX: usize = 128;
 /// SKUs of one call, unless it says otherwise.
 const BATCH_GOODS_MAX: usize = 1_000;
 const URL_BYTES_MAX: usize = 200;
@@ -55,12 +51,12 @@ pub fn command(command: &Command) -> Vec<FieldViolation> {
     let mut check = Check::default();
     match &command.body {
         None => check.require(false, "body", "is required: it says what to do"),
-        Some(Body::SubmitOrder(request)) => submit_order(&mut check, request),
+        Some(Body::SubmitOrder(request)) => order::submit_order(&mut check, request),
         Some(Body::CancelOrder(request)) => order::cancel_order(&mut check, request),
-        Some(Body::ConfirmPayment(request)) => confirm_payment(&mut check, request),
+        Some(Body::ConfirmPayment(request)) => payment::confirm_payment(&mut check, request),
         Some(Body::CancelPayment(request)) => check.payment(&request.payment_id, &request.order_id),
-        Some(Body::RefundPayment(request)) => refund_payment(&mut check, request),
-        Some(Body::SimulatePaymentSuccess(request)) => simulate_payment_success(&mut check, request),
+        Some(Body::RefundPayment(request)) => payment::refund_payment(&mut check, request),
+        Some(Body::SimulatePaymentSuccess(request)) => payment::simulate_payment_success(&mut check, request),
         Some(Body::SimulatePaymentFailure(request)) => check.payment(&request.payment_id, &request.order_id),
         Some(Body::CreateGoods(request)) => goods::create_goods(&mut check, request),
         Some(Body::SetStock(request)) => inventory::set_stock(&mut check, request),
@@ -116,45 +112,6 @@ pub fn command(command: &Command) -> Vec<FieldViolation> {
     check.into_violations()
 }
 
-fn submit_order(check: &mut Check, request: &SubmitOrderRequest) {
-    if !request.order_id.is_empty() {
-        check.id("order_id", &request.order_id);
-    }
-    check.idempotency_key(&request.idempotency_key);
-    check.numeric_id("user_id", request.user_id);
-    check.lines(&request.lines);
-    check.text("address", &request.address, 1..=ADDRESS_BYTES_MAX);
-    check.receiver(request.receiver.as_ref());
-    let method = PaymentMethod::try_from(request.payment_method);
-    check.require(
-        matches!(method, Ok(method) if method != PaymentMethod::Unspecified),
-        "payment_method",
-        "must be one of the payment methods",
-    );
-    check.number("expires_in_seconds", request.expires_in_seconds, 0..=EXPIRES_IN_SECONDS_MAX);
-    check.amount("expected_total", request.expected_total.as_ref());
-    check.require(SubmitWait::try_from(request.wait).is_ok(), "wait", "is not known");
-    check.require(ShippingMethod::try_from(request.shipping_method).is_ok(), "shipping_method", "is not known");
-}
-
-fn confirm_payment(check: &mut Check, request: &ConfirmPaymentRequest) {
-    check.payment(&request.payment_id, &request.order_id);
-    check.text("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
-    check.amount("amount", request.amount.as_ref());
-}
-
-fn refund_payment(check: &mut Check, request: &RefundPaymentRequest) {
-    check.payment(&request.payment_id, &request.order_id);
-    check.amount("amount", request.amount.as_ref());
-    check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
-    check.idempotency_key(&request.idempotency_key);
-}
-
-fn simulate_payment_success(check: &mut Check, request: &SimulatePaymentSuccessRequest) {
-    check.payment(&request.payment_id, &request.order_id);
-    check.text("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
-}
-
 /// Of a read that names one order.
 pub fn order_id(order_id: &str) -> Vec<FieldViolation> {
     let mut check = Check::default();
@@ -166,11 +123,5 @@ pub fn order_id(order_id: &str) -> Vec<FieldViolation> {
 pub fn goods_id(goods_id: u64) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.numeric_id("goods_id", goods_id);
-    check.into_violations()
-}
-
-pub fn get_payment(request: &GetPaymentRequest) -> Vec<FieldViolation> {
-    let mut check = Check::default();
-    check.payment(&request.payment_id, &request.order_id);
     check.into_violations()
 }

@@ -1,37 +1,65 @@
 //! Of orders.
 
 use emshop_proto::v1::{
-    CancelOrderRequest, CheckoutCartRequest, CompleteOrderRequest, FieldViolation, ListOrdersRequest, OrderStatus, PaymentMethod,
-    RequestReturnRequest, ResolveReturnRequest, ShippingMethod,
+    CancelOrderRequest, CheckoutCartRequest, CompleteOrderRequest, FieldViolation, ListOrdersRequest, Money, OrderStatus,
+    PaymentMethod, Receiver, RequestReturnRequest, ResolveReturnRequest, ShippingMethod, SubmitOrderRequest, SubmitWait,
 };
 
 use super::fields::Check;
 use super::logistics::completes_after;
 use super::{ADDRESS_BYTES_MAX, EXPIRES_IN_SECONDS_MAX, PAGE_SIZE_MAX, REASON_BYTES_MAX};
-use crate::page_token;
+use crate::page_token::OrderPosition;
 
 /// Statuses that a list is asked for: no more than there are.
 const STATUSES_MAX: usize = 10;
 
+pub fn submit_order(check: &mut Check, request: &SubmitOrderRequest) {
+    named(check, &request.order_id, &request.idempotency_key, request.user_id);
+    check.lines(&request.lines);
+    destination(check, &request.address, request.receiver.as_ref());
+    payment(check, request.payment_method, request.expires_in_seconds, request.expected_total.as_ref());
+    check.require(SubmitWait::try_from(request.wait).is_ok(), "wait", "is not known");
+    shipping(check, request.shipping_method);
+}
+
 pub fn checkout_cart(check: &mut Check, request: &CheckoutCartRequest) {
-    if !request.order_id.is_empty() {
-        check.id("order_id", &request.order_id);
-    }
-    check.idempotency_key(&request.idempotency_key);
-    check.numeric_id("user_id", request.user_id);
+    named(check, &request.order_id, &request.idempotency_key, request.user_id);
     if request.address_id == 0 {
-        check.text("address", &request.address, 1..=ADDRESS_BYTES_MAX);
-        check.receiver(request.receiver.as_ref());
+        destination(check, &request.address, request.receiver.as_ref());
     } else {
         let alone = request.address.is_empty() && request.receiver.is_none();
         check.require(alone, "address_id", "says where to already: address and receiver must not be set");
     }
-    let method = PaymentMethod::try_from(request.payment_method);
+    payment(check, request.payment_method, request.expires_in_seconds, request.expected_total.as_ref());
+    shipping(check, request.shipping_method);
+}
+
+/// What a new order is known by.
+fn named(check: &mut Check, order_id: &str, idempotency_key: &str, user_id: u64) {
+    if !order_id.is_empty() {
+        check.id("order_id", order_id);
+    }
+    check.idempotency_key(idempotency_key);
+    check.numeric_id("user_id", user_id);
+}
+
+/// Where it goes, and to whom.
+fn destination(check: &mut Check, address: &str, receiver: Option<&Receiver>) {
+    check.text("address", address, 1..=ADDRESS_BYTES_MAX);
+    check.receiver(receiver);
+}
+
+/// How, until when and how much is to be paid.
+fn payment(check: &mut Check, method: i32, expires_in_seconds: u32, expected_total: Option<&Money>) {
+    let method = PaymentMethod::try_from(method);
     let is_one = matches!(method, Ok(method) if method != PaymentMethod::Unspecified);
     check.require(is_one, "payment_method", "must be one of the payment methods");
-    check.number("expires_in_seconds", request.expires_in_seconds, 0..=EXPIRES_IN_SECONDS_MAX);
-    check.amount("expected_total", request.expected_total.as_ref());
-    check.require(ShippingMethod::try_from(request.shipping_method).is_ok(), "shipping_method", "is not known");
+    check.number("expires_in_seconds", expires_in_seconds, 0..=EXPIRES_IN_SECONDS_MAX);
+    check.amount("expected_total", expected_total);
+}
+
+fn shipping(check: &mut Check, method: i32) {
+    check.require(ShippingMethod::try_from(method).is_ok(), "shipping_method", "is not known");
 }
 
 pub fn cancel_order(check: &mut Check, request: &CancelOrderRequest) {
@@ -57,12 +85,7 @@ pub fn resolve_return(check: &mut Check, request: &ResolveReturnRequest) {
 pub fn list_orders(request: &ListOrdersRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.numeric_id("user_id", request.user_id);
-    check.number("page_size", request.page_size, 0..=PAGE_SIZE_MAX);
-    check.require(
-        request.page_token.is_empty() || page_token::decode(&request.page_token).is_some(),
-        "page_token",
-        "is not one that a previous page gave",
-    );
+    check.page::<OrderPosition>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
     check.number("statuses", request.statuses.len(), 0..=STATUSES_MAX);
     for (index, status) in request.statuses.iter().enumerate().take(STATUSES_MAX) {
         let status = OrderStatus::try_from(*status);

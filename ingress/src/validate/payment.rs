@@ -1,11 +1,40 @@
 //! Of payments and balances.
 
-use emshop_proto::v1::{AdjustBalanceRequest, FieldViolation, GetBalanceRequest, PayWithBalanceRequest};
+use emshop_proto::v1::{
+    AdjustBalanceRequest, ConfirmPaymentRequest, FieldViolation, GetBalanceRequest, GetPaymentRequest, PayWithBalanceRequest,
+    RefundPaymentRequest, SimulatePaymentSuccessRequest,
+};
 
+use super::REASON_BYTES_MAX;
 use super::fields::Check;
 
+const THIRD_PARTY_SN_BYTES_MAX: usize = 128;
 /// Most that one adjustment moves, either way.
 const DELTA_MINOR_MAX: i64 = 1_000_000_000_000;
+
+pub fn confirm_payment(check: &mut Check, request: &ConfirmPaymentRequest) {
+    check.payment(&request.payment_id, &request.order_id);
+    check.text("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
+    check.amount("amount", request.amount.as_ref());
+}
+
+pub fn refund_payment(check: &mut Check, request: &RefundPaymentRequest) {
+    check.payment(&request.payment_id, &request.order_id);
+    check.amount("amount", request.amount.as_ref());
+    check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
+    check.idempotency_key(&request.idempotency_key);
+}
+
+pub fn simulate_payment_success(check: &mut Check, request: &SimulatePaymentSuccessRequest) {
+    check.payment(&request.payment_id, &request.order_id);
+    check.text("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
+}
+
+pub fn get_payment(request: &GetPaymentRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.payment(&request.payment_id, &request.order_id);
+    check.into_violations()
+}
 
 pub fn pay_with_balance(check: &mut Check, request: &PayWithBalanceRequest) {
     check.payment(&request.payment_id, &request.order_id);

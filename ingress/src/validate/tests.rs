@@ -4,7 +4,8 @@ mod inventory;
 mod of_users;
 
 use emshop_proto::v1::{
-    AdjustBalanceRequest, GetBalanceRequest, GoodsQuantity, Money, RebackRequest, Receiver, TryPaymentRequest,
+    AdjustBalanceRequest, ConfirmPaymentRequest, GetBalanceRequest, GetPaymentRequest, GoodsQuantity, Money, PaymentMethod,
+    RebackRequest, Receiver, RefundPaymentRequest, ShippingMethod, SubmitOrderRequest, TryPaymentRequest,
 };
 
 use super::*;

@@ -7,7 +7,6 @@ use emshop_proto::v1::{
 
 use super::PAGE_SIZE_MAX;
 use super::fields::Check;
-use crate::page_token;
 
 const NICK_NAME_BYTES_MAX: usize = 64;
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=64;
@@ -104,9 +103,7 @@ pub fn by_mobile(number: &str) -> Vec<FieldViolation> {
 
 pub fn list_users(request: &ListUsersRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
-    check.number("page_size", request.page_size, 0..=PAGE_SIZE_MAX);
-    let token_is_ours = request.page_token.is_empty() || page_token::decode_id(&request.page_token).is_some();
-    check.require(token_is_ours, "page_token", "is not one that a previous page gave");
+    check.page::<[u64; 1]>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
     check.require(Role::try_from(request.role).is_ok(), "role", "is not known");
     check.require(UserStatus::try_from(request.status).is_ok(), "status", "is not known");
     check.into_violations()

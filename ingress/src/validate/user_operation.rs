@@ -8,7 +8,6 @@ use emshop_proto::v1::{
 
 use super::fields::Check;
 use super::{PAGE_SIZE_MAX, RECEIVER_NAME_BYTES_MAX, RECEIVER_PHONE_BYTES_MAX};
-use crate::position_token;
 
 const DISTRICT_BYTES_MAX: usize = 64;
 const STREET_BYTES_MAX: usize = 200;
@@ -100,10 +99,5 @@ fn address(check: &mut Check, address: Option<&Address>) {
 /// Of a list of a user's; positions in it are of `N` numbers.
 fn page<const N: usize>(check: &mut Check, user_id: u64, page_size: u32, page_token: &str) {
     check.numeric_id("user_id", user_id);
-    check.number("page_size", page_size, 0..=PAGE_SIZE_MAX);
-    check.require(
-        page_token.is_empty() || position_token::decode::<N>(page_token).is_some(),
-        "page_token",
-        "is not one that a previous page gave",
-    );
+    check.page::<[u64; N]>(page_size, PAGE_SIZE_MAX, page_token);
 }

@@ -24,33 +24,35 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServiceResponse};
 use tonic_types::StatusExt;
 
 use crate::engine::{GOODS_KNOWN, SHORT_USER, SILENT_USER};
-use crate::shop::{Shop, order, reason, retry_delay, until};
+use crate::shop::{Shop, Way, order, reason, retry_delay, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_answered_and_repeats_are_told() {
-    let shop = Shop::open(2, Options::default()).await;
-    let mut orders = shop.orders();
-    let first = orders.submit_order(order("o1", 1)).await.expect("accepted").into_inner();
-    let receipt = first.order.as_ref().expect("a receipt");
-    assert_eq!((receipt.order_id.as_str(), receipt.payment_id.as_str(), first.repeated), ("o1", "pay-o1", false));
-    let again = orders.submit_order(order("o1", 1)).await.expect("accepted").into_inner();
-    assert!(again.repeated);
-    assert_eq!((again.order, again.position), (first.order, first.position));
-    let other = SubmitOrderRequest { lines: vec![GoodsQuantity { goods_id: 1, quantity: 3 }], ..order("o1", 1) };
-    let reused = orders.submit_order(other).await.expect_err("another body");
-    assert_eq!((reused.code(), reason(&reused).as_str()), (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
+    for way in Way::BOTH {
+        let shop = Shop::answered(way, 2, Options::default()).await;
+        let mut orders = shop.orders();
+        let first = orders.submit_order(order("o1", 1)).await.expect("accepted").into_inner();
+        let receipt = first.order.as_ref().expect("a receipt");
+        assert_eq!((receipt.order_id.as_str(), receipt.payment_id.as_str(), first.repeated), ("o1", "pay-o1", false));
+        let again = orders.submit_order(order("o1", 1)).await.expect("accepted").into_inner();
+        assert!(again.repeated);
+        assert_eq!((again.order, again.position), (first.order, first.position));
+        let other = SubmitOrderRequest { lines: vec![GoodsQuantity { goods_id: 1, quantity: 3 }], ..order("o1", 1) };
+        let reused = orders.submit_order(other).await.expect_err("another body");
+        assert_eq!((reused.code(), reason(&reused).as_str()), (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
 
-    // Nobody answers this user's orders, but their acceptance is the log's to say.
-    let accepted = SubmitOrderRequest { wait: SubmitWait::Accepted.into(), ..order("", SILENT_USER) };
-    let accepted = orders.submit_order(accepted).await.expect("accepted").into_inner();
-    let receipt = accepted.order.expect("a receipt");
-    assert_eq!((receipt.status(), receipt.total), (OrderStatus::Pending, None));
-    assert!(accepted.position.expect("a position").sequence > 0 && !receipt.order_id.is_empty());
+        // Nobody answers this user's orders, but their acceptance is the log's to say.
+        let accepted = SubmitOrderRequest { wait: SubmitWait::Accepted.into(), ..order("", SILENT_USER) };
+        let accepted = orders.submit_order(accepted).await.expect("accepted").into_inner();
+        let receipt = accepted.order.expect("a receipt");
+        assert_eq!((receipt.status(), receipt.total), (OrderStatus::Pending, None));
+        assert!(accepted.position.expect("a position").sequence > 0 && !receipt.order_id.is_empty());
 
-    let mut inventory = InventoryServiceClient::new(shop.channel.clone());
-    let adjust = AdjustStockRequest { goods_id: 5, delta: 1, ..AdjustStockRequest::default() };
-    assert_eq!(inventory.adjust_stock(adjust).await.expect("adjusted").into_inner().stock.expect("stock").goods_id, 5);
-    shop.close().await;
+        let mut inventory = InventoryServiceClient::new(shop.channel.clone());
+        let adjust = AdjustStockRequest { goods_id: 5, delta: 1, ..AdjustStockRequest::default() };
+        assert_eq!(inventory.adjust_stock(adjust).await.expect("adjusted").into_inner().stock.expect("stock").goods_id, 5);
+        shop.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,20 +152,22 @@ async fn tracking_numbers_lead_to_the_log_of_their_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_means_unknown_and_says_what_to_ask_with() {
-    let shop = Shop::open(1, Options { outcome_wait_max: Duration::from_millis(600), ..Options::default() }).await;
-    let mut orders = shop.orders();
-    for (timeout, at_least_ms) in [(Some(Duration::from_millis(300)), 250), (None, 550)] {
-        let mut request = Request::new(order("o1", SILENT_USER));
-        if let Some(timeout) = timeout {
-            request.set_timeout(timeout);
+    for way in Way::BOTH {
+        let shop = Shop::answered(way, 1, Options { outcome_wait_max: Duration::from_millis(600), ..Options::default() }).await;
+        let mut orders = shop.orders();
+        for (timeout, at_least_ms) in [(Some(Duration::from_millis(300)), 250), (None, 550)] {
+            let mut request = Request::new(order("o1", SILENT_USER));
+            if let Some(timeout) = timeout {
+                request.set_timeout(timeout);
+            }
+            let asked = Instant::now();
+            let unknown = orders.submit_order(request).await.expect_err("nobody answers");
+            assert_eq!((unknown.code(), reason(&unknown).as_str()), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN"));
+            assert_eq!(unknown.get_details_error_info().expect("ErrorInfo").metadata["order_id"], "o1");
+            assert!(asked.elapsed() >= Duration::from_millis(at_least_ms), "{:?}", asked.elapsed());
         }
-        let asked = Instant::now();
-        let unknown = orders.submit_order(request).await.expect_err("nobody answers");
-        assert_eq!((unknown.code(), reason(&unknown).as_str()), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN"));
-        assert_eq!(unknown.get_details_error_info().expect("ErrorInfo").metadata["order_id"], "o1");
-        assert!(asked.elapsed() >= Duration::from_millis(at_least_ms), "{:?}", asked.elapsed());
+        shop.close().await;
     }
-    shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_nats::Client;
+use emshop_ingress::LocalOutcomes;
 use emshop_log::{CommandLog, Entry};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
@@ -39,6 +40,8 @@ pub const CATEGORIES: [(u64, u64, bool); 4] = [(1, 0, false), (2, 1, true), (3, 
 pub struct Engine {
     log: u32,
     core: Client,
+    /// By this it answers, if it does not by NATS.
+    local: Option<LocalOutcomes>,
     /// Commands read so far, over all logs.
     commands: Arc<AtomicU64>,
     /// Body hash and sequence of each order.
@@ -47,10 +50,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub async fn run(log: Arc<dyn CommandLog>, core: Client, commands: Arc<AtomicU64>) {
+    pub async fn run(log: Arc<dyn CommandLog>, core: Client, local: Option<LocalOutcomes>, commands: Arc<AtomicU64>) {
         let mut queries = core.subscribe(subjects::query(log.number())).await.expect("a subscription");
         let mut entries = log.read(1);
-        let mut engine = Self { log: log.number(), core, commands, orders: HashMap::new(), on_sale: HashMap::new() };
+        let mut engine = Self { log: log.number(), core, local, commands, orders: HashMap::new(), on_sale: HashMap::new() };
         loop {
             tokio::select! {
                 Some(entry) = entries.next() => engine.turn(entry.expect("an entry")).await,
@@ -75,10 +78,15 @@ impl Engine {
                 _ => Some(Outcome { result: Some(OutcomeResult::Refusal(not_played())), ..Outcome::default() }),
             };
             if let (Some(outcome), 1..) = (outcome, record.ticket) {
-                outcomes.push(TicketOutcome { ticket: record.ticket, outcome: Some(outcome) });
+                outcomes.push((record.ticket, outcome));
             }
         }
-        let message = TurnOutcomes { outcomes }.encode_to_vec();
+        if let Some(local) = &self.local {
+            assert_eq!(local.writer(), envelope.writer);
+            return local.hand_in(outcomes);
+        }
+        let encoded = |(ticket, outcome): (u64, Outcome)| TicketOutcome { ticket, outcome: outcome.encode_to_vec().into() };
+        let message = TurnOutcomes { outcomes: outcomes.into_iter().map(encoded).collect() }.encode_to_vec();
         self.core.publish(subjects::outcome(envelope.writer), message.into()).await.expect("published");
     }
 

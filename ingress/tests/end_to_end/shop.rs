@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use emshop_ingress::{Ingress, Options};
+use emshop_ingress::{Ingress, LocalOutcomes, Options};
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::v1::order_service_client::OrderServiceClient;
@@ -34,13 +34,33 @@ pub struct Shop {
     _data: TempDir,
 }
 
+/// How engines answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Nats,
+    /// As those of the same process do.
+    Queue,
+}
+
+impl Way {
+    pub const BOTH: [Self; 2] = [Self::Nats, Self::Queue];
+}
+
 impl Shop {
     /// Lets everybody in.
     pub async fn open(logs: u32, options: Options) -> Self {
-        Self::guarded(logs, Options { auth_required: false, ..options }).await
+        Self::answered(Way::Nats, logs, options).await
+    }
+
+    pub async fn answered(way: Way, logs: u32, options: Options) -> Self {
+        Self::start(way, logs, Options { auth_required: false, ..options }).await
     }
 
     pub async fn guarded(logs: u32, options: Options) -> Self {
+        Self::start(Way::Queue, logs, options).await
+    }
+
+    async fn start(way: Way, logs: u32, options: Options) -> Self {
         let data = TempDir::new().expect("a folder");
         let options = Options { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..options };
         let server = ServerOptions { data_dir: data.path().to_owned(), sync: SyncMode::Interval(Duration::from_secs(120)) };
@@ -50,15 +70,19 @@ impl Shop {
         let cluster = Cluster::open(&connection, cluster).await.expect("a cluster");
         let logs: Vec<Arc<dyn CommandLog>> = (0..logs).map(|log| cluster.log(log) as Arc<dyn CommandLog>).collect();
         let commands = Arc::new(AtomicU64::new(0));
+        let outcomes = LocalOutcomes::new();
+        let local = match way {
+            Way::Nats => None,
+            Way::Queue => Some(outcomes.clone()),
+        };
         let mut engines = JoinSet::new();
         for log in &logs {
-            engines.spawn(Engine::run(log.clone(), connection.core().clone(), commands.clone()));
+            engines.spawn(Engine::run(log.clone(), connection.core().clone(), local.clone(), commands.clone()));
         }
         let search = Search::open(&data.path().join("search"), &cluster.id, connection.read().clone()).await;
         let search = Arc::new(search.expect("an index"));
-        let ingress = emshop_ingress::bind(options, logs, cluster.partitioner, connection.core().clone(), search.clone())
-            .await
-            .expect("it serves");
+        let ingress = emshop_ingress::bind(options, logs, cluster.partitioner, &connection, search.clone(), outcomes).await;
+        let ingress = ingress.expect("it serves");
         let endpoint = Endpoint::from_shared(format!("http://{}", ingress.local_addr())).expect("a URL");
         // What a client lets us send ahead is small, so that tests see it fill.
         let channel = endpoint.initial_stream_window_size(CLIENT_WINDOW_BYTES).connect().await.expect("it listens");

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
 use crate::engine::{SHORT_USER, SILENT_USER};
-use crate::shop::{PATIENCE, Shop, order, reason, until};
+use crate::shop::{PATIENCE, Shop, Way, order, reason, until};
 
 fn submit(tag: u64, request: SubmitOrderRequest) -> Command {
     Command { tag, body: Some(Body::SubmitOrder(request)) }
@@ -45,63 +45,67 @@ fn refused(outcome: &Outcome) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_on_after_bad_commands_and_ends_after_the_last_outcome() {
-    let shop = Shop::open(2, Options::default()).await;
-    let (batches, outcomes) = stream(&shop).await;
-    let commands = vec![
-        submit(1, order("o1", 1)),
-        submit(2, SubmitOrderRequest { lines: Vec::new(), ..order("o2", 1) }),
-        Command { tag: 3, body: None },
-        submit(4, order("o4", SHORT_USER)),
-        adjust(5),
-    ];
-    batches.send(CommandBatch { commands }).await.expect("open");
-    batches.send(CommandBatch::default()).await.expect("open");
-    let too_many = (10_000..14_097).map(adjust).collect();
-    batches.send(CommandBatch { commands: too_many }).await.expect("open");
-    batches.send(CommandBatch { commands: vec![submit(6, order("o1", 1))] }).await.expect("open");
-    drop(batches);
+    for way in Way::BOTH {
+        let shop = Shop::answered(way, 2, Options::default()).await;
+        let (batches, outcomes) = stream(&shop).await;
+        let commands = vec![
+            submit(1, order("o1", 1)),
+            submit(2, SubmitOrderRequest { lines: Vec::new(), ..order("o2", 1) }),
+            Command { tag: 3, body: None },
+            submit(4, order("o4", SHORT_USER)),
+            adjust(5),
+        ];
+        batches.send(CommandBatch { commands }).await.expect("open");
+        batches.send(CommandBatch::default()).await.expect("open");
+        let too_many = (10_000..14_097).map(adjust).collect();
+        batches.send(CommandBatch { commands: too_many }).await.expect("open");
+        batches.send(CommandBatch { commands: vec![submit(6, order("o1", 1))] }).await.expect("open");
+        drop(batches);
 
-    let all = all(outcomes).await;
-    let (ours, too_many) = all.split_at(6);
-    assert_eq!(ours.iter().map(|outcome| outcome.tag).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
-    let reasons: Vec<_> = ours.iter().map(refused).collect();
-    assert_eq!(reasons, ["", "VALIDATION_FAILED", "VALIDATION_FAILED", "STOCK_INSUFFICIENT", "", ""]);
-    assert!(!ours[0].repeated && ours[5].repeated);
-    let Some(OutcomeResult::Refusal(refusal)) = &ours[1].result else { panic!("{:?}", ours[1]) };
-    assert_eq!(refusal.violations[0].field, "lines");
-    assert_eq!(too_many.len(), 4_097);
-    assert!(too_many.iter().all(|outcome| refused(outcome) == "VALIDATION_FAILED"));
-    assert_eq!(shop.commands(), 4, "nothing else was written");
-    shop.close().await;
+        let all = all(outcomes).await;
+        let (ours, too_many) = all.split_at(6);
+        assert_eq!(ours.iter().map(|outcome| outcome.tag).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        let reasons: Vec<_> = ours.iter().map(refused).collect();
+        assert_eq!(reasons, ["", "VALIDATION_FAILED", "VALIDATION_FAILED", "STOCK_INSUFFICIENT", "", ""]);
+        assert!(!ours[0].repeated && ours[5].repeated);
+        let Some(OutcomeResult::Refusal(refusal)) = &ours[1].result else { panic!("{:?}", ours[1]) };
+        assert_eq!(refusal.violations[0].field, "lines");
+        assert_eq!(too_many.len(), 4_097);
+        assert!(too_many.iter().all(|outcome| refused(outcome) == "VALIDATION_FAILED"));
+        assert_eq!(shop.commands(), 4, "nothing else was written");
+        shop.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_streams_get_each_outcome_once() {
-    const BATCHES: u64 = 40;
-    const COMMANDS: u64 = 250;
-    let options = Options { stream_window: 1_000, commands_max: 1_500, ..Options::default() };
-    let shop = Shop::open(2, options).await;
-    let clients = (0..4).map(|client| {
-        let shop = &shop;
-        async move {
-            let (batches, outcomes) = stream(shop).await;
-            let writing = async move {
-                for batch in 0..BATCHES {
-                    let tags = batch * COMMANDS..(batch + 1) * COMMANDS;
-                    let commands = tags.map(|tag| submit(tag, order(&format!("{client}-{tag}"), 1))).collect();
-                    batches.send(CommandBatch { commands }).await.expect("open");
+    for way in Way::BOTH {
+        const BATCHES: u64 = 40;
+        const COMMANDS: u64 = 250;
+        let options = Options { stream_window: 1_000, commands_max: 1_500, ..Options::default() };
+        let shop = Shop::answered(way, 2, options).await;
+        let clients = (0..4).map(|client| {
+            let shop = &shop;
+            async move {
+                let (batches, outcomes) = stream(shop).await;
+                let writing = async move {
+                    for batch in 0..BATCHES {
+                        let tags = batch * COMMANDS..(batch + 1) * COMMANDS;
+                        let commands = tags.map(|tag| submit(tag, order(&format!("{client}-{tag}"), 1))).collect();
+                        batches.send(CommandBatch { commands }).await.expect("open");
+                    }
+                };
+                let (all, ()) = tokio::join!(all(outcomes), writing);
+                assert!(all.iter().map(|outcome| outcome.tag).eq(0..BATCHES * COMMANDS));
+                for outcome in &all {
+                    let Some(OutcomeResult::Order(receipt)) = &outcome.result else { panic!("{outcome:?}") };
+                    assert_eq!(receipt.order_id, format!("{client}-{}", outcome.tag));
                 }
-            };
-            let (all, ()) = tokio::join!(all(outcomes), writing);
-            assert!(all.iter().map(|outcome| outcome.tag).eq(0..BATCHES * COMMANDS));
-            for outcome in &all {
-                let Some(OutcomeResult::Order(receipt)) = &outcome.result else { panic!("{outcome:?}") };
-                assert_eq!(receipt.order_id, format!("{client}-{}", outcome.tag));
             }
-        }
-    });
-    futures::future::join_all(clients).await;
-    shop.close().await;
+        });
+        futures::future::join_all(clients).await;
+        shop.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,22 +143,24 @@ async fn a_client_that_does_not_read_is_held_up_and_then_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_outcomes_and_a_stop_end_what_waits() {
-    let shop = Shop::open(1, Options { outcome_wait_max: Duration::from_millis(300), ..Options::default() }).await;
-    let (batches, mut outcomes) = stream(&shop).await;
-    let commands = vec![submit(1, order("o1", SILENT_USER)), adjust(2)];
-    batches.send(CommandBatch { commands }).await.expect("open");
-    let mut answers = Vec::new();
-    while answers.len() < 2 {
-        answers.extend(outcomes.message().await.expect("a batch").expect("open").outcomes);
-    }
-    assert_eq!(
-        answers.iter().map(|outcome| (outcome.tag, refused(outcome))).collect::<Vec<_>>(),
-        [(2, ""), (1, "OUTCOME_UNKNOWN")]
-    );
+    for way in Way::BOTH {
+        let shop = Shop::answered(way, 1, Options { outcome_wait_max: Duration::from_millis(300), ..Options::default() }).await;
+        let (batches, mut outcomes) = stream(&shop).await;
+        let commands = vec![submit(1, order("o1", SILENT_USER)), adjust(2)];
+        batches.send(CommandBatch { commands }).await.expect("open");
+        let mut answers = Vec::new();
+        while answers.len() < 2 {
+            answers.extend(outcomes.message().await.expect("a batch").expect("open").outcomes);
+        }
+        assert_eq!(
+            answers.iter().map(|outcome| (outcome.tag, refused(outcome))).collect::<Vec<_>>(),
+            [(2, ""), (1, "OUTCOME_UNKNOWN")]
+        );
 
-    let Shop { ingress, server, .. } = shop;
-    let (ended, ()) = tokio::join!(outcomes.message(), ingress.stop());
-    let ended = ended.expect_err("the stream is told");
-    assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unavailable, "SERVICE_UNAVAILABLE"));
-    server.stop().await;
+        let Shop { ingress, server, .. } = shop;
+        let (ended, ()) = tokio::join!(outcomes.message(), ingress.stop());
+        let ended = ended.expect_err("the stream is told");
+        assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unavailable, "SERVICE_UNAVAILABLE"));
+        server.stop().await;
+    }
 }

@@ -3,7 +3,7 @@
 use emshop_proto::v1::{
     AddCartItemRequest, AddFavouriteRequest, Address, CheckoutCartRequest, ClearCartRequest, CreateAddressRequest,
     CreateMessageRequest, DeleteAddressRequest, GetFavouriteRequest, ListAddressesRequest, ListCartRequest,
-    ListFavouritesRequest, ListMessagesRequest, MessageKind, RemoveCartItemsRequest, RemoveFavouriteRequest,
+    ListFavouritesRequest, ListMessagesRequest, MessageKind, PaymentMethod, RemoveCartItemsRequest, RemoveFavouriteRequest,
     SelectCartItemsRequest, UpdateAddressRequest, UpdateCartItemRequest, UserMessage,
 };
 

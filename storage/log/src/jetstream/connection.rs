@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
@@ -19,9 +18,11 @@ pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(5);
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Short, because every command waits while the server is away.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(250);
-const CONNECTED_POLL: Duration = Duration::from_millis(10);
 /// Messages a subscription holds until they are taken. More than fit into the 32 MiB that the server sends ahead of flow control.
 const SUBSCRIPTION_CAPACITY: usize = 256 * 1024;
+
+/// True while the server can be reached. It changes with each loss of the connection, also one that is over already.
+pub type Reachable = watch::Receiver<bool>;
 
 /// One process's connections to a server. Cheap to clone.
 ///
@@ -61,6 +62,11 @@ impl Connection {
     pub fn core(&self) -> &Client {
         &self.core.client
     }
+
+    /// Whether messages by [`Connection::core`] get through.
+    pub fn reachable(&self) -> Reachable {
+        self.core.reachable.clone()
+    }
 }
 
 /// A client that tells when its connection was lost.
@@ -68,8 +74,7 @@ impl Connection {
 pub(super) struct Link {
     pub client: Client,
     pub jetstream: jetstream::Context,
-    /// How often the connection was lost.
-    losses: watch::Receiver<u64>,
+    reachable: Reachable,
 }
 
 impl Link {
@@ -88,7 +93,7 @@ impl Link {
     }
 
     async fn try_open(address: &ServerAddr, purpose: &'static str) -> Result<Self, ConnectError> {
-        let (lost, losses) = watch::channel(0);
+        let (state, mut reachable) = watch::channel(false);
         // The client takes no credentials from the address itself.
         let options = match (address.username(), address.password()) {
             (Some(user), Some(password)) => ConnectOptions::with_user_and_password(user.into(), password.into()),
@@ -103,28 +108,23 @@ impl Link {
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .event_callback(move |event| {
                 report(purpose, &event);
-                if event == Event::Disconnected {
-                    lost.send_modify(|losses| *losses += 1);
-                }
+                note(&event, &state);
                 async {}
             })
             .connect(address.clone())
             .await?;
+        // The client is connected, and the event that says so is on its way.
+        let _ = reachable.wait_for(|up| *up).await;
         let jetstream = ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone());
-        Ok(Self { client, jetstream, losses })
+        Ok(Self { client, jetstream, reachable })
     }
 
     /// Waits for the connection. The receiver changes with its next loss.
-    pub async fn connected(&self) -> watch::Receiver<u64> {
-        let mut losses = self.losses.clone();
-        loop {
-            // In this order: a loss after the look at the state is then one that the receiver has not seen.
-            losses.mark_unchanged();
-            if self.client.connection_state() == State::Connected {
-                return losses;
-            }
-            sleep(CONNECTED_POLL).await;
-        }
+    pub async fn connected(&self) -> Reachable {
+        let mut reachable = self.reachable.clone();
+        // An error means that the client has ended, which whoever uses it will notice.
+        let _ = reachable.wait_for(|up| *up).await;
+        reachable
     }
 
     /// Does `work` once there is a connection. An answer that is lost with the connection, or late, is [`NoAnswer`].
@@ -133,11 +133,11 @@ impl Link {
     /// while it was disconnected even minutes later.
     pub async fn ask<T>(&self, work: impl Future<Output = T>) -> Result<T, NoAnswer> {
         let asked = async {
-            let mut losses = self.connected().await;
+            let mut reachable = self.connected().await;
             tokio::select! {
                 biased;
                 result = work => Ok(result),
-                _ = losses.changed() => Err(NoAnswer::ConnectionLost),
+                _ = reachable.changed() => Err(NoAnswer::ConnectionLost),
             }
         };
         timeout(ANSWER_WAIT, asked).await.unwrap_or(Err(NoAnswer::Late))
@@ -164,10 +164,43 @@ fn is_final(error: &ConnectError) -> bool {
     matches!(error.kind(), Authentication | AuthorizationViolation | ServerParse | Tls)
 }
 
+/// A loss that was not told, because the client drops events that come too fast, shows by the connection that follows it.
+fn note(event: &Event, state: &watch::Sender<bool>) {
+    match event {
+        Event::Connected => {
+            state.send_if_modified(|up| std::mem::replace(up, false));
+            state.send_replace(true);
+        }
+        Event::Disconnected => {
+            state.send_replace(false);
+        }
+        _ => {}
+    }
+}
+
 fn report(purpose: &str, event: &Event) {
     match event {
         Event::Connected => tracing::debug!(purpose, "connected to nats-server"),
         Event::Disconnected => tracing::warn!(purpose, "lost the connection to nats-server, reconnecting"),
         other => tracing::warn!(purpose, "nats-server connection: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_loss_is_a_change() {
+        let (state, mut reachable) = watch::channel(false);
+        for (event, up) in [(Event::Connected, true), (Event::LameDuckMode, true), (Event::Disconnected, false)] {
+            note(&event, &state);
+            assert_eq!(*reachable.borrow_and_update(), up, "{event}");
+        }
+        note(&Event::Connected, &state);
+        reachable.mark_unchanged();
+        note(&Event::Connected, &state);
+        assert!(reachable.has_changed().expect("it is watched"), "a loss that nobody told");
+        assert!(*reachable.borrow());
     }
 }

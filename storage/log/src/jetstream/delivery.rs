@@ -6,11 +6,10 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber, jetstream};
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::JetStreamLog;
-use super::connection::Link;
+use super::connection::{Link, Reachable};
 use crate::{Entry, LogError};
 
 /// How often the server speaks up when it has nothing to deliver.
@@ -28,7 +27,8 @@ const STALLED_ON: &str = "Nats-Consumer-Stalled";
 pub(super) struct Delivery {
     link: Link,
     subscriber: Subscriber,
-    losses: watch::Receiver<u64>,
+    /// Changes when the connection is lost.
+    reachable: Reachable,
     /// What the consumer delivered so far, so that messages lost on the way are noticed.
     delivered: u64,
     idle_heartbeats: u32,
@@ -54,7 +54,7 @@ impl Delivery {
     /// Has the server deliver the log's messages from `next` on.
     pub async fn open(log: &JetStreamLog, next: u64) -> Result<Self, LogError> {
         let link = &log.read;
-        let losses = link.connected().await;
+        let reachable = link.connected().await;
         let inbox = link.client.new_inbox();
         let consumer = push::Config {
             deliver_subject: inbox.clone(),
@@ -74,7 +74,7 @@ impl Delivery {
             Ok(subscriber)
         };
         let subscriber = link.ask(opening).await?.map_err(|error: String| LogError::Unreachable(error))?;
-        Ok(Self { link: link.clone(), subscriber, losses, delivered: 0, idle_heartbeats: 0 })
+        Ok(Self { link: link.clone(), subscriber, reachable, delivered: 0, idle_heartbeats: 0 })
     }
 
     pub async fn next(&mut self) -> Result<Delivered, Broken> {
@@ -101,7 +101,7 @@ impl Delivery {
                 Ok(None) => Err(Broken("the subscription ended".into())),
                 Err(_) => Err(Broken("the server is silent".into())),
             },
-            _ = self.losses.changed() => Err(Broken("the connection was lost".into())),
+            _ = self.reachable.changed() => Err(Broken("the connection was lost".into())),
         }
     }
 

@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub use cluster::{Cluster, ClusterOptions};
-pub use connection::Connection;
+pub use connection::{Connection, Reachable};
 pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 
 use self::connection::Link;

@@ -8,9 +8,9 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use emshop_log::jetstream::Reachable;
 use emshop_log::{AppendError, CommandLog};
 use emshop_proto::envelope::{ENVELOPE_BYTES_MAX, HEADER_BYTES, seal};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
@@ -19,11 +19,11 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, fixed64, uint64};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::link::Link;
 use crate::refusals;
-use crate::waiters::{Waiter, Waiters, deliver};
+use crate::way::outcomes::Answer;
+use crate::way::waiters::{Waiter, Waiters, deliver};
 
 /// An append that takes longer makes the log count as unavailable: an acknowledgement takes less than a millisecond.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
@@ -47,13 +47,13 @@ pub struct Pending {
     pub record: Vec<u8>,
     pub waiter: Waiter,
     /// The answer once the record is durable; `None` when the waiter waits for the outcome.
-    pub receipt: Option<OrderReceipt>,
+    pub receipt: Option<Box<OrderReceipt>>,
 }
 
 /// The way to a log's batcher. Records need no bound here: admission bounds them.
 pub struct Batcher {
     records: mpsc::UnboundedSender<Pending>,
-    open: Arc<AtomicBool>,
+    open: watch::Receiver<bool>,
 }
 
 impl Batcher {
@@ -63,10 +63,10 @@ impl Batcher {
         writer: u64,
         slots: usize,
         waiters: Arc<Waiters>,
-        link: Link,
+        reachable: Reachable,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (records, receiver) = mpsc::unbounded_channel();
-        let open = Arc::new(AtomicBool::new(true));
+        let (open, is_open) = watch::channel(true);
         let inbox = Inbox { receiver, next: None };
         let appends = FuturesUnordered::new();
         let worker = Worker {
@@ -74,20 +74,25 @@ impl Batcher {
             writer,
             slots,
             waiters,
-            link,
+            reachable,
             inbox,
             appends,
             sent: BTreeMap::new(),
             envelopes: 0,
-            open: open.clone(),
+            open,
             probe: None,
         };
-        (Self { records, open }, worker.run())
+        (Self { records, open: is_open }, worker.run())
     }
 
     /// False while the log is known not to take records; they would be refused.
     pub fn is_open(&self) -> bool {
-        self.open.load(Ordering::Relaxed)
+        *self.open.borrow()
+    }
+
+    /// As [`Batcher::is_open`], for whoever waits for a change.
+    pub fn open(&self) -> watch::Receiver<bool> {
+        self.open.clone()
     }
 
     pub fn send(&self, pending: Pending) {
@@ -141,7 +146,7 @@ struct Sent {
     stale: bool,
     first_ticket: u64,
     /// Those to answer when it is durable.
-    accepted: Vec<(Waiter, OrderReceipt)>,
+    accepted: Vec<(Waiter, Box<OrderReceipt>)>,
 }
 
 type Append = BoxFuture<'static, (u64, Result<u64, AppendError>)>;
@@ -151,20 +156,21 @@ struct Worker {
     writer: u64,
     slots: usize,
     waiters: Arc<Waiters>,
-    link: Link,
+    reachable: Reachable,
     inbox: Inbox,
     appends: FuturesUnordered<Append>,
     /// By the number of the envelope, in the order sent.
     sent: BTreeMap<u64, Sent>,
     /// Envelopes sent so far.
     envelopes: u64,
-    open: Arc<AtomicBool>,
+    open: watch::Sender<bool>,
     /// While the log is unavailable: ends when it is back.
     probe: Option<BoxFuture<'static, ()>>,
 }
 
 impl Worker {
     async fn run(mut self) {
+        self.check_connection();
         loop {
             let open = self.probe.is_none();
             let stalls_at = self.fresh().next().map(|sent| sent.since + STALLED_AFTER);
@@ -175,7 +181,7 @@ impl Worker {
                     Some(pending) => refuse(pending),
                     None => break,
                 },
-                Ok(()) = self.link.changed(), if open => self.check_link(),
+                Ok(()) = self.reachable.changed(), if open => self.check_connection(),
                 () = sleep_until(stalls_at), if open => self.close("appends are not answered"),
                 () = ended(&mut self.probe) => self.reopen(),
             }
@@ -219,7 +225,7 @@ impl Worker {
         let refusal = match result {
             Ok(sequence) => {
                 let position = LogPosition { log: self.log.number(), sequence };
-                return deliver(sent.accepted.into_iter().map(|(waiter, receipt)| (waiter, receipt_outcome(receipt, position))));
+                return deliver(sent.accepted.into_iter().map(|(waiter, receipt)| (waiter, accepted(*receipt, position))));
             }
             Err(AppendError::Refused(reason)) => {
                 tracing::warn!(log = self.log.number(), reason, "the log refused an envelope");
@@ -232,29 +238,29 @@ impl Worker {
                 refusals::perhaps_unavailable()
             }
         };
-        let outcome = refusals::outcome(refusal);
-        self.waiters.fail(sent.first_ticket, &outcome);
-        deliver(sent.accepted.into_iter().map(|(waiter, _)| (waiter, outcome.clone())));
+        let answer = refusals::answer(refusal);
+        self.waiters.fail(sent.first_ticket, &answer);
+        deliver(sent.accepted.into_iter().map(|(waiter, _)| (waiter, answer.clone())));
     }
 
-    fn check_link(&mut self) {
-        if !*self.link.borrow_and_update() {
+    fn check_connection(&mut self) {
+        if !*self.reachable.borrow_and_update() {
             self.close("the connection to NATS is lost");
         }
     }
 
     /// From now on records are refused at once rather than left to wait.
     fn close(&mut self, reason: &str) {
-        if self.open.swap(false, Ordering::Relaxed) {
+        if self.open.send_replace(false) {
             tracing::warn!(log = self.log.number(), reason, "the log is unavailable");
             self.sent.values_mut().for_each(|sent| sent.stale = true);
-            self.probe = Some(Box::pin(until_available(self.log.clone(), self.link.clone())));
+            self.probe = Some(Box::pin(until_available(self.log.clone(), self.reachable.clone())));
         }
     }
 
     fn reopen(&mut self) {
         self.probe = None;
-        self.open.store(true, Ordering::Relaxed);
+        self.open.send_replace(true);
         tracing::info!(log = self.log.number(), "the log is available again");
     }
 }
@@ -279,18 +285,18 @@ fn assemble(writer: u64, first_ticket: u64, records: &[(Vec<u8>, bool)]) -> Vec<
     envelope
 }
 
-fn receipt_outcome(receipt: OrderReceipt, position: LogPosition) -> Outcome {
-    Outcome { position: Some(position), result: Some(OutcomeResult::Order(receipt)), ..Outcome::default() }
+fn accepted(receipt: OrderReceipt, position: LogPosition) -> Answer {
+    Answer::made(Outcome { position: Some(position), result: Some(OutcomeResult::Order(receipt)), ..Outcome::default() })
 }
 
 fn refuse(pending: Pending) {
-    deliver([(pending.waiter, refusals::outcome(refusals::unavailable()))]);
+    deliver([(pending.waiter, refusals::answer(refusals::unavailable()))]);
 }
 
-async fn until_available(log: Arc<dyn CommandLog>, mut link: Link) {
+async fn until_available(log: Arc<dyn CommandLog>, mut reachable: Reachable) {
     loop {
         // An error means that nobody watches the connection any more: then only the log itself can tell.
-        let _ = link.wait_for(|up| *up).await;
+        let _ = reachable.wait_for(|up| *up).await;
         if let Ok(Ok(_)) = tokio::time::timeout(PROBE_TIMEOUT, log.bounds()).await {
             return;
         }

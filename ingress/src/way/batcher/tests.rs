@@ -10,7 +10,7 @@ use prost::Message;
 use tokio::sync::{oneshot, watch};
 
 use super::*;
-use crate::admission::Admission;
+use crate::way::admission::Admission;
 
 type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
 
@@ -62,7 +62,7 @@ impl CommandLog for SlowLog {
 struct Bench {
     log: Arc<SlowLog>,
     waiters: Arc<Waiters>,
-    link: watch::Sender<bool>,
+    connection: watch::Sender<bool>,
     batcher: Batcher,
     admission: Admission,
 }
@@ -73,25 +73,25 @@ const SLOTS: usize = 2;
 impl Bench {
     fn new() -> Self {
         let (log, waiters) = (Arc::new(SlowLog::default()), Arc::new(Waiters::new()));
-        let (link, receiver) = watch::channel(true);
-        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), receiver);
+        let (connection, reachable) = watch::channel(true);
+        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable);
         tokio::spawn(work);
-        Self { log, waiters, link, batcher, admission: Admission::new(10_000, u32::MAX >> 4) }
+        Self { log, waiters, connection, batcher, admission: Admission::new(10_000, u32::MAX >> 4) }
     }
 
-    fn send(&self, record_bytes: usize, receipt: Option<OrderReceipt>) -> oneshot::Receiver<Outcome> {
-        let (reply, outcome) = oneshot::channel();
+    fn send(&self, record_bytes: usize, receipt: Option<Box<OrderReceipt>>) -> oneshot::Receiver<Answer> {
+        let (reply, answer) = oneshot::channel();
         let waiter = Waiter::Call { reply, room: self.admission.try_admit(1).expect("room") };
         let mut record = Record { body_hash: 5, body: Some(record::Body::Tick(Tick {})), ..Record::default() }.encode_to_vec();
         // An unknown field of the size asked for.
         let padding = record_bytes.saturating_sub(record.len());
         prost::encoding::bytes::encode(100, &vec![0_u8; padding], &mut record);
         self.batcher.send(Pending { record, waiter, receipt });
-        outcome
+        answer
     }
 
-    async fn refused(&self, outcome: oneshot::Receiver<Outcome>) -> String {
-        match outcome.await.expect("an answer").result {
+    async fn refused(&self, answer: oneshot::Receiver<Answer>) -> String {
+        match outcome(answer).await.result {
             Some(OutcomeResult::Refusal(refusal)) => {
                 assert_eq!((refusal.reason.as_str(), refusal.retry_after_ms), ("SERVICE_UNAVAILABLE", 1_000));
                 refusal.message
@@ -99,6 +99,10 @@ impl Bench {
             other => panic!("{other:?} is no refusal"),
         }
     }
+}
+
+async fn outcome(answer: oneshot::Receiver<Answer>) -> Outcome {
+    answer.await.expect("an answer").outcome().expect("an outcome")
 }
 
 fn tickets(envelope: &Envelope) -> Vec<u64> {
@@ -125,8 +129,7 @@ async fn what_comes_while_the_slots_are_busy_shares_an_envelope() {
     let (second, _pending) = bench.log.next().await;
     let (third, _pending) = bench.log.next().await;
     assert_eq!((tickets(&first), tickets(&second), tickets(&third)), (vec![1], vec![2], vec![3, 4, 5, 6, 7]));
-    let turn = (1..=7).map(|ticket| emshop_proto::internal::TicketOutcome { ticket, outcome: Some(Outcome::default()) });
-    bench.waiters.answer(turn.collect());
+    bench.waiters.answer([1, 2, 3, 4, 5, 6, 7].map(|ticket| (ticket, Answer::made(Outcome::default()))).into_iter());
     for outcome in outcomes {
         outcome.await.expect("an answer");
     }
@@ -148,11 +151,11 @@ async fn full_envelopes_close_and_lose_nothing() {
 #[tokio::test]
 async fn acceptance_is_answered_by_the_acknowledgement() {
     let bench = Bench::new();
-    let accepted = bench.send(10, Some(OrderReceipt { order_id: "o1".to_owned(), ..OrderReceipt::default() }));
+    let accepted = bench.send(10, Some(Box::new(OrderReceipt { order_id: "o1".to_owned(), ..OrderReceipt::default() })));
     let (envelope, answer) = bench.log.next().await;
     assert_eq!(tickets(&envelope), [0]);
     answer.send(Ok(42)).expect("awaited");
-    let outcome = accepted.await.expect("an answer");
+    let outcome = outcome(accepted).await;
     assert_eq!(outcome.position, Some(LogPosition { log: 0, sequence: 42 }));
     assert!(matches!(outcome.result, Some(OutcomeResult::Order(receipt)) if receipt.order_id == "o1"));
 }
@@ -166,7 +169,7 @@ async fn failed_appends_answer_all_who_wait() {
     assert!(!bench.refused(refused).await.contains("unknown"));
     assert!(bench.batcher.is_open(), "a log that answers is not away");
 
-    let lost = [bench.send(10, None), bench.send(10, Some(OrderReceipt::default()))];
+    let lost = [bench.send(10, None), bench.send(10, Some(Box::default()))];
     let (_, answer) = bench.log.next().await;
     answer.send(Err(AppendError::Unknown("late".to_owned()))).expect("awaited");
     for outcome in lost {
@@ -190,11 +193,11 @@ async fn nothing_queues_for_a_log_that_is_away() {
         }
     }
     let queued = bench.send(10, None);
-    bench.link.send_replace(false);
+    bench.connection.send_replace(false);
     bench.refused(queued).await;
     assert!(!bench.batcher.is_open());
     bench.refused(bench.send(10, None)).await;
-    bench.link.send_replace(true);
+    bench.connection.send_replace(true);
     while !bench.batcher.is_open() {
         tokio::task::yield_now().await;
     }

@@ -15,12 +15,12 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
 
 use crate::access::Caller;
-use crate::admission::Admission;
-use crate::batcher::{Batcher, Pending};
-use crate::link::Link;
-use crate::prepare::{self, Defaults, Prepared, prepare, prepare_account};
-use crate::sink::{Sink, Unread};
-use crate::waiters::Waiter;
+use crate::way::admission::Admission;
+use crate::way::batcher::{Batcher, Pending};
+use crate::way::outcomes::Answer;
+use crate::way::prepare::{self, Defaults, Prepared, prepare, prepare_account};
+use crate::way::sink::{Sink, Unread};
+use crate::way::waiters::Waiter;
 use crate::{access, deadline, refusals, status, validate};
 
 pub struct Dispatcher {
@@ -29,7 +29,6 @@ pub struct Dispatcher {
     pub admission: Arc<Admission>,
     /// One per log, by its number.
     pub batchers: Arc<[Batcher]>,
-    pub link: Link,
     /// How long an outcome is waited for at most.
     pub outcome_wait_max: Duration,
 }
@@ -39,18 +38,10 @@ impl Dispatcher {
     pub async fn call<T>(&self, request: Request<T>, body: impl FnOnce(T) -> command::Body) -> Result<Outcome, Status> {
         let (metadata, extensions, request) = request.into_parts();
         let mut command = Command { tag: 0, body: Some(body(request)) };
-        let violations = validate::command(&command);
-        if !violations.is_empty() {
-            return Err(status::of_refusal(refusals::invalid(violations)));
-        }
-        let prepared = prepare(&mut command, access::operator(&extensions), self.partitioner, self.defaults);
-        let identity = prepare::identity(&mut command);
-        drop(command);
-        let outcome = match self.send(prepared) {
-            Ok(outcome) => wait_for(outcome, self.deadline(&metadata)).await,
-            Err(refusal) => Err(*refusal),
-        };
-        outcome.map_err(|refusal| status::of(refusal, identity))
+        let prepared = self.prepare(&mut command, access::operator(&extensions));
+        let prepared = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
+        let outcome = self.carry_out(prepared, self.deadline(&metadata)).await;
+        outcome.map_err(|refusal| status::of(refusal, prepare::identity(&mut command)))
     }
 
     /// Carries out the commands of one call, each by itself: they get into their logs in the given order, and their outcomes come
@@ -61,8 +52,8 @@ impl Dispatcher {
         extensions: &Extensions,
         bodies: impl IntoIterator<Item = command::Body>,
     ) -> Vec<Result<Outcome, Refusal>> {
-        let (deadline, caller) = (self.deadline(metadata), access::caller(extensions));
-        let send = |body| self.send(self.prepare(&mut Command { tag: 0, body: Some(body) }, caller)?);
+        let (deadline, operator) = (self.deadline(metadata), access::operator(extensions));
+        let send = |body| self.send(self.prepare(&mut Command { tag: 0, body: Some(body) }, operator)?);
         let sent: Vec<_> = bodies.into_iter().map(send).collect();
         let mut results = Vec::with_capacity(sent.len());
         for outcome in sent {
@@ -82,32 +73,37 @@ impl Dispatcher {
         body: account_command::Body,
     ) -> Result<Outcome, Refusal> {
         let prepared = prepare_account(&AccountCommand { body: Some(body) }, operator, self.partitioner);
-        let outcome = self.send(prepared).map_err(|refusal| *refusal)?;
-        wait_for(outcome, self.deadline(metadata)).await
+        self.carry_out(prepared, self.deadline(metadata)).await
     }
 
     /// Carries out a command that did not come by a call. `Ok` is never a refusal.
-    pub async fn carry_out(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
-        let mut command = Command { tag: 0, body: Some(body) };
-        let violations = validate::command(&command);
-        if !violations.is_empty() {
-            return Err(refusals::invalid(violations));
-        }
-        let prepared = prepare(&mut command, Some(operator), self.partitioner, self.defaults);
-        match self.send(prepared) {
-            Ok(outcome) => wait_for(outcome, Instant::now() + self.outcome_wait_max).await,
-            Err(refusal) => Err(*refusal),
+    pub async fn tell(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
+        let prepared = self.prepare(&mut Command { tag: 0, body: Some(body) }, Some(operator)).map_err(|invalid| *invalid)?;
+        self.carry_out(prepared, Instant::now() + self.outcome_wait_max).await
+    }
+
+    async fn carry_out(&self, prepared: Prepared, deadline: Instant) -> Result<Outcome, Refusal> {
+        wait_for(self.send(prepared).map_err(|refusal| *refusal)?, deadline).await
+    }
+
+    /// Validates a command and makes its record.
+    fn prepare(&self, command: &mut Command, operator: Option<Operator>) -> Result<Prepared, Box<Refusal>> {
+        let violations = validate::command(command);
+        if violations.is_empty() {
+            Ok(prepare(command, operator, self.partitioner, self.defaults))
+        } else {
+            Err(Box::new(refusals::invalid(violations)))
         }
     }
 
-    /// Sends a call's command on its way, if there is room at once.
-    fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Outcome>, Box<Refusal>> {
+    /// Sends a command on its way, if there is room at once.
+    fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Answer>, Box<Refusal>> {
         let batcher = self.batcher(prepared.log).ok_or_else(refusals::unavailable)?;
         let room = self.admission.try_admit(prepared.record.len()).ok_or_else(refusals::overloaded)?;
-        let (reply, outcome) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let waiter = Waiter::Call { reply, room };
         batcher.send(Pending { record: prepared.record, waiter, receipt: prepared.receipt });
-        Ok(outcome)
+        Ok(answer)
     }
 
     fn deadline(&self, metadata: &MetadataMap) -> Instant {
@@ -122,20 +118,21 @@ impl Dispatcher {
         let mut bytes = 0;
         for mut command in commands {
             let tag = command.tag;
-            match self.prepare(&mut command, caller) {
+            match self.prepare_streamed(&mut command, caller) {
                 Ok(prepared) => {
                     bytes += prepared.record.len();
                     ready.push((tag, prepared));
                 }
                 Err(refusal) => {
-                    let outcome = Outcome { tag, ..refusals::outcome(*refusal) };
-                    bytes += outcome.encoded_len();
-                    refused.push(outcome);
+                    bytes += refusal.encoded_len();
+                    refused.push((tag, *refusal));
                 }
             }
         }
         let room = Arc::new(self.admission.admit(ready.len() + refused.len(), bytes).await);
-        sink.push(refused.into_iter().map(|outcome| Unread::new(outcome, &room)).collect());
+        let mut unread = Unread::default();
+        refused.into_iter().for_each(|(tag, refusal)| unread.add(tag, refusals::answer(refusal), &room));
+        sink.push(unread);
         for (tag, Prepared { log, record, receipt }) in ready {
             let waiter = Waiter::Stream { sink: sink.clone(), tag, room: room.clone() };
             self.batchers[log as usize].send(Pending { record, waiter, receipt });
@@ -145,21 +142,19 @@ impl Dispatcher {
     /// Refuses a stream's commands all for the same reason.
     pub async fn refuse(&self, commands: &[Command], refusal: &Refusal, sink: &Sink) {
         let room = Arc::new(self.admission.admit(commands.len(), commands.len() * refusal.encoded_len()).await);
-        let outcome = |command: &Command| Outcome { tag: command.tag, ..refusals::outcome(refusal.clone()) };
-        sink.push(commands.iter().map(|command| Unread::new(outcome(command), &room)).collect());
+        let mut unread = Unread::default();
+        commands.iter().for_each(|command| unread.add(command.tag, refusals::answer(refusal.clone()), &room));
+        sink.push(unread);
     }
 
-    fn prepare(&self, command: &mut Command, caller: Option<Caller>) -> Result<Prepared, Box<Refusal>> {
+    /// What comes by a stream is prepared only if it may, and can, go on.
+    fn prepare_streamed(&self, command: &mut Command, caller: Option<Caller>) -> Result<Prepared, Box<Refusal>> {
         if let (Some(caller), Some(body)) = (caller, &command.body)
             && !caller.may_stream(body)
         {
             return Err(Box::new(Code::PermissionDenied.refusal()));
         }
-        let violations = validate::command(command);
-        if !violations.is_empty() {
-            return Err(Box::new(refusals::invalid(violations)));
-        }
-        let prepared = prepare(command, caller.map(Caller::operator), self.partitioner, self.defaults);
+        let prepared = self.prepare(command, caller.map(Caller::operator))?;
         match self.batcher(prepared.log) {
             Some(_) => Ok(prepared),
             None => Err(Box::new(refusals::unavailable())),
@@ -169,20 +164,24 @@ impl Dispatcher {
     /// The batcher of a log that takes records now.
     fn batcher(&self, log: u32) -> Option<&Batcher> {
         let batcher = &self.batchers[log as usize];
-        (*self.link.borrow() && batcher.is_open()).then_some(batcher)
+        batcher.is_open().then_some(batcher)
     }
 }
 
 /// `Ok` is never a refusal.
-async fn wait_for(outcome: oneshot::Receiver<Outcome>, deadline: Instant) -> Result<Outcome, Refusal> {
-    let outcome = match tokio::time::timeout_at(deadline, outcome).await {
-        Ok(Ok(outcome)) => outcome,
+async fn wait_for(answer: oneshot::Receiver<Answer>, deadline: Instant) -> Result<Outcome, Refusal> {
+    let answer = match tokio::time::timeout_at(deadline, answer).await {
+        Ok(Ok(answer)) => answer,
         // Whoever was to answer has stopped.
         Ok(Err(_)) => return Err(refusals::perhaps_unavailable()),
         Err(_) => return Err(refusals::outcome_unknown()),
     };
-    match outcome.result {
-        Some(OutcomeResult::Refusal(refusal)) => Err(refusal),
-        _ => Ok(outcome),
+    match answer.outcome() {
+        Ok(Outcome { result: Some(OutcomeResult::Refusal(refusal)), .. }) => Err(refusal),
+        Ok(outcome) => Ok(outcome),
+        Err(error) => {
+            tracing::error!(%error, "an outcome cannot be decoded; its command counts as unknown");
+            Err(refusals::outcome_unknown())
+        }
     }
 }

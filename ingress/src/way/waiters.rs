@@ -6,47 +6,41 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use emshop_proto::internal::TicketOutcome;
-use emshop_proto::v1::Outcome;
 use tokio::sync::oneshot;
 
-use crate::admission::Room;
-use crate::sink::{Sink, Unread};
+use crate::way::admission::Room;
+use crate::way::outcomes::Answer;
+use crate::way::sink::{Sink, Unread};
 
 /// Where one outcome goes.
 pub enum Waiter {
     /// A call; nobody may be there any more when its deadline has passed.
-    Call { reply: oneshot::Sender<Outcome>, room: Room },
+    Call { reply: oneshot::Sender<Answer>, room: Room },
     /// A command of a stream, known to its client by `tag`. The room is that of its whole batch.
     Stream { sink: Arc<Sink>, tag: u64, room: Arc<Room> },
 }
 
 /// Hands outcomes to those who wait. A run of outcomes for one stream wakes it once.
-pub fn deliver(answers: impl IntoIterator<Item = (Waiter, Outcome)>) {
-    let mut run: Option<(Arc<Sink>, Vec<Unread>)> = None;
-    for (waiter, mut outcome) in answers {
+pub fn deliver(answers: impl IntoIterator<Item = (Waiter, Answer)>) {
+    let mut run: Option<(Arc<Sink>, Unread)> = None;
+    for (waiter, answer) in answers {
         match waiter {
             Waiter::Call { reply, room } => {
                 drop(room);
                 // The call may have ended at its deadline.
-                let _ = reply.send(outcome);
+                let _ = reply.send(answer);
             }
             Waiter::Stream { sink, tag, room } => {
-                outcome.tag = tag;
-                let unread = Unread::new(outcome, &room);
-                match &mut run {
-                    Some((current, outcomes)) if Arc::ptr_eq(current, &sink) => outcomes.push(unread),
-                    _ => {
-                        if let Some((previous, outcomes)) = run.replace((sink, vec![unread])) {
-                            previous.push(outcomes);
-                        }
-                    }
+                if let Some((previous, unread)) = run.take_if(|(current, _)| !Arc::ptr_eq(current, &sink)) {
+                    previous.push(unread);
                 }
+                let (_, unread) = run.get_or_insert_with(|| (sink, Unread::default()));
+                unread.add(tag, answer, &room);
             }
         }
     }
-    if let Some((sink, outcomes)) = run {
-        sink.push(outcomes);
+    if let Some((sink, unread)) = run {
+        sink.push(unread);
     }
 }
 
@@ -88,27 +82,23 @@ impl Waiters {
     }
 
     /// Takes the outcomes of a turn to those who wait for them. Tickets that nobody waits for any more are passed over.
-    pub fn answer(&self, outcomes: Vec<TicketOutcome>) {
+    pub fn answer(&self, outcomes: impl ExactSizeIterator<Item = (u64, Answer)>) {
         let mut answers = Vec::with_capacity(outcomes.len());
         {
             let mut state = self.lock();
-            for TicketOutcome { ticket, outcome } in outcomes {
-                if let (Some(waiter), Some(outcome)) = (state.take(ticket), outcome) {
-                    answers.push((waiter, outcome));
-                }
-            }
+            answers.extend(outcomes.filter_map(|(ticket, answer)| Some((state.take(ticket)?, answer))));
         }
         deliver(answers);
     }
 
     /// Answers all who still wait for the envelope whose first ticket is `first`: it did not get into the log.
-    pub fn fail(&self, first: u64, outcome: &Outcome) {
+    pub fn fail(&self, first: u64, answer: &Answer) {
         let waiting = self.lock().envelopes.remove(&first);
-        deliver(waiting.into_iter().flat_map(|waiting| waiting.answers(outcome)));
+        deliver(waiting.into_iter().flat_map(|waiting| waiting.answers(answer)));
     }
 
     /// Answers all who have waited since `limit` or longer.
-    pub fn expire(&self, limit: Instant, outcome: &Outcome) {
+    pub fn expire(&self, limit: Instant, answer: &Answer) {
         let mut expired = Vec::new();
         {
             let mut state = self.lock();
@@ -116,7 +106,7 @@ impl Waiters {
                 expired.push(entry.remove());
             }
         }
-        deliver(expired.into_iter().flat_map(|waiting| waiting.answers(outcome)));
+        deliver(expired.into_iter().flat_map(|waiting| waiting.answers(answer)));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -138,8 +128,8 @@ impl State {
 }
 
 impl Waiting {
-    fn answers(self, outcome: &Outcome) -> impl Iterator<Item = (Waiter, Outcome)> {
-        self.waiters.into_iter().flatten().map(|waiter| (waiter, outcome.clone()))
+    fn answers(self, answer: &Answer) -> impl Iterator<Item = (Waiter, Answer)> {
+        self.waiters.into_iter().flatten().map(|waiter| (waiter, answer.clone()))
     }
 }
 
@@ -147,54 +137,61 @@ impl Waiting {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
-    use crate::admission::Admission;
-    use crate::refusals;
+    use emshop_proto::v1::Outcome;
 
-    fn call() -> (Waiter, oneshot::Receiver<Outcome>) {
+    use super::*;
+    use crate::refusals;
+    use crate::way::admission::Admission;
+
+    fn call() -> (Waiter, oneshot::Receiver<Answer>) {
         let room = Admission::new(1, 1).try_admit(1).expect("room");
-        let (reply, outcome) = oneshot::channel();
-        (Waiter::Call { reply, room }, outcome)
+        let (reply, answer) = oneshot::channel();
+        (Waiter::Call { reply, room }, answer)
     }
 
-    fn calls(count: usize) -> (Vec<Waiter>, Vec<oneshot::Receiver<Outcome>>) {
+    fn calls(count: usize) -> (Vec<Waiter>, Vec<oneshot::Receiver<Answer>>) {
         (0..count).map(|_| call()).unzip()
     }
 
-    fn outcome(ticket: u64) -> TicketOutcome {
-        TicketOutcome { ticket, outcome: Some(Outcome { tag: ticket * 10, ..Outcome::default() }) }
+    fn outcome(ticket: u64) -> (u64, Answer) {
+        (ticket, Answer::made(Outcome { tag: ticket * 10, ..Outcome::default() }))
+    }
+
+    /// The tag of an answer that is there.
+    fn tag(answer: &mut oneshot::Receiver<Answer>) -> Option<u64> {
+        Some(answer.try_recv().ok()?.outcome().expect("an outcome").tag)
     }
 
     #[test]
     fn outcomes_find_their_tickets_in_any_order_and_once() {
         let waiters = Waiters::new();
-        let (first, mut first_outcomes) = calls(2);
-        let (second, mut second_outcomes) = calls(2);
+        let (first, mut first_answers) = calls(2);
+        let (second, mut second_answers) = calls(2);
         assert_eq!(waiters.register(first), 1);
         assert_eq!(waiters.register(Vec::new()), 3);
         assert_eq!(waiters.register(second), 3);
-        waiters.answer([4, 1, 3, 2, 0, 5, 99, 1].map(outcome).to_vec());
-        let tags: Vec<_> =
-            first_outcomes.iter_mut().chain(&mut second_outcomes).map(|one| one.try_recv().map(|o| o.tag)).collect();
-        assert_eq!(tags, [Ok(10), Ok(20), Ok(30), Ok(40)]);
+        waiters.answer([4, 1, 3, 2, 0, 5, 99, 1].map(outcome).into_iter());
+        let tags: Vec<_> = first_answers.iter_mut().chain(&mut second_answers).map(tag).collect();
+        assert_eq!(tags, [Some(10), Some(20), Some(30), Some(40)]);
         assert!(waiters.lock().envelopes.is_empty());
     }
 
     #[test]
     fn failing_and_expiring_answer_whom_no_outcome_reached() {
         let waiters = Waiters::new();
-        let (failed, mut failed_outcomes) = calls(2);
-        let (expired, mut expired_outcomes) = calls(1);
+        let (failed, mut failed_answers) = calls(2);
+        let (expired, mut expired_answers) = calls(1);
         let failed = waiters.register(failed);
-        waiters.answer(vec![outcome(failed)]);
-        waiters.fail(failed, &refusals::outcome(refusals::unavailable()));
+        waiters.answer([outcome(failed)].into_iter());
+        waiters.fail(failed, &refusals::answer(refusals::unavailable()));
         waiters.register(expired);
-        waiters.expire(Instant::now() - Duration::from_secs(5), &Outcome::default());
-        assert!(expired_outcomes[0].try_recv().is_err(), "it has not waited that long");
-        waiters.expire(Instant::now(), &refusals::outcome(refusals::outcome_unknown()));
-        assert_eq!(failed_outcomes[0].try_recv().expect("answered").tag, failed * 10);
-        for outcome in [failed_outcomes[1].try_recv(), expired_outcomes[0].try_recv()] {
-            assert!(outcome.expect("answered").result.is_some());
+        let unknown = refusals::answer(refusals::outcome_unknown());
+        waiters.expire(Instant::now() - Duration::from_secs(5), &unknown);
+        assert!(expired_answers[0].try_recv().is_err(), "it has not waited that long");
+        waiters.expire(Instant::now(), &unknown);
+        assert_eq!(tag(&mut failed_answers[0]), Some(failed * 10));
+        for answer in [failed_answers[1].try_recv(), expired_answers[0].try_recv()] {
+            assert!(answer.expect("answered").outcome().expect("an outcome").result.is_some());
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Tokens {
     algorithm: Algorithm,
     signing: EncodingKey,
     verifying: DecodingKey,
+    /// What a token must say, made once: each call has one.
+    validation: Validation,
     lifetime: Duration,
 }
 
@@ -78,7 +80,7 @@ impl Tokens {
                 (EncodingKey::from_ed_der(der.as_bytes()), DecodingKey::from_ed_der(public.as_bytes()))
             }
         };
-        Ok(Self { algorithm, signing, verifying, lifetime })
+        Ok(Self { algorithm, signing, verifying, validation: validation(algorithm), lifetime })
     }
 
     /// With a key that nobody else has, for a process that believes no token but its own.
@@ -95,19 +97,14 @@ impl Tokens {
         let exp = iat.saturating_add(self.lifetime.as_secs());
         let claims =
             Claims { iss: ISSUER.to_owned(), sub: user_id.to_string(), role: name_of(role).to_owned(), iat, nbf: iat, exp };
-        let token = jsonwebtoken::encode(&Header::new(self.jwt_algorithm()), &claims, &self.signing);
+        let token = jsonwebtoken::encode(&Header::new(jwt(self.algorithm)), &claims, &self.signing);
         let token = token.expect("the key fits the algorithm, and claims are JSON");
         Token { token, expires_at_ms: i64::try_from(exp.saturating_mul(1000)).unwrap_or(i64::MAX) }
     }
 
     /// Whom a token names; otherwise what is wrong with it.
     pub fn verify(&self, token: &str) -> Result<Caller, Code> {
-        let mut validation = Validation::new(self.jwt_algorithm());
-        validation.leeway = CLOCK_SKEW_SECONDS;
-        validation.validate_nbf = true;
-        validation.set_issuer(&[ISSUER]);
-        validation.set_required_spec_claims(&["exp", "nbf", "iss", "sub"]);
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.verifying, &validation);
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation);
         let claims = decoded.map_err(|error| match error.kind() {
             ErrorKind::InvalidSignature => Code::SignatureInvalid,
             ErrorKind::ExpiredSignature => Code::TokenExpired,
@@ -120,18 +117,27 @@ impl Tokens {
             _ => Err(Code::TokenInvalid),
         }
     }
-
-    fn jwt_algorithm(&self) -> jsonwebtoken::Algorithm {
-        match self.algorithm {
-            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.debug_struct("Tokens").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+fn validation(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(jwt(algorithm));
+    validation.leeway = CLOCK_SKEW_SECONDS;
+    validation.validate_nbf = true;
+    validation.set_issuer(&[ISSUER]);
+    validation.set_required_spec_claims(&["exp", "nbf", "iss", "sub"]);
+    validation
+}
+
+fn jwt(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
     }
 }
 
@@ -180,7 +186,7 @@ mod tests {
         let now = jsonwebtoken::get_current_timestamp();
         let mut claims = json!({"iss": "emshop", "sub": "7", "role": "user", "iat": now, "nbf": now, "exp": now + 60});
         change(&mut claims);
-        encode(&Header::new(tokens.jwt_algorithm()), &claims, &tokens.signing).expect("claims")
+        encode(&Header::new(jwt(tokens.algorithm)), &claims, &tokens.signing).expect("claims")
     }
 
     #[test]

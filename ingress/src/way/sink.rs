@@ -9,29 +9,57 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use emshop_proto::v1::{Outcome, OutcomeBatch};
 use futures::Stream;
-use prost::Message;
 use tokio::sync::Notify;
 use tonic::Status;
 
-use crate::admission::Room;
+use crate::way::admission::Room;
+use crate::way::outcomes::Answer;
 
 /// Outcomes in one message.
 const OUTCOMES_PER_BATCH_MAX: usize = 4_096;
-/// A message closes when it has grown to this; gRPC clients take no more than 4 MiB unless told otherwise.
+/// A message does not grow beyond this by another outcome; gRPC clients take no more than 4 MiB unless told otherwise.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// An outcome that the client has not taken, and the room that its batch takes up.
+/// Outcomes that the client has not taken.
+#[derive(Default)]
 pub struct Unread {
-    outcome: Outcome,
-    _room: Arc<Room>,
+    parts: VecDeque<Part>,
+}
+
+/// Outcomes as bytes of an `OutcomeBatch`, and the room that their batches take up. One after the other, parts are an
+/// `OutcomeBatch` too.
+#[derive(Default)]
+struct Part {
+    bytes: Vec<u8>,
+    outcomes: usize,
+    rooms: Vec<Arc<Room>>,
 }
 
 impl Unread {
-    pub fn new(outcome: Outcome, room: &Arc<Room>) -> Self {
-        Self { outcome, _room: room.clone() }
+    pub fn add(&mut self, tag: u64, answer: Answer, room: &Arc<Room>) {
+        if self.parts.back().is_none_or(Part::is_full) {
+            self.parts.push_back(Part::default());
+        }
+        let part = self.parts.back_mut().expect("it is there now");
+        answer.append_to(&mut part.bytes, tag);
+        part.outcomes += 1;
+        if !part.rooms.last().is_some_and(|last| Arc::ptr_eq(last, room)) {
+            part.rooms.push(room.clone());
+        }
     }
+}
+
+impl Part {
+    fn is_full(&self) -> bool {
+        self.outcomes == OUTCOMES_PER_BATCH_MAX || self.bytes.len() >= BATCH_BYTES
+    }
+}
+
+/// An `OutcomeBatch` as bytes, in parts.
+#[derive(Debug, Default)]
+pub struct EncodedBatch {
+    pub parts: Vec<Vec<u8>>,
 }
 
 /// Shared by the stream's reader, its waiters and its [`Outcomes`].
@@ -43,7 +71,7 @@ pub struct Sink {
 }
 
 struct State {
-    unread: VecDeque<Unread>,
+    unread: Unread,
     /// Commands whose outcome has not been handed over.
     under_way: usize,
     /// Outcomes handed over since the stream began.
@@ -66,7 +94,7 @@ pub struct Ended;
 
 impl Sink {
     pub fn new(window: usize) -> Arc<Self> {
-        let state = State { unread: VecDeque::new(), under_way: 0, handed_over: 0, phase: Phase::Open, waker: None };
+        let state = State { unread: Unread::default(), under_way: 0, handed_over: 0, phase: Phase::Open, waker: None };
         Arc::new(Self { window, state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -87,10 +115,10 @@ impl Sink {
         }
     }
 
-    pub fn push(&self, outcomes: Vec<Unread>) {
+    pub fn push(&self, mut unread: Unread) {
         let mut state = self.lock();
         if !matches!(state.phase, Phase::Cut(_)) {
-            state.unread.extend(outcomes);
+            state.unread.parts.append(&mut unread.parts);
             state.wake();
         }
     }
@@ -115,7 +143,7 @@ impl Sink {
         if !matches!(state.phase, Phase::Cut(_)) {
             state.phase = Phase::Cut(status);
             state.under_way = 0;
-            state.unread = VecDeque::new();
+            state.unread = Unread::default();
             state.wake();
             self.changed.notify_one();
         }
@@ -127,7 +155,7 @@ impl Sink {
         loop {
             tokio::time::sleep(period).await;
             let state = self.lock();
-            let now = (!state.unread.is_empty()).then_some(state.handed_over);
+            let now = (!state.unread.parts.is_empty()).then_some(state.handed_over);
             if now.is_some() && now == before {
                 return;
             }
@@ -153,17 +181,19 @@ impl State {
     }
 
     /// What is there, in one message.
-    fn hand_over(&mut self) -> OutcomeBatch {
-        let mut outcomes = Vec::with_capacity(self.unread.len().min(OUTCOMES_PER_BATCH_MAX));
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES && outcomes.len() < OUTCOMES_PER_BATCH_MAX {
-            let Some(unread) = self.unread.pop_front() else { break };
-            bytes += unread.outcome.encoded_len();
-            outcomes.push(unread.outcome);
+    fn hand_over(&mut self) -> EncodedBatch {
+        let (mut batch, mut outcomes, mut bytes) = (EncodedBatch::default(), 0, 0);
+        while let Some(part) = self.unread.parts.pop_front_if(|part| {
+            let fits = outcomes + part.outcomes <= OUTCOMES_PER_BATCH_MAX && bytes + part.bytes.len() <= BATCH_BYTES;
+            outcomes == 0 || fits
+        }) {
+            outcomes += part.outcomes;
+            bytes += part.bytes.len();
+            batch.parts.push(part.bytes);
         }
-        self.under_way -= outcomes.len();
-        self.handed_over += outcomes.len() as u64;
-        OutcomeBatch { outcomes }
+        self.under_way -= outcomes;
+        self.handed_over += outcomes as u64;
+        batch
     }
 }
 
@@ -179,11 +209,11 @@ impl Outcomes {
 }
 
 impl Stream for Outcomes {
-    type Item = Result<OutcomeBatch, Status>;
+    type Item = Result<EncodedBatch, Status>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut state = self.sink.lock();
-        if !state.unread.is_empty() {
+        if !state.unread.parts.is_empty() {
             let batch = state.hand_over();
             self.sink.changed.notify_one();
             return Poll::Ready(Some(Ok(batch)));
@@ -208,18 +238,23 @@ impl Drop for Outcomes {
 
 #[cfg(test)]
 mod tests {
+    use emshop_proto::v1::{Outcome, OutcomeBatch};
     use futures::{FutureExt, StreamExt};
+    use prost::Message;
 
     use super::*;
-    use crate::admission::Admission;
+    use crate::way::admission::Admission;
 
-    fn unread(tags: std::ops::Range<u64>) -> Vec<Unread> {
+    fn unread(tags: std::ops::Range<u64>) -> Unread {
         let room = Arc::new(Admission::new(1, 1).try_admit(1).expect("room"));
-        tags.map(|tag| Unread::new(Outcome { tag, ..Outcome::default() }, &room)).collect()
+        let mut unread = Unread::default();
+        tags.for_each(|tag| unread.add(tag, Answer::made(Outcome::default()), &room));
+        unread
     }
 
-    fn tags(item: Option<Result<OutcomeBatch, Status>>) -> Vec<u64> {
-        item.expect("a batch").expect("no status").outcomes.iter().map(|outcome| outcome.tag).collect()
+    fn tags(item: Option<Result<EncodedBatch, Status>>) -> Vec<u64> {
+        let bytes = item.expect("a batch").expect("no status").parts.concat();
+        OutcomeBatch::decode(bytes.as_slice()).expect("a batch").outcomes.iter().map(|outcome| outcome.tag).collect()
     }
 
     #[test]
@@ -251,12 +286,37 @@ mod tests {
     }
 
     #[test]
+    fn what_several_turns_brought_goes_in_one_message_as_far_as_it_fits() {
+        let sink = Sink::new(10_000);
+        let mut outcomes = Outcomes::new(sink.clone());
+        sink.reserve(5_000).now_or_never().expect("fits").expect("open");
+        for turn in 0..50 {
+            sink.push(unread(turn * 100..(turn + 1) * 100));
+        }
+        assert_eq!(tags(outcomes.next().now_or_never().expect("ready")), (0..4_000).collect::<Vec<_>>());
+        assert_eq!(tags(outcomes.next().now_or_never().expect("ready")), (4_000..5_000).collect::<Vec<_>>());
+        let room = Arc::new(Admission::new(1, 1).try_admit(1).expect("room"));
+        let mut large = Unread::default();
+        for tag in 0..4 {
+            large.add(tag, Answer::Encoded(vec![0; BATCH_BYTES / 2].into()), &room);
+        }
+        sink.reserve(4).now_or_never().expect("fits").expect("open");
+        sink.push(large);
+        for _ in 0..2 {
+            let batch = outcomes.next().now_or_never().expect("ready").expect("a batch").expect("no status");
+            assert!((BATCH_BYTES..BATCH_BYTES * 3 / 2).contains(&batch.parts.concat().len()));
+        }
+    }
+
+    #[test]
     fn a_stream_that_nobody_reads_any_more_keeps_nothing() {
         let sink = Sink::new(4);
         let admission = Admission::new(1, 1);
         let room = Arc::new(admission.try_admit(1).expect("room"));
         sink.reserve(4).now_or_never().expect("fits").expect("open");
-        sink.push(vec![Unread::new(Outcome::default(), &room)]);
+        let mut unread = Unread::default();
+        unread.add(0, Answer::made(Outcome::default()), &room);
+        sink.push(unread);
         drop(room);
         drop(Outcomes::new(sink.clone()));
         assert!(admission.try_admit(1).is_some(), "its room is free again");

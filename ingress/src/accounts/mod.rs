@@ -1,5 +1,9 @@
 //! What registering and logging in take, apart from log and engine.
 
+pub mod password;
+pub mod token;
+pub mod verification;
+
 use std::sync::Arc;
 use std::thread;
 
@@ -8,9 +12,9 @@ use emshop_proto::v1::{Token, User, UserStatus};
 use sha2::{Digest, Sha256};
 
 use crate::access::Caller;
-use crate::password::Passwords;
-use crate::token::Tokens;
-use crate::verification::{CaptchaProvider, SmsProvider, Verification};
+use crate::accounts::password::Passwords;
+use crate::accounts::token::Tokens;
+use crate::accounts::verification::{CaptchaProvider, SmsProvider, Verification};
 
 /// User ids have so many bits, so that JavaScript counts them right.
 const USER_ID_BITS: u32 = 53;

@@ -2,6 +2,7 @@
 
 mod signed;
 mod simulator;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;

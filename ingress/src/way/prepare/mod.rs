@@ -49,7 +49,7 @@ pub struct Prepared {
     /// The encoded `internal::Record` without its ticket.
     pub record: Vec<u8>,
     /// What to answer as soon as it is durable; `None` when the client waits for the outcome.
-    pub receipt: Option<OrderReceipt>,
+    pub receipt: Option<Box<OrderReceipt>>,
 }
 
 /// Brings a validated command into its normal form and encodes it.
@@ -150,7 +150,7 @@ fn completes_after(body: &mut Body) -> Option<&mut u32> {
 }
 
 /// Fills what the client may leave out, drops what the engine has no use for, and gives the receipt of an order that waits for no more.
-fn normalise(body: &mut Body, partitioner: &Partitioner) -> Option<OrderReceipt> {
+fn normalise(body: &mut Body, partitioner: &Partitioner) -> Option<Box<OrderReceipt>> {
     match body {
         Body::SubmitOrder(request) => return normalise_order(request, partitioner),
         Body::CheckoutCart(request) => normalise_checkout(request, partitioner),
@@ -198,7 +198,7 @@ fn drop_kept_by_engine(goods: &mut Goods) {
     (goods.sold, goods.favourites, goods.created_at_ms, goods.updated_at_ms) = (0, 0, 0, 0);
 }
 
-fn normalise_order(request: &mut SubmitOrderRequest, partitioner: &Partitioner) -> Option<OrderReceipt> {
+fn normalise_order(request: &mut SubmitOrderRequest, partitioner: &Partitioner) -> Option<Box<OrderReceipt>> {
     sum_lines(&mut request.lines);
     // Where its stock is: most orders then never leave their log.
     let place = request.lines.first().map_or_else(|| partitioner.place(0), |line| partitioner.of_goods(line.goods_id));
@@ -206,11 +206,13 @@ fn normalise_order(request: &mut SubmitOrderRequest, partitioner: &Partitioner) 
     fill_terms(&mut request.expires_in_seconds, &mut request.logistics_company, &mut request.shipping_method);
     let wait = request.wait();
     request.set_wait(SubmitWait::Unspecified);
-    (wait == SubmitWait::Accepted).then(|| OrderReceipt {
-        order_id: request.order_id.clone(),
-        status: OrderStatus::Pending.into(),
-        payment_id: ids::payment_id(&request.order_id),
-        ..OrderReceipt::default()
+    (wait == SubmitWait::Accepted).then(|| {
+        Box::new(OrderReceipt {
+            order_id: request.order_id.clone(),
+            status: OrderStatus::Pending.into(),
+            payment_id: ids::payment_id(&request.order_id),
+            ..OrderReceipt::default()
+        })
     })
 }
 

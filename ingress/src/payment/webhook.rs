@@ -18,8 +18,8 @@ use emshop_proto::v1::{ConfirmPaymentRequest, Operator, OperatorKind, Outcome, P
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
 
-use crate::dispatch::Dispatcher;
-use crate::payment_provider::{Notification, PaymentProvider};
+use crate::payment::{Notification, PaymentProvider};
+use crate::way::dispatch::Dispatcher;
 
 const PATH: &str = "/webhooks/payments";
 /// A notification has a few hundred.
@@ -52,7 +52,7 @@ async fn answer(dispatcher: Arc<Dispatcher>, provider: Arc<dyn PaymentProvider>,
         }
     };
     let payment_id = notification.payment_id.clone();
-    let outcome = match dispatcher.carry_out(command(notification), PROVIDER).await {
+    let outcome = match dispatcher.tell(command(notification), PROVIDER).await {
         Ok(outcome) => outcome,
         Err(refusal) => {
             tracing::warn!(payment_id, reason = refusal.reason, "a payment provider's notification was refused");

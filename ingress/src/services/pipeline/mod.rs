@@ -1,24 +1,26 @@
+//! The fast path: commands and outcomes by a stream.
+
+mod server;
+
 use std::sync::Arc;
 
-use emshop_proto::v1::pipeline_service_server::PipelineService;
 use emshop_proto::v1::{Command, CommandBatch};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Streaming};
 
+pub use self::server::PipelineServer;
+use super::Gateway;
 use crate::access::Caller;
-use crate::dispatch::Dispatcher;
-use crate::gateway::Gateway;
-use crate::sink::{Ended, Outcomes, Sink};
+use crate::way::dispatch::Dispatcher;
+use crate::way::sink::{Ended, Outcomes, Sink};
 use crate::{access, refusals, status};
 
 /// Commands in one batch.
 const COMMANDS_PER_BATCH_MAX: usize = 4_096;
 
-#[tonic::async_trait]
-impl PipelineService for Gateway {
-    type SubmitStream = Outcomes;
-
-    async fn submit(&self, request: Request<Streaming<CommandBatch>>) -> Result<Response<Self::SubmitStream>, Status> {
+impl Gateway {
+    /// Takes the commands of a stream for as long as there are some; the outcomes come by what is returned.
+    fn submit(&self, request: Request<Streaming<CommandBatch>>) -> Outcomes {
         let sink = Sink::new(self.stream_window);
         let outcomes = Outcomes::new(sink.clone());
         let reader = Reader {
@@ -34,7 +36,7 @@ impl PipelineService for Gateway {
                 () = sink.stalled(unread_max) => sink.cut(Some(status::of_refusal(refusals::not_read()))),
             }
         });
-        Ok(Response::new(outcomes))
+        outcomes
     }
 }
 

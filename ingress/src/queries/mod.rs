@@ -1,10 +1,13 @@
 //! Reads: a core NATS request to the engine of a log, answered between two turns.
 
+pub mod questions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{RequestErrorKind, Subject};
 use bytes::Bytes;
+use emshop_log::jetstream::{Connection, Reachable};
 use emshop_proto::internal::{Query, QueryReply, query, query_reply};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects;
@@ -12,8 +15,8 @@ use futures::future::try_join_all;
 use prost::Message;
 use tonic::Status;
 
-use crate::admission::Admission;
-use crate::link::Link;
+use self::questions::Question;
+use crate::way::admission::Admission;
 use crate::{refusals, status};
 
 /// An engine answers within milliseconds; one that replays its log after a start answers when it is done.
@@ -28,38 +31,53 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(200);
 pub struct Queries {
     core: async_nats::Client,
     admission: Arc<Admission>,
-    link: Link,
+    reachable: Reachable,
     pub partitioner: Partitioner,
     /// Where the engine of each log answers, by its number.
     subjects: Vec<Subject>,
 }
 
 impl Queries {
-    pub fn new(core: async_nats::Client, partitioner: Partitioner, admission: Arc<Admission>, link: Link) -> Self {
+    pub fn new(connection: &Connection, partitioner: Partitioner, admission: Arc<Admission>) -> Self {
         let subjects = (0..partitioner.logs()).map(|log| subjects::query(log).into()).collect();
-        Self { core, admission, link, partitioner, subjects }
+        Self { core: connection.core().clone(), admission, reachable: connection.reachable(), partitioner, subjects }
     }
 
     /// Asks the engine of one log. What it refuses, such as an id that it does not know, is the status.
-    pub async fn ask(&self, log: u32, body: query::Body) -> Result<query_reply::Body, Status> {
-        self.ask_as(0, log, body).await
+    pub async fn ask<Q: Question>(&self, log: u32, question: Q) -> Result<Q::Reply, Status> {
+        self.ask_as(0, log, question).await
     }
 
     /// As [`Queries::ask`], for a user who may see only what is theirs; 0 sees everything.
-    pub async fn ask_as(&self, viewer: u64, log: u32, body: query::Body) -> Result<query_reply::Body, Status> {
-        let wait = if matches!(body, query::Body::Inspect(_)) { INSPECT_WAIT } else { REPLY_WAIT };
-        let payload = Bytes::from(Query { body: Some(body), viewer }.encode_to_vec());
+    pub async fn ask_as<Q: Question>(&self, viewer: u64, log: u32, question: Q) -> Result<Q::Reply, Status> {
+        let answer = self.answer(log, Query { body: Some(question.into_query()), viewer }).await?;
+        Q::reply(answer).ok_or_else(|| unexpected("of another kind"))
+    }
+
+    /// Asks the engines of several logs at once; the answers come in the order of the questions.
+    pub async fn ask_all<Q: Question>(&self, questions: impl IntoIterator<Item = (u32, Q)>) -> Result<Vec<Q::Reply>, Status> {
+        try_join_all(questions.into_iter().map(|(log, question)| self.ask(log, question))).await
+    }
+
+    /// Asks the engines of all logs the same; the answers come in the order of the logs.
+    pub async fn ask_everywhere<Q: Question + Clone>(&self, question: Q) -> Result<Vec<Q::Reply>, Status> {
+        self.ask_all((0..self.partitioner.logs()).map(|log| (log, question.clone()))).await
+    }
+
+    async fn answer(&self, log: u32, query: Query) -> Result<query_reply::Body, Status> {
+        let wait = if matches!(query.body, Some(query::Body::Inspect(_))) { INSPECT_WAIT } else { REPLY_WAIT };
+        let payload = Bytes::from(query.encode_to_vec());
         let Some(_room) = self.admission.try_admit(payload.len()) else {
             return Err(status::of_refusal(refusals::overloaded()));
         };
-        if !*self.link.borrow() {
+        let mut reachable = self.reachable.clone();
+        if !*reachable.borrow_and_update() {
             return Err(status::of_refusal(refusals::unavailable()));
         }
-        let mut link = self.link.clone();
         let reply = tokio::select! {
             reply = self.request(log, payload, wait) => reply?,
             // What was asked over a connection that breaks is not answered any more.
-            _ = link.wait_for(|up| !*up) => return Err(status::of_refusal(refusals::unavailable())),
+            _ = reachable.changed() => return Err(status::of_refusal(refusals::unavailable())),
         };
         match QueryReply::decode(reply).map(|reply| reply.body) {
             Ok(Some(query_reply::Body::Refusal(refusal))) => Err(status::of_refusal(refusal)),
@@ -67,14 +85,6 @@ impl Queries {
             Ok(None) => Err(unexpected("nothing")),
             Err(error) => Err(unexpected(error)),
         }
-    }
-
-    /// Asks the engines of several logs at once; the answers come in the order of the questions.
-    pub async fn ask_all(
-        &self,
-        questions: impl IntoIterator<Item = (u32, query::Body)>,
-    ) -> Result<Vec<query_reply::Body>, Status> {
-        try_join_all(questions.into_iter().map(|(log, body)| self.ask(log, body))).await
     }
 
     async fn request(&self, log: u32, payload: Bytes, wait: Duration) -> Result<Bytes, Status> {

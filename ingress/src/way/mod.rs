@@ -1,0 +1,11 @@
+//! The way of a command, in this order: [`dispatch`] takes it from a service and prepares it ([`prepare`]: ids, defaults, record
+//! bytes), [`admission`] has room for it, a [`batcher`] puts it into an envelope and that into the log, and its waiter
+//! ([`waiters`]) gets what the engine answers ([`outcomes`]): a call directly, a stream by its [`sink`].
+
+pub mod admission;
+pub mod batcher;
+pub mod dispatch;
+pub mod outcomes;
+pub mod prepare;
+pub mod sink;
+pub mod waiters;
