@@ -2,7 +2,7 @@
 //!
 //! A run goes: [`setup`] (goods and stock of its own) → [`schedule`] (when the next order is due) → [`unary`] or [`stream`]
 //! (how orders of the [`workload`] reach the server) → [`tally`] (what was answered) → [`verify`] (what the state says) →
-//! [`report`].
+//! [`report`]. What it costs the machine is in the report too ([`cost`]).
 //!
 //! The generator usually shares the machine with the server, so it is kept cheap: an order is a function of its number and
 //! nothing is stored for it, a stream needs no task per order, and a connection counts into one tally of its own.
@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod caller;
 pub mod connection;
+pub mod cost;
 pub mod progress;
 pub mod report;
 pub mod sample;
@@ -29,6 +30,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 
 use crate::connection::{Connection, Server};
+use crate::cost::Meter;
 use crate::progress::Progress;
 pub use crate::report::Report;
 use crate::schedule::Arrivals;
@@ -64,15 +66,17 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
 
     progress.phase("loading");
     let connections = connect(settings, &server).await?;
+    let meter = Meter::start(settings.server_pid)?;
     let load = Arc::new(settings.load(workload));
     let started = Instant::now();
     let mut tally = progress.during(&load.arrivals, carry_out(&load, settings.mode, connections)).await?;
     let elapsed = started.elapsed();
+    let cost = meter.stop(load.arrivals.taken())?;
 
     progress.phase("verifying");
     let verification = verify::run(&server, &load.workload, settings.stock, &mut tally).await?;
     progress.finish();
-    Ok(Report::new(settings, &load, elapsed, &tally, verification))
+    Ok(Report::new(settings, &load, elapsed, &tally, cost, verification))
 }
 
 /// Opens the connections before the clock starts, each with its number of clients. A stream has one of its own; unary callers

@@ -77,6 +77,9 @@ pub struct Settings {
     /// How long the answer to one command may take.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
+    /// Process id of the server, on this machine: then the report tells what it and the processes that it started cost.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
     /// Threads of the generator.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub threads: usize,
