@@ -82,7 +82,8 @@ impl Process {
     fn parse(pid: u32, stat: &str, ticks_per_s: u64) -> Option<Self> {
         let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
         let fields: Vec<_> = rest.split_ascii_whitespace().collect();
-        let time = |field: usize| Some(Duration::from_secs_f64(fields.get(field)?.parse::<u64>().ok()? as f64 / ticks_per_s as f64));
+        let time =
+            |field: usize| Some(Duration::from_secs_f64(fields.get(field)?.parse::<u64>().ok()? as f64 / ticks_per_s as f64));
         let cpu = Cpu { user: time(11)?, system: time(12)? };
         Some(Self { pid, name: name.to_owned(), parent: fields.get(1)?.parse().ok()?, cpu })
     }
