@@ -1,7 +1,9 @@
 //! What a run costs the machine: the generator's own CPU time an order and, when it is told which process the server is, that of the
 //! server and of the processes that the server started, with their memory.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -24,6 +26,8 @@ pub struct ProcessCost {
     pub name: String,
     pub pid: u32,
     pub cpu: CpuPerOrder,
+    /// CPU time of an order in microseconds, by the name of the threads that spent it.
+    pub threads_us: BTreeMap<String, f64>,
     /// The most that it held since it started (`VmHWM`).
     pub peak_memory_bytes: u64,
 }
@@ -63,7 +67,7 @@ fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// A process as `/proc/<pid>/stat` tells it.
+/// A process, or one of its threads, as its `stat` in `/proc` tells it.
 #[derive(Clone, Debug, PartialEq)]
 struct Process {
     pid: u32,
@@ -74,8 +78,25 @@ struct Process {
 
 impl Process {
     fn read(pid: u32, ticks_per_s: u64) -> anyhow::Result<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("there is no process {pid}"))?;
-        Self::parse(pid, &stat, ticks_per_s).with_context(|| format!("/proc/{pid}/stat is not understood"))
+        Self::read_file(pid, &PathBuf::from(format!("/proc/{pid}/stat")), ticks_per_s)
+    }
+
+    fn read_file(pid: u32, path: &Path, ticks_per_s: u64) -> anyhow::Result<Self> {
+        let stat = fs::read_to_string(path).with_context(|| format!("there is no process {pid}"))?;
+        Self::parse(pid, &stat, ticks_per_s).with_context(|| format!("{} is not understood", path.display()))
+    }
+
+    /// What its threads spent, by name; those that are there.
+    fn threads(&self, ticks_per_s: u64) -> BTreeMap<String, Cpu> {
+        let mut threads = BTreeMap::<_, Cpu>::new();
+        // A thread may end while its neighbours are read, and the process with it.
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        for thread in tasks.filter_map(|task| Self::read_file(self.pid, &task.path().join("stat"), ticks_per_s).ok()) {
+            let sum = threads.entry(thread.name).or_default();
+            sum.user += thread.cpu.user;
+            sum.system += thread.cpu.system;
+        }
+        threads
     }
 
     /// `pid (name) state parent …`; the name may have anything in it, so what follows is counted from its end.
@@ -94,7 +115,8 @@ impl Process {
 pub struct Meter {
     ticks_per_s: u64,
     own: Cpu,
-    server: Vec<Process>,
+    /// Each with its threads.
+    server: Vec<(Process, BTreeMap<String, Cpu>)>,
 }
 
 impl Meter {
@@ -104,20 +126,44 @@ impl Meter {
     /// When there is no such process.
     pub fn start(server: Option<u32>) -> anyhow::Result<Self> {
         let ticks_per_s = sysconf(SysconfVar::CLK_TCK)?.context("the system has no clock ticks")? as u64;
-        let server = server.map_or_else(|| Ok(Vec::new()), |pid| family(pid, ticks_per_s))?;
+        let family = server.map_or_else(|| Ok(Vec::new()), |pid| family(pid, ticks_per_s))?;
+        let server = family
+            .into_iter()
+            .map(|process| {
+                let threads = process.threads(ticks_per_s);
+                (process, threads)
+            })
+            .collect();
         Ok(Self { ticks_per_s, own: Cpu::own()?, server })
     }
 
+    /// What was spent since the start. A process that the server started and that has gone meanwhile is left out.
+    ///
     /// # Errors
-    /// When the server has gone meanwhile.
+    /// When the server has gone.
     pub fn stop(&self, orders: u64) -> anyhow::Result<Cost> {
         let generator = Cpu::own()?.per_order(self.own, orders);
-        let cost = |before: &Process| {
-            let cpu = Process::read(before.pid, self.ticks_per_s)?.cpu.per_order(before.cpu, orders);
-            let peak_memory_bytes = peak_memory_bytes(before.pid)?;
-            Ok(ProcessCost { name: before.name.clone(), pid: before.pid, cpu, peak_memory_bytes })
+        let Some((server, started)) = self.server.split_first() else {
+            return Ok(Cost { generator, server: Vec::new() });
         };
-        Ok(Cost { generator, server: self.server.iter().map(cost).collect::<anyhow::Result<_>>()? })
+        let mut costs = vec![self.cost(server, orders)?];
+        costs.extend(started.iter().filter_map(|process| self.cost(process, orders).ok()));
+        Ok(Cost { generator, server: costs })
+    }
+
+    fn cost(&self, (before, threads): &(Process, BTreeMap<String, Cpu>), orders: u64) -> anyhow::Result<ProcessCost> {
+        let now = Process::read(before.pid, self.ticks_per_s)?;
+        let spent = now.threads(self.ticks_per_s).into_iter().map(|(name, cpu)| {
+            let earlier = threads.get(&name).copied().unwrap_or_default();
+            (name, cpu.per_order(earlier, orders).total_us)
+        });
+        Ok(ProcessCost {
+            threads_us: spent.filter(|(_, spent_us)| *spent_us > 0.0).collect(),
+            name: now.name,
+            pid: before.pid,
+            cpu: now.cpu.per_order(before.cpu, orders),
+            peak_memory_bytes: peak_memory_bytes(before.pid)?,
+        })
     }
 }
 

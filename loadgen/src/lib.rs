@@ -87,7 +87,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
 enum Way {
     Stream(Connection),
     /// Shared by callers.
-    Calls(Calls),
+    Calls(Box<Calls>),
 }
 
 /// Opens the connections before the clock starts.
@@ -101,7 +101,7 @@ async fn connect(settings: &Settings, server: &Server) -> anyhow::Result<Vec<Way
         }
         Mode::Unary => {
             for callers in unary::callers_by_connection(settings.clients()) {
-                ways.push(Way::Calls(server.line(callers)?.open().await?));
+                ways.push(Way::Calls(Box::new(server.line(callers)?.open().await?)));
             }
         }
     }
@@ -115,7 +115,7 @@ async fn carry_out(load: &Arc<Load>, ways: Vec<Way>) -> anyhow::Result<Tally> {
         let load = Arc::clone(load);
         match way {
             Way::Stream(connection) => running.spawn(stream::run(load, connection)),
-            Way::Calls(calls) => running.spawn(unary::run(load, calls)),
+            Way::Calls(calls) => running.spawn(unary::run(load, *calls)),
         };
     }
     let mut total = Tally::new(load.workload.skus());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Load;
-use crate::schedule::{Arrivals, Extent};
+use crate::schedule::{Arrivals, Extent, PACE_OF_CALLS, PACE_OF_STREAMS};
 use crate::workload::{Kind, SKUS_MAX, Workload};
 
 /// How orders reach the server.
@@ -120,9 +120,13 @@ impl Settings {
 
     /// Starts the clock of the run.
     pub(crate) fn load(&self, workload: Workload) -> Load {
+        let pace = match self.mode {
+            Mode::Unary => PACE_OF_CALLS,
+            Mode::Stream => PACE_OF_STREAMS,
+        };
         Load {
             workload,
-            arrivals: Arrivals::start(self.rate, self.extent()),
+            arrivals: Arrivals::start(self.rate, pace, self.extent()),
             timeout: self.timeout,
             batch: self.batch as usize,
             window: self.window(),
