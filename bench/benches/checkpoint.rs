@@ -3,50 +3,42 @@
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use emshop_bench::{Shop, submits};
-use emshop_core::state::store::StateStore;
-use emshop_state::RocksStore;
+use emshop_bench::{ORDERS_PER_CHECKPOINT, Shop, submits};
 use tempfile::TempDir;
-
-const ORDERS: u64 = 10_000;
 
 fn checkpoint(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("checkpoint");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
-    let rows = Changed::new().shop.replica.checkpoint().changes.len();
+    let rows = changed().0.replica.checkpoint().changes.len();
     group.throughput(Throughput::Elements(rows as u64));
     group.bench_function("take", |bencher| {
-        bencher.iter_batched(Changed::new, |mut changed| (changed.shop.replica.checkpoint(), changed), BatchSize::PerIteration);
+        let take = |(mut shop, folder): (Shop, TempDir)| (shop.replica.checkpoint(), shop, folder);
+        bencher.iter_batched(changed, take, BatchSize::PerIteration);
     });
-    group
-        .bench_function("take_and_commit", |bencher| bencher.iter_batched(Changed::new, Changed::write, BatchSize::PerIteration));
+    group.bench_function("commit", |bencher| {
+        let taken = || {
+            let (mut shop, folder) = changed();
+            (shop.replica.checkpoint().changes, shop, folder)
+        };
+        let commit = |(changes, shop, folder): (_, Shop, TempDir)| {
+            shop.commit(changes);
+            (shop, folder)
+        };
+        bencher.iter_batched(taken, commit, BatchSize::PerIteration);
+    });
     group.finish();
 }
 
 /// A shop whose catalogue is in the store, and whose orders are not yet.
-struct Changed {
-    shop: Shop,
-    store: RocksStore,
-    _folder: TempDir,
-}
-
-impl Changed {
-    fn new() -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        let store = RocksStore::open(folder.path()).expect("a new database");
-        let mut changed = Self { shop: Shop::stocked(), store, _folder: folder }.write();
-        for envelope in submits(ORDERS) {
-            changed.shop.turn(envelope);
-        }
-        changed
+fn changed() -> (Shop, TempDir) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut shop = Shop::on_disk(folder.path()).stocked();
+    shop.checkpoint();
+    for envelope in submits(0..ORDERS_PER_CHECKPOINT) {
+        drop(shop.turn(envelope));
     }
-
-    fn write(mut self) -> Self {
-        let checkpoint = self.shop.replica.checkpoint();
-        self.store.commit(checkpoint.changes);
-        self
-    }
+    (shop, folder)
 }
 
 criterion_group!(benches, checkpoint);
