@@ -13,7 +13,7 @@ INSTALLED := $(or $(CARGO_INSTALL_ROOT),$(CARGO_HOME),$(HOME)/.cargo)/bin
 # One profile and one set of features for everything, tests included, for the same reason.
 ALL := --release --workspace
 
-.PHONY: help run build install tools test test-core lint doc docs deny advisories bench load
+.PHONY: help run build install tools test test-core lint doc docs deny advisories bench load figures
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -62,3 +62,8 @@ bench: ## Run the benchmarks
 
 load: build ## Drive load at a running server; ARGS="--target http://127.0.0.1:50051 --workload submit"
 	$(PROGRAMS)/emshop-loadgen $(ARGS)
+
+# A quick sitting is no publication: it goes to the target folder.
+figures: tools build ## Measure everything; AGAINST=emshop beside another build, PEERS=1 others too, ROUNDS=5, QUICK=1 in minutes
+	$(PROGRAMS)/emshop-figures $(if $(AGAINST),--against $(AGAINST)) $(if $(PEERS),--peers) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(LONG_ROUNDS),--long-rounds $(LONG_ROUNDS)) $(if $(QUICK),--quick --out $(CARGO_TARGET_DIR)/figures) $(ARGS)

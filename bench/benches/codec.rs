@@ -1,21 +1,27 @@
-//! Bytes of an envelope of two-line orders: what ingress and engine spend on the format, per order.
+//! Bytes of an envelope of two-line orders, per order: what an ingress spends to write them and an engine to read them.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use emshop_bench::{envelope, submit_order};
-use emshop_proto::envelope::{decode, encode};
+use emshop_proto::envelope::{assemble, decode, encode, seal};
+use prost::Message;
 
 const ORDERS: u64 = 100;
 
 fn codec(criterion: &mut Criterion) {
     let orders = envelope((0..ORDERS).map(submit_order));
-    let bytes = encode(&orders);
+    let message = encode(&orders);
+    // An ingress encodes each record when it comes, and writes an envelope of those that wait.
+    let records: Vec<_> = orders.records.iter().map(|record| (record.encode_to_vec(), true)).collect();
     let mut group = criterion.benchmark_group("codec");
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2)).throughput(Throughput::Elements(ORDERS));
-    group.bench_function("encode", |bencher| bencher.iter(|| encode(black_box(&orders))));
-    group.bench_function("decode", |bencher| bencher.iter(|| decode(black_box(&bytes)).expect("just encoded")));
+    group.bench_function("encode_records", |bencher| {
+        bencher.iter(|| black_box(&orders).records.iter().map(Message::encode_to_vec).collect::<Vec<_>>());
+    });
+    group.bench_function("assemble_and_seal", |bencher| bencher.iter(|| seal(assemble(1, 1, black_box(&records)))));
+    group.bench_function("decode", |bencher| bencher.iter(|| decode(black_box(&message)).expect("just encoded")));
     group.finish();
 }
 

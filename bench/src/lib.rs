@@ -1,9 +1,14 @@
 //! Test data of the benches: a shop's catalogue, and envelopes of orders over it.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use emshop_core::replica::{Replica, TurnEffects};
+use bytes::Bytes;
+use emshop_core::replica::{Checkpoint, Replica, TurnEffects};
 use emshop_core::state::memory::MemoryStore;
+use emshop_core::state::store::StateStore;
+use emshop_proto::envelope::{decode, encode};
 use emshop_proto::internal::{Envelope, Record, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::command::Body;
@@ -11,6 +16,7 @@ use emshop_proto::v1::{
     Command, ConfirmPaymentRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, PaymentMethod, Receiver, SetStockRequest,
     SubmitOrderRequest,
 };
+use emshop_state::RocksStore;
 
 /// That of the binary `emshop`: an order is many small rows, so the allocator shows in every figure.
 #[global_allocator]
@@ -23,36 +29,94 @@ pub const SKUS: u64 = 10_000;
 pub const ORDERS_PER_ENVELOPE: u64 = 200;
 
 /// More than all orders of a bench ask for.
-const ON_HAND: u64 = 1_000_000;
+const ON_HAND: u64 = 1_000_000_000;
 const USERS: u64 = 1_000;
 const TIME_MS: i64 = 1_700_000_000_000;
+
+/// Orders between two checkpoints of a server under load, about.
+pub const ORDERS_PER_CHECKPOINT: u64 = 10_000;
 
 /// The state of a cluster's only log, on one thread, with what it needs to apply envelopes to it.
 pub struct Shop {
     pub replica: Replica,
+    store: Arc<dyn StateStore>,
 }
 
 impl Shop {
+    /// An empty state over a store.
+    fn over(store: Arc<dyn StateStore>) -> Self {
+        let replica = Replica::open(&store, "bench", 0, Partitioner::new(1)).expect("an empty state is anybody's");
+        Self { replica, store }
+    }
+
     /// An empty state in memory.
     pub fn empty() -> Self {
-        let store = Arc::new(MemoryStore::default()) as _;
-        let replica = Replica::open(&store, "bench", 0, Partitioner::new(1)).expect("an empty state is anybody's");
-        Self { replica }
+        Self::over(Arc::new(MemoryStore::default()))
+    }
+
+    /// An empty state on disk.
+    pub fn on_disk(folder: &Path) -> Self {
+        Self::over(Arc::new(RocksStore::open(folder).expect("a new database")))
     }
 
     /// All goods are there, with stock for every order.
-    pub fn stocked() -> Self {
-        let mut shop = Self::empty();
-        for first in (1..=SKUS).step_by(500) {
-            let goods = (first..first + 500).flat_map(|goods_id| [create_goods(goods_id), set_stock(goods_id)]);
-            shop.turn(envelope(goods));
+    pub fn stocked(mut self) -> Self {
+        for envelope in goods() {
+            self.turn(envelope);
         }
-        shop
+        self
+    }
+
+    /// With the orders 0 to `orders`, as a server that runs for long has them: in the store, not in memory.
+    pub fn with_orders(mut self, orders: u64) -> Self {
+        for first in (0..orders).step_by(ORDERS_PER_CHECKPOINT as usize) {
+            for envelope in submits(first..orders.min(first + ORDERS_PER_CHECKPOINT)) {
+                self.turn(envelope);
+            }
+            self.checkpoint();
+        }
+        self
     }
 
     pub fn turn(&mut self, envelope: Envelope) -> TurnEffects {
         self.replica.turn(self.replica.applied_sequence() + 1, TIME_MS, envelope)
     }
+
+    /// Applies messages of the log as a start does: to the store at every so many orders. Gives back what was applied.
+    pub fn replay(&mut self, log: &[Bytes]) -> u64 {
+        let every = (ORDERS_PER_CHECKPOINT / ORDERS_PER_ENVELOPE) as usize;
+        for messages in log.chunks(every) {
+            for message in messages {
+                self.turn(decode(message).expect("just encoded"));
+            }
+            self.checkpoint();
+        }
+        self.replica.applied_sequence()
+    }
+
+    /// Writes what changed, and drops what is not needed any more.
+    pub fn checkpoint(&mut self) {
+        let checkpoint = self.replica.checkpoint();
+        let number = checkpoint.number;
+        self.commit(checkpoint);
+        self.replica.checkpoint_written(number);
+    }
+
+    /// Writes what a checkpoint has taken.
+    pub fn commit(&self, checkpoint: Checkpoint) {
+        self.store.commit(checkpoint.encode());
+    }
+}
+
+/// The messages of a log: the goods, then the orders 0 to `orders`, each paid after it is submitted.
+pub fn log(orders: u64) -> Vec<Bytes> {
+    let paid = submits(0..orders).into_iter().zip(confirms(0..orders)).flat_map(<[Envelope; 2]>::from);
+    goods().chain(paid).map(|envelope| encode(&envelope)).collect()
+}
+
+fn goods() -> impl Iterator<Item = Envelope> {
+    let all = |first| (first..first + 500).flat_map(|goods_id| [create_goods(goods_id), set_stock(goods_id)]);
+    (1..=SKUS).step_by(500).map(move |first| envelope(all(first)))
 }
 
 /// As an ingress would write it: every record has a client that waits.
@@ -66,19 +130,19 @@ pub fn envelope(commands: impl IntoIterator<Item = Body>) -> Envelope {
     Envelope { writer: 1, records: records.collect(), channel: None }
 }
 
-/// Envelopes that submit the orders 0 to `orders`.
-pub fn submits(orders: u64) -> Vec<Envelope> {
+/// Envelopes that submit orders.
+pub fn submits(orders: Range<u64>) -> Vec<Envelope> {
     envelopes(orders, submit_order)
 }
 
-/// Envelopes that confirm the payments of the orders 0 to `orders`.
-pub fn confirms(orders: u64) -> Vec<Envelope> {
+/// Envelopes that confirm the payments of orders.
+pub fn confirms(orders: Range<u64>) -> Vec<Envelope> {
     envelopes(orders, confirm_payment)
 }
 
-fn envelopes(orders: u64, command: impl Fn(u64) -> Body) -> Vec<Envelope> {
-    let firsts = (0..orders).step_by(ORDERS_PER_ENVELOPE as usize);
-    firsts.map(|first| envelope((first..orders.min(first + ORDERS_PER_ENVELOPE)).map(&command))).collect()
+fn envelopes(orders: Range<u64>, command: impl Fn(u64) -> Body) -> Vec<Envelope> {
+    let firsts = orders.clone().step_by(ORDERS_PER_ENVELOPE as usize);
+    firsts.map(|first| envelope((first..orders.end.min(first + ORDERS_PER_ENVELOPE)).map(&command))).collect()
 }
 
 /// An order id of a usual length.
@@ -128,9 +192,9 @@ mod tests {
     /// A bench of refusals would be a fast one.
     #[test]
     fn all_orders_are_taken_and_paid() {
-        let mut shop = Shop::stocked();
+        let mut shop = Shop::empty().stocked();
         let (mut orders, mut payments) = (0, 0);
-        for envelope in submits(1_000).into_iter().chain(confirms(1_000)) {
+        for envelope in submits(0..1_000).into_iter().chain(confirms(0..1_000)) {
             for (_, outcome) in shop.turn(envelope).outcomes.into_values().flatten() {
                 match outcome.result {
                     Some(OutcomeResult::Order(_)) => orders += 1,
@@ -140,5 +204,15 @@ mod tests {
             }
         }
         assert_eq!((orders, payments), (1_000, 1_000));
+    }
+
+    #[test]
+    fn a_replayed_log_leaves_the_same_behind() {
+        let (folder, log) = (tempfile::tempdir().expect("a folder"), log(2_000));
+        let mut shop = Shop::on_disk(folder.path());
+        assert_eq!(shop.replay(&log), log.len() as u64);
+        let mut once = Shop::empty();
+        log.iter().for_each(|message| drop(once.turn(decode(message).expect("just encoded"))));
+        assert_eq!(shop.replica.last_event(), once.replica.last_event());
     }
 }

@@ -181,7 +181,7 @@ mod tests {
         let mut replica = Replica::open(&store, "c", 0, Partitioner::new(1)).unwrap();
         let (written, writes) = mpsc::channel();
         let (_publish, published) = watch::channel(u64::MAX);
-        let writer = Writer::start(store, 0, published, move |number| drop(written.send(number)));
+        let writer = Writer::start(store, 0, published, move |number| written.send(number).expect("the test waits for it"));
         let mut schedule = Schedule::new(Duration::from_secs(60), ROWS_MAX, 0);
 
         let mut stops = 0;

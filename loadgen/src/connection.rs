@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use http::HeaderValue;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+
+use crate::call::Line;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Flow-control windows: enough that outcomes never wait for the generator.
@@ -67,6 +70,15 @@ impl Server {
     /// A connection whose calls time out.
     pub async fn connect(&self) -> anyhow::Result<Connection> {
         self.open(&self.endpoint.clone().timeout(self.timeout)).await
+    }
+
+    /// The way to connections for `calls` at once.
+    ///
+    /// # Errors
+    /// When the target names no host.
+    pub fn line(&self, calls: usize) -> anyhow::Result<Line> {
+        let authorization = self.bearer.authorization.as_ref().map(|token| HeaderValue::from_bytes(token.as_bytes()));
+        Line::new(self.endpoint.uri(), authorization.transpose()?, calls)
     }
 
     /// A connection whose calls may last as long as the run.

@@ -2,14 +2,18 @@
 //!
 //! A run goes: [`setup`] (goods and stock of its own) → [`schedule`] (when the next order is due) → [`unary`] or [`stream`]
 //! (how orders of the [`workload`] reach the server) → [`tally`] (what was answered) → [`verify`] (what the state says) →
-//! [`report`].
+//! [`report`]. What it costs the machine is in the report too ([`cost`]).
 //!
 //! The generator usually shares the machine with the server, so it is kept cheap: an order is a function of its number and
-//! nothing is stored for it, a stream needs no task per order, and a connection counts into one tally of its own.
+//! nothing is stored for it, neither a stream nor a caller needs a task per order, a call goes by no layer that it can do without
+//! ([`call`]), and a connection counts into one tally of its own.
 
 pub mod answer;
+pub mod call;
 pub mod caller;
 pub mod connection;
+pub mod cost;
+pub mod encoder;
 pub mod progress;
 pub mod report;
 pub mod sample;
@@ -28,7 +32,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::task::JoinSet;
 
+use crate::call::Calls;
 use crate::connection::{Connection, Server};
+use crate::cost::Meter;
 use crate::progress::Progress;
 pub use crate::report::Report;
 use crate::schedule::Arrivals;
@@ -63,45 +69,53 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     setup::run(&server, &workload, settings.stock).await.context("could not set up the goods and their stock")?;
 
     progress.phase("loading");
-    let connections = connect(settings, &server).await?;
+    let ways = connect(settings, &server).await?;
+    let meter = Meter::start(settings.server_pid)?;
     let load = Arc::new(settings.load(workload));
     let started = Instant::now();
-    let mut tally = progress.during(&load.arrivals, carry_out(&load, settings.mode, connections)).await?;
+    let mut tally = progress.during(&load.arrivals, carry_out(&load, ways)).await?;
     let elapsed = started.elapsed();
+    let cost = meter.stop(load.arrivals.taken())?;
 
     progress.phase("verifying");
     let verification = verify::run(&server, &load.workload, settings.stock, &mut tally).await?;
     progress.finish();
-    Ok(Report::new(settings, &load, elapsed, &tally, verification))
+    Ok(Report::new(settings, &load, elapsed, &tally, cost, verification))
 }
 
-/// Opens the connections before the clock starts, each with its number of clients. A stream has one of its own; unary callers
-/// share them.
-async fn connect(settings: &Settings, server: &Server) -> anyhow::Result<Vec<(Connection, usize)>> {
-    let mut connections = Vec::new();
+/// What orders reach the server by.
+enum Way {
+    Stream(Connection),
+    /// Shared by callers.
+    Calls(Box<Calls>),
+}
+
+/// Opens the connections before the clock starts.
+async fn connect(settings: &Settings, server: &Server) -> anyhow::Result<Vec<Way>> {
+    let mut ways = Vec::new();
     match settings.mode {
         Mode::Stream => {
             for _ in 0..settings.clients() {
-                connections.push((server.connect_for_streams().await?, 1));
+                ways.push(Way::Stream(server.connect_for_streams().await?));
             }
         }
         Mode::Unary => {
             for callers in unary::callers_by_connection(settings.clients()) {
-                connections.push((server.connect().await?, callers));
+                ways.push(Way::Calls(Box::new(server.line(callers)?.open().await?)));
             }
         }
     }
-    Ok(connections)
+    Ok(ways)
 }
 
 /// Carries out every order of the run; returns what was answered.
-async fn carry_out(load: &Arc<Load>, mode: Mode, connections: Vec<(Connection, usize)>) -> anyhow::Result<Tally> {
+async fn carry_out(load: &Arc<Load>, ways: Vec<Way>) -> anyhow::Result<Tally> {
     let mut running = JoinSet::new();
-    for (channel, callers) in connections {
+    for way in ways {
         let load = Arc::clone(load);
-        match mode {
-            Mode::Stream => running.spawn(stream::run(load, channel)),
-            Mode::Unary => running.spawn(unary::run(load, channel, callers)),
+        match way {
+            Way::Stream(connection) => running.spawn(stream::run(load, connection)),
+            Way::Calls(calls) => running.spawn(unary::run(load, *calls)),
         };
     }
     let mut total = Tally::new(load.workload.skus());

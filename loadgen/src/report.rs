@@ -7,6 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::cost::{Cost, CpuPerOrder};
 use crate::tally::Tally;
 use crate::verify::Verification;
 use crate::workload::Kind;
@@ -48,6 +49,7 @@ pub struct Report {
     /// Threads of the generator, and cores of the machine that it ran on.
     pub generator_threads: usize,
     pub generator_cores: usize,
+    pub cost: Cost,
     /// The state is exactly what the answers say.
     pub verified: bool,
     pub differences: Vec<String>,
@@ -76,7 +78,14 @@ impl Percentiles {
 }
 
 impl Report {
-    pub(crate) fn new(settings: &Settings, load: &Load, elapsed: Duration, tally: &Tally, verification: Verification) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        load: &Load,
+        elapsed: Duration,
+        tally: &Tally,
+        cost: Cost,
+        verification: Verification,
+    ) -> Self {
         let answered = tally.ok + tally.refused;
         let orders_per_s = answered as f64 / elapsed.as_secs_f64();
         let on_streams = settings.mode == Mode::Stream;
@@ -103,6 +112,7 @@ impl Report {
             run: load.workload.run(),
             generator_threads: settings.threads,
             generator_cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cost,
             verified: verification.differences.is_empty(),
             differences: verification.differences,
             skus_verified: verification.skus_read,
@@ -139,6 +149,11 @@ impl fmt::Display for Report {
             row("lag ms", lag_ms.to_string())?;
         }
         row("generator", format!("{} of {} cores", self.generator_threads, self.generator_cores))?;
+        row("CPU", format!("generator {}", self.cost.generator))?;
+        for process in &self.cost.server {
+            let megabytes = process.peak_memory_bytes >> 20;
+            row("", format!("{} {}, at most {megabytes} MiB", process.name, process.cpu))?;
+        }
         row("verified", self.verdict())
     }
 }
@@ -171,6 +186,12 @@ impl fmt::Display for Percentiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { p50, p90, p99, p999, max } = self;
         write!(out, "{p50:8.3}  {p90:8.3}  {p99:8.3}  {p999:8.3}  {max:8.3}")
+    }
+}
+
+impl fmt::Display for CpuPerOrder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} µs an order (user {}, system {})", self.total_us, self.user_us, self.system_us)
     }
 }
 
@@ -208,7 +229,7 @@ mod tests {
             tally.end(&load.workload, arrival, Step::Submit, &answer, arrival.intended + Duration::from_millis(ms));
         }
         let verification = Verification { differences, ..Verification::default() };
-        Report::new(&settings, &load, Duration::from_secs(2), &tally, verification)
+        Report::new(&settings, &load, Duration::from_secs(2), &tally, Cost::default(), verification)
     }
 
     #[test]

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-/// How often the pacer looks what is due. The timers of tokio know only whole milliseconds, too coarse for these latencies.
-const PACE: Duration = Duration::from_micros(250);
+/// How often the pacer looks what is due. The timers of tokio know only whole milliseconds, too coarse for the latency of a call.
+pub const PACE_OF_CALLS: Duration = Duration::from_micros(250);
+/// A message of a stream takes what came meanwhile, as whoever collects orders for one does; each for itself is not what streams are for.
+pub const PACE_OF_STREAMS: Duration = Duration::from_millis(1);
 
 /// How much a run sends; whichever ends first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +52,8 @@ enum Pacing {
 }
 
 impl Arrivals {
-    /// Starts the clock: an open loop with `rate` orders a second, else a closed one.
-    pub fn start(rate: Option<f64>, extent: Extent) -> Self {
+    /// Starts the clock: an open loop with `rate` orders a second, looked for every `pace`, else a closed one.
+    pub fn start(rate: Option<f64>, pace: Duration, extent: Extent) -> Self {
         let start = Instant::now();
         let next = AtomicU64::new(0);
         let Some(rate) = rate else {
@@ -61,7 +63,7 @@ impl Arrivals {
         let schedule = Schedule::new(start, rate, extent);
         let gate = Arc::new(Semaphore::new(0));
         let opened = Arc::clone(&gate);
-        std::thread::spawn(move || schedule.pace(&opened));
+        std::thread::spawn(move || schedule.pace(pace, &opened));
         Self { next, orders: schedule.orders, pacing: Pacing::Open { schedule, gate } }
     }
 
@@ -135,7 +137,7 @@ impl Schedule {
     }
 
     /// Opens the gate for each order at its time, on a thread of its own.
-    fn pace(&self, gate: &Semaphore) {
+    fn pace(&self, pace: Duration, gate: &Semaphore) {
         let mut opened = 0;
         while opened < self.orders {
             let now = Instant::now();
@@ -143,7 +145,7 @@ impl Schedule {
             gate.add_permits((due - opened) as usize);
             opened = due;
             let ahead = self.intended(opened).saturating_duration_since(now);
-            std::thread::sleep(ahead.max(PACE));
+            std::thread::sleep(ahead.max(pace));
         }
         gate.close();
     }
@@ -174,17 +176,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_loop_gives_what_is_asked_for_at_once() {
-        let arrivals = Arrivals::start(None, extent(Some(3), None));
+        let arrivals = Arrivals::start(None, PACE_OF_CALLS, extent(Some(3), None));
         let numbers: Vec<_> = (0..4).map(|_| arrivals.next().now_or_never().unwrap().map(|arrival| arrival.number)).collect();
         assert_eq!(numbers, [Some(0), Some(1), Some(2), None]);
         assert_eq!(arrivals.taken(), 3);
-        let over = Arrivals::start(None, extent(None, Some(Duration::ZERO)));
+        let over = Arrivals::start(None, PACE_OF_CALLS, extent(None, Some(Duration::ZERO)));
         assert_eq!(over.next().now_or_never(), Some(None));
     }
 
     #[tokio::test]
     async fn an_open_loop_gives_each_at_its_time_and_then_ends() {
-        let arrivals = Arrivals::start(Some(1_000.0), extent(Some(50), None));
+        let arrivals = Arrivals::start(Some(1_000.0), PACE_OF_CALLS, extent(Some(50), None));
         let mut numbers = Vec::new();
         while let Some(arrival) = arrivals.next().await {
             assert!(arrival.intended <= Instant::now(), "not before its time");
@@ -196,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_late_finds_the_intended_times() {
-        let arrivals = Arrivals::start(Some(10_000.0), extent(Some(100), None));
+        let arrivals = Arrivals::start(Some(10_000.0), PACE_OF_CALLS, extent(Some(100), None));
         tokio::time::sleep(Duration::from_millis(50)).await;
         let first = arrivals.next().now_or_never().flatten().expect("is due");
         let lag = first.intended.elapsed();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Load;
-use crate::schedule::{Arrivals, Extent};
+use crate::schedule::{Arrivals, Extent, PACE_OF_CALLS, PACE_OF_STREAMS};
 use crate::workload::{Kind, SKUS_MAX, Workload};
 
 /// How orders reach the server.
@@ -77,6 +77,9 @@ pub struct Settings {
     /// How long the answer to one command may take.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
+    /// Process id of the server, on this machine: then the report tells what it and the processes that it started cost.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
     /// Threads of the generator.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub threads: usize,
@@ -117,9 +120,13 @@ impl Settings {
 
     /// Starts the clock of the run.
     pub(crate) fn load(&self, workload: Workload) -> Load {
+        let pace = match self.mode {
+            Mode::Unary => PACE_OF_CALLS,
+            Mode::Stream => PACE_OF_STREAMS,
+        };
         Load {
             workload,
-            arrivals: Arrivals::start(self.rate, self.extent()),
+            arrivals: Arrivals::start(self.rate, pace, self.extent()),
             timeout: self.timeout,
             batch: self.batch as usize,
             window: self.window(),

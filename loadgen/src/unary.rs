@@ -1,18 +1,22 @@
-//! Concurrent callers over a few connections, each with one call under way.
+//! Concurrent callers over a few connections, each with one call under way. One task has all callers of a connection.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::connection::Connection;
-use tokio::task::JoinSet;
+use futures::FutureExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tonic::Status;
 
 use crate::Load;
 use crate::answer::Answer;
-use crate::caller::Caller;
+use crate::call::Calls;
+use crate::encoder::Encoder;
+use crate::schedule::Arrival;
 use crate::tally::Tally;
+use crate::workload::Step;
 
-/// Below what HTTP/2 servers usually allow on one connection at once.
-const CALLERS_PER_CONNECTION: usize = 100;
+/// So few connections that many calls share a packet, and enough that the server has work for all its cores.
+const CALLERS_PER_CONNECTION: usize = 250;
 
 /// How many callers each connection gets: as few connections as possible, evenly used.
 pub fn callers_by_connection(callers: usize) -> impl Iterator<Item = usize> {
@@ -20,29 +24,77 @@ pub fn callers_by_connection(callers: usize) -> impl Iterator<Item = usize> {
     (0..connections).map(move |connection| callers / connections + usize::from(connection < callers % connections))
 }
 
-/// Runs the callers of one connection until no order is left.
-pub async fn run(load: Arc<Load>, channel: Connection, callers: usize) -> Tally {
-    let tally = Arc::new(Mutex::new(Tally::new(load.workload.skus())));
-    let mut running = JoinSet::new();
-    for _ in 0..callers {
-        running.spawn(caller(Arc::clone(&load), Caller::new(channel.clone()), Arc::clone(&tally)));
-    }
-    running.join_all().await;
-    let tally = Arc::into_inner(tally).expect("the callers are gone");
-    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+/// A call that was answered, and when.
+struct Answered {
+    arrival: Arrival,
+    step: Step,
+    answer: Answer,
+    at: Instant,
 }
 
-async fn caller(load: Arc<Load>, mut caller: Caller, tally: Arc<Mutex<Tally>>) {
-    while let Some(arrival) = load.arrivals.next().await {
-        let begun = Instant::now();
-        let (step, answer) = caller.carry_out(&load.workload, arrival.number).await;
+/// Runs the callers of one connection until no order is left.
+pub async fn run(load: Arc<Load>, mut calls: Calls) -> Tally {
+    let mut callers = Callers { load: &load, encoder: Encoder::new(&load.workload), tally: Tally::new(load.workload.skus()) };
+    let mut under_way = FuturesUnordered::new();
+    let mut over = false;
+    loop {
+        calls.keep_open().await;
+        let has_room = |callers: usize| callers < calls.at_once();
+        while !over
+            && has_room(under_way.len())
+            && let Some(arrival) = load.arrivals.next().now_or_never()
         {
-            let mut tally = tally.lock().expect("counting does not panic");
-            tally.begin(arrival, begun);
-            tally.end(&load.workload, arrival, step, &answer, Instant::now());
+            over = arrival.is_none();
+            let next = arrival.map(|arrival| callers.begin(arrival));
+            under_way.extend(next.map(|(arrival, step)| callers.call(&calls, arrival, step)));
         }
-        if let Answer::Failed(failure) = answer {
-            tokio::time::sleep(failure.retry_after).await;
+        if over && under_way.is_empty() {
+            return callers.tally;
+        }
+        let next = tokio::select! {
+            Some(answered) = under_way.next() => callers.take_in(answered),
+            arrival = load.arrivals.next(), if !over && has_room(under_way.len()) => {
+                over = arrival.is_none();
+                arrival.map(|arrival| callers.begin(arrival))
+            }
+        };
+        under_way.extend(next.map(|(arrival, step)| callers.call(&calls, arrival, step)));
+    }
+}
+
+struct Callers<'load> {
+    load: &'load Load,
+    encoder: Encoder,
+    tally: Tally,
+}
+
+impl Callers<'_> {
+    fn begin(&mut self, arrival: Arrival) -> (Arrival, Step) {
+        self.tally.begin(arrival, Instant::now());
+        (arrival, Step::Submit)
+    }
+
+    /// Counts an order that has come to its end; says which step is next of one that has not.
+    fn take_in(&mut self, answered: Answered) -> Option<(Arrival, Step)> {
+        let Answered { arrival, step, answer, at } = answered;
+        if let (Answer::Accepted { .. }, Some(next)) = (&answer, self.load.workload.next_step(step)) {
+            return Some((arrival, next));
+        }
+        self.tally.end(&self.load.workload, arrival, step, &answer, at);
+        None
+    }
+
+    /// Lasts until the caller is free again.
+    fn call(&mut self, calls: &Calls, arrival: Arrival, step: Step) -> impl Future<Output = Answered> + use<> {
+        let request = self.encoder.call(&self.load.workload, step, arrival.number);
+        let call = tokio::time::timeout(self.load.timeout, calls.call(step, request));
+        async move {
+            let result = call.await.unwrap_or_else(|_| Err(Status::cancelled("timed out")));
+            let (answer, at) = (Answer::of_call(result), Instant::now());
+            if let Answer::Failed(failure) = &answer {
+                tokio::time::sleep(failure.retry_after).await;
+            }
+            Answered { arrival, step, answer, at }
         }
     }
 }
@@ -55,8 +107,8 @@ mod tests {
     fn callers_share_connections_evenly() {
         let shares = |callers| callers_by_connection(callers).collect::<Vec<_>>();
         assert_eq!(shares(1), [1]);
-        assert_eq!(shares(100), [100]);
-        assert_eq!(shares(250), [84, 83, 83]);
-        assert_eq!(shares(1_000), [100; 10]);
+        assert_eq!(shares(250), [250]);
+        assert_eq!(shares(700), [234, 233, 233]);
+        assert_eq!(shares(1_000), [250; 4]);
     }
 }

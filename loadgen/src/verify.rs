@@ -131,7 +131,7 @@ fn order_difference(workload: &Workload, number: u64, expected: Expected, order:
     };
     let order_id = workload.order_id(number);
     let lines = |lines: &mut dyn Iterator<Item = (u64, u64)>| lines.collect::<BTreeMap<_, _>>();
-    let asked = lines(&mut workload.lines(number).iter().map(|line| (line.goods_id, line.quantity)));
+    let asked = lines(&mut workload.lines(number).map(|line| (line.goods_id, line.quantity)));
     let has = lines(&mut order.lines.iter().map(|line| (line.goods_id, line.quantity)));
     let says = |what: &str, has: String, should: String| Some(format!("order {order_id}: {what} is {has}, not {should}"));
     if order.order_id != order_id || order.user_id != workload.user_id(number) {
@@ -229,6 +229,7 @@ mod tests {
             quantity: line.quantity,
             ..OrderLine::default()
         };
+        let lines: Vec<_> = workload.lines(NUMBER).collect();
         Order {
             order_id: workload.order_id(NUMBER),
             user_id: workload.user_id(NUMBER),
@@ -236,7 +237,7 @@ mod tests {
             saga_status: saga_status as i32,
             close_reason: close_reason as i32,
             // The server may hold the lines in another order.
-            lines: workload.lines(NUMBER).iter().rev().map(line).collect(),
+            lines: lines.iter().rev().map(line).collect(),
             total: Some(workload.total(NUMBER)),
             ..Order::default()
         }

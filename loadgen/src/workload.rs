@@ -1,6 +1,8 @@
 //! What is sent. An order is a function of its number, so nothing is kept for it while it is under way, and the verification
 //! can make it again.
 
+use std::fmt::Write as _;
+
 use emshop_proto::money::total_minor;
 use emshop_proto::v1::{
     Command, ConfirmPaymentRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, PaymentMethod, Receiver, SetStockRequest,
@@ -114,21 +116,35 @@ impl Workload {
 
     /// Short, and unique to the run and the number.
     pub fn order_id(&self, number: u64) -> String {
-        format!("{:x}-{number:x}", self.run)
+        let mut order_id = String::new();
+        self.write_order_id(&mut order_id, number);
+        order_id
+    }
+
+    /// Writes an order's id over what is there.
+    pub fn write_order_id(&self, order_id: &mut String, number: u64) {
+        order_id.clear();
+        write!(order_id, "{:x}-{number:x}", self.run).expect("a String grows as needed");
     }
 
     /// Which SKUs an order asks for: different ones, by the seed and the number alone.
-    pub fn lines(&self, number: u64) -> Vec<GoodsQuantity> {
+    pub fn lines(&self, number: u64) -> impl Iterator<Item = GoodsQuantity> + use<> {
+        let [one, other] = if self.kind == Kind::Flash { self.flash_line() } else { self.two_lines(number) };
+        one.into_iter().chain(other)
+    }
+
+    fn flash_line(&self) -> [Option<GoodsQuantity>; 2] {
+        [Some(GoodsQuantity { goods_id: self.first_goods_id(), quantity: 1 }), None]
+    }
+
+    fn two_lines(&self, number: u64) -> [Option<GoodsQuantity>; 2] {
         let first_goods_id = self.first_goods_id();
-        if self.kind == Kind::Flash {
-            return vec![GoodsQuantity { goods_id: first_goods_id, quantity: 1 }];
-        }
         let mut random = SmallRng::seed_from_u64(self.seed.rotate_left(32) ^ number);
         let one = random.random_range(0..self.skus);
         let other = (one + random.random_range(1..self.skus)) % self.skus;
         let mut line =
             |index| GoodsQuantity { goods_id: first_goods_id + index, quantity: random.random_range(1..=QUANTITY_MAX) };
-        vec![line(one), line(other)]
+        [Some(line(one)), Some(line(other))]
     }
 
     pub fn user_id(&self, number: u64) -> u64 {
@@ -137,7 +153,7 @@ impl Workload {
 
     /// What the order costs.
     pub fn total(&self, number: u64) -> Money {
-        let prices = self.lines(number).into_iter().map(|line| (self.unit_price_minor(line.goods_id), line.quantity));
+        let prices = self.lines(number).map(|line| (self.unit_price_minor(line.goods_id), line.quantity));
         Money::new(total_minor(prices).expect("a few cheap goods"), CURRENCY)
     }
 
@@ -145,7 +161,7 @@ impl Workload {
         SubmitOrderRequest {
             order_id: self.order_id(number),
             user_id: self.user_id(number),
-            lines: self.lines(number),
+            lines: self.lines(number).collect(),
             address: "1 Market Street, Springfield".to_owned(),
             receiver: Some(Receiver { name: "A. Customer".to_owned(), phone: "13800000000".to_owned() }),
             payment_method: PaymentMethod::Alipay as i32,
@@ -198,7 +214,7 @@ mod tests {
     fn the_seed_decides_the_orders() {
         let orders = |seed| (0..1_000).map(|number| submit(seed).submit_order(number)).collect::<Vec<_>>();
         assert_eq!(orders(1), orders(1));
-        let lines = |seed| (0..1_000).map(|number| submit(seed).lines(number)).collect::<Vec<_>>();
+        let lines = |seed| (0..1_000).map(|number| submit(seed).lines(number).collect::<Vec<_>>()).collect::<Vec<_>>();
         let same = lines(1).iter().zip(lines(2)).filter(|(one, other)| **one == *other).count();
         assert!(same < 10, "another seed asks for other goods, but {same} orders are the same");
     }
@@ -232,7 +248,7 @@ mod tests {
         let kinds = [(Kind::Submit, 2, None), (Kind::Checkout, 2, Some(Step::Confirm)), (Kind::Flash, 1, None)];
         for (kind, lines, after_submit) in kinds {
             let workload = Workload::new(kind, 1, 1, 100);
-            assert_eq!(workload.lines(5).len(), lines);
+            assert_eq!(workload.lines(5).count(), lines);
             assert_eq!(workload.lines_per_order(), lines);
             assert_eq!(workload.next_step(Step::Submit), after_submit);
             assert_eq!(workload.next_step(Step::Confirm), None);

@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, fixed64, uint64};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::internal::Envelope;
@@ -21,6 +22,15 @@ pub const HEADER_BYTES: usize = 16;
 
 /// An envelope closes before it grows beyond this. Bigger messages cost both the client and the server copies.
 pub const ENVELOPE_BYTES_MAX: usize = 48 * 1024;
+
+/// Field numbers of `Envelope` and of `Record`.
+const WRITER_FIELD: u32 = 1;
+const RECORDS_FIELD: u32 = 2;
+const TICKET_FIELD: u32 = 1;
+/// What a message holds before its first record: header and writer.
+pub const HEAD_BYTES: usize = HEADER_BYTES + 9;
+/// What a record grows by in an envelope: key, length and ticket.
+pub const RECORD_OVERHEAD_BYTES: usize = 1 + 3 + 11;
 
 /// Why a log message cannot be read. All of them stop the log: to skip a record would change what later ones mean.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -67,6 +77,26 @@ pub fn seal(mut bytes: Vec<u8>) -> Bytes {
     let checksum = checksum(&bytes);
     bytes[8..16].copy_from_slice(&checksum.to_le_bytes());
     Bytes::from(bytes)
+}
+
+/// Encoded records, each with whether its outcome is waited for, as the bytes that [`seal`] makes an envelope of.
+pub fn assemble(writer: u64, first_ticket: u64, records: &[(Vec<u8>, bool)]) -> Vec<u8> {
+    let bytes = records.iter().map(|(record, _)| record.len() + RECORD_OVERHEAD_BYTES).sum::<usize>();
+    let mut envelope = Vec::with_capacity(HEAD_BYTES + bytes);
+    envelope.resize(HEADER_BYTES, 0);
+    fixed64::encode(WRITER_FIELD, &writer, &mut envelope);
+    let mut next_ticket = first_ticket;
+    for (record, waited_for) in records {
+        let ticket_bytes = if *waited_for { 1 + encoded_len_varint(next_ticket) } else { 0 };
+        encode_key(RECORDS_FIELD, WireType::LengthDelimited, &mut envelope);
+        encode_varint((ticket_bytes + record.len()) as u64, &mut envelope);
+        if *waited_for {
+            uint64::encode(TICKET_FIELD, &next_ticket, &mut envelope);
+            next_ticket += 1;
+        }
+        envelope.extend_from_slice(record);
+    }
+    envelope
 }
 
 /// Reads what [`encode`] or [`seal`] made.

@@ -9,7 +9,7 @@ use emshop_core::replica::{Checkpoint, NumberedEvent, Replica, TurnEffects};
 use emshop_core::state::keys;
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::rows::{Balances, Favourites, GoodsDetails, GoodsRows, Keys, Orders, PaymentHolds, Reservations};
-use emshop_core::state::store::StateStore;
+use emshop_core::state::store::{StateReader, StateStore};
 use emshop_core::state::table::Rows;
 use emshop_proto::internal::{Envelope, LineRow, LineStock, Record};
 use emshop_proto::partitioner::Partitioner;

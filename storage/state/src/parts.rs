@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn key(kind: Kind, number: u64) -> Vec<u8> {
-        [&prefix(0, kind)[..], &number.to_be_bytes()].concat()
+        [&prefix(kind)[..], &number.to_be_bytes()].concat()
     }
 
     fn rows(kind: Kind, numbers: std::ops::Range<u64>, bytes: usize) -> impl Iterator<Item = Change> {

@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 
 use emshop_log::jetstream::Reachable;
 use emshop_log::{AppendError, CommandLog};
-use emshop_proto::envelope::{ENVELOPE_BYTES_MAX, HEADER_BYTES, seal};
+use emshop_proto::envelope::{ENVELOPE_BYTES_MAX, HEAD_BYTES, RECORD_OVERHEAD_BYTES, assemble, seal};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, fixed64, uint64};
 use tokio::sync::{mpsc, watch};
 
 use crate::refusals;
@@ -31,15 +30,6 @@ const STALLED_AFTER: Duration = Duration::from_secs(2);
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// How long the answer to that may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Field numbers of `internal::Envelope` and of `internal::Record`.
-const WRITER_FIELD: u32 = 1;
-const RECORDS_FIELD: u32 = 2;
-const TICKET_FIELD: u32 = 1;
-/// What an envelope holds before its first record: header and writer.
-const HEAD_BYTES: usize = HEADER_BYTES + 9;
-/// What a record grows by in an envelope: key, length and ticket.
-const RECORD_OVERHEAD_BYTES: usize = 1 + 3 + 11;
 
 /// A record on its way into the log.
 pub struct Pending {
@@ -263,26 +253,6 @@ impl Worker {
         self.open.send_replace(true);
         tracing::info!(log = self.log.number(), "the log is available again");
     }
-}
-
-/// Encoded records, each with whether its outcome is waited for, as the bytes that [`seal`] makes an envelope of.
-fn assemble(writer: u64, first_ticket: u64, records: &[(Vec<u8>, bool)]) -> Vec<u8> {
-    let bytes = records.iter().map(|(record, _)| record.len() + RECORD_OVERHEAD_BYTES).sum::<usize>();
-    let mut envelope = Vec::with_capacity(HEAD_BYTES + bytes);
-    envelope.resize(HEADER_BYTES, 0);
-    fixed64::encode(WRITER_FIELD, &writer, &mut envelope);
-    let mut next_ticket = first_ticket;
-    for (record, waited_for) in records {
-        let ticket_bytes = if *waited_for { 1 + encoded_len_varint(next_ticket) } else { 0 };
-        encode_key(RECORDS_FIELD, WireType::LengthDelimited, &mut envelope);
-        encode_varint((ticket_bytes + record.len()) as u64, &mut envelope);
-        if *waited_for {
-            uint64::encode(TICKET_FIELD, &next_ticket, &mut envelope);
-            next_ticket += 1;
-        }
-        envelope.extend_from_slice(record);
-    }
-    envelope
 }
 
 fn accepted(receipt: OrderReceipt, position: LogPosition) -> Answer {

@@ -1,6 +1,6 @@
 //! Both stores behave alike.
 
-use emshop_core::state::keys::{Kind, WHOLE_LOG, prefix};
+use emshop_core::state::keys::{Kind, prefix};
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::{Change, StateReader, StateStore};
 use emshop_state::RocksStore;
@@ -8,20 +8,19 @@ use emshop_state::RocksStore;
 use crate::{key, rows, values};
 
 fn conforms(store: &dyn StateStore) {
-    let order = |number| key(1, Kind::Order, number);
+    let order = |number| key(Kind::Order, number);
     let changes: Vec<Change> = vec![
         (order(2), Some(b"two".to_vec())),
         (order(300), Some(b"three hundred".to_vec())),
         (order(1), Some(b"one".to_vec())),
-        (key(2, Kind::Order, 1), Some(b"of another partition".to_vec())),
-        (key(1, Kind::Timer, 5), Some(Vec::new())),
-        (key(1, Kind::Stock, 5), Some(b"stock".to_vec())),
-        (prefix(WHOLE_LOG, Kind::Log).to_vec(), Some(b"log".to_vec())),
+        (key(Kind::Timer, 5), Some(Vec::new())),
+        (key(Kind::Stock, 5), Some(b"stock".to_vec())),
+        (prefix(Kind::Log).to_vec(), Some(b"log".to_vec())),
     ];
     store.commit(changes);
     assert_eq!(store.get(&order(2)), Some(b"two".to_vec()));
     assert_eq!(store.get(&order(3)), None);
-    assert_eq!(store.get(&key(1, Kind::Timer, 5)), Some(Vec::new()), "an empty value is not an absent row");
+    assert_eq!(store.get(&key(Kind::Timer, 5)), Some(Vec::new()), "an empty value is not an absent row");
 
     let before = store.snapshot();
     store.commit(vec![(order(2), None), (order(1), Some(b"uno".to_vec())), (order(9), None)]);
@@ -49,6 +48,6 @@ fn rocksdb_conforms() {
 #[test]
 fn what_was_committed_is_in_memory_after_a_crash() {
     let store = MemoryStore::default();
-    store.commit(vec![(key(0, Kind::Order, 1), Some(b"kept".to_vec()))]);
-    assert_eq!(store.after_crash().get(&key(0, Kind::Order, 1)), Some(b"kept".to_vec()));
+    store.commit(vec![(key(Kind::Order, 1), Some(b"kept".to_vec()))]);
+    assert_eq!(store.after_crash().get(&key(Kind::Order, 1)), Some(b"kept".to_vec()));
 }

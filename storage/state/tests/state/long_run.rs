@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use emshop_core::state::keys::{Kind, WHOLE_LOG, prefix};
+use emshop_core::state::keys::{Kind, end, prefix};
 use emshop_core::state::store::{Change, StateReader, StateStore};
 use emshop_state::RocksStore;
 
@@ -17,21 +17,21 @@ fn changes(checkpoint: u64) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         for turn in 0..20 {
             let chosen = (checkpoint * 31 + turn * 7919 + index * 104_729) % 400;
             let value = (!(chosen + checkpoint).is_multiple_of(3)).then(|| format!("{checkpoint} {chosen}").into_bytes());
-            changes.insert(key(1, kind, chosen), value);
+            changes.insert(key(kind, chosen), value);
         }
     }
     if checkpoint.is_multiple_of(10) {
-        let of_orders = (0..10).map(|index| (key(1, Kind::Order, 1000 + checkpoint * 10 + index), Some(vec![7; LARGE])));
+        let of_orders = (0..10).map(|index| (key(Kind::Order, 1000 + checkpoint * 10 + index), Some(vec![7; LARGE])));
         changes.extend(of_orders);
     }
     changes
 }
 
 fn check(store: &RocksStore, model: &BTreeMap<Vec<u8>, Vec<u8>>) {
-    let found = rows(store, &prefix(0, Kind::Order), &prefix(WHOLE_LOG, Kind::Order), usize::MAX);
+    let found = rows(store, &prefix(Kind::Order), &end(Kind::StockHistory), usize::MAX);
     assert!(found.iter().map(|(key, value)| (key, value)).eq(model.iter()), "{} rows, {} expected", found.len(), model.len());
     for (kind, number) in Kind::ALL.into_iter().flat_map(|kind| (0..400).map(move |number| (kind, number))) {
-        let key = key(1, kind, number);
+        let key = key(kind, number);
         assert_eq!(store.get(&key), model.get(&key).cloned(), "{kind:?} {number}");
     }
 }

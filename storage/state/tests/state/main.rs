@@ -8,14 +8,14 @@ mod snapshots;
 
 use std::ops::ControlFlow;
 
-use emshop_core::state::keys::{Kind, WHOLE_LOG, prefix};
+use emshop_core::state::keys::{Kind, end, prefix};
 use emshop_core::state::store::{Change, StateReader};
 
 /// Bytes of a row of which a few are worth a file of their own.
 const LARGE: usize = 512 << 10;
 
-fn key(partition: u8, kind: Kind, number: u64) -> Vec<u8> {
-    [&prefix(partition, kind)[..], &number.to_be_bytes()].concat()
+fn key(kind: Kind, number: u64) -> Vec<u8> {
+    [&prefix(kind)[..], &number.to_be_bytes()].concat()
 }
 
 fn rows(store: &dyn StateReader, from: &[u8], to: &[u8], most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -27,9 +27,9 @@ fn rows(store: &dyn StateReader, from: &[u8], to: &[u8], most: usize) -> Vec<(Ve
     rows
 }
 
-/// Values of all rows of a kind in partition 1, in order.
+/// Values of all rows of a kind in order.
 fn values(store: &dyn StateReader, kind: Kind) -> Vec<Vec<u8>> {
-    let (from, to) = (prefix(1, kind), [&prefix(1, kind)[..], &[0xFF; 9]].concat());
+    let (from, to) = (prefix(kind), end(kind));
     rows(store, &from, &to, usize::MAX).into_iter().map(|(_, value)| value).collect()
 }
 
@@ -41,17 +41,17 @@ const ORDERS: u64 = 10;
 fn generation(number: u64) -> Vec<Change> {
     let value = number.to_be_bytes().to_vec();
     let order = if number.is_multiple_of(3) { value.repeat(LARGE / 8) } else { value.clone() };
-    let stocks = (0..STOCKS).map(|goods_id| (key(1, Kind::Stock, goods_id), Some(value.clone())));
-    let orders = (number * ORDERS..(number + 1) * ORDERS).map(|number| (key(1, Kind::Order, number), Some(order.clone())));
-    let timers = [(key(1, Kind::Timer, number), Some(value.clone())), (key(1, Kind::Timer, number - 1), None)];
-    let log = (prefix(WHOLE_LOG, Kind::Log).to_vec(), Some(value.clone()));
+    let stocks = (0..STOCKS).map(|goods_id| (key(Kind::Stock, goods_id), Some(value.clone())));
+    let orders = (number * ORDERS..(number + 1) * ORDERS).map(|number| (key(Kind::Order, number), Some(order.clone())));
+    let timers = [(key(Kind::Timer, number), Some(value.clone())), (key(Kind::Timer, number - 1), None)];
+    let log = (prefix(Kind::Log).to_vec(), Some(value.clone()));
     stocks.chain(orders).chain(timers).chain([log]).collect()
 }
 
 /// The last generation that is in `store`, whole as it has to be; 0 when there is none.
 fn whole_generation(store: &dyn StateReader) -> u64 {
     let number = |value: &[u8]| u64::from_be_bytes(value[..8].try_into().expect("8 bytes"));
-    let Some(log) = store.get(&prefix(WHOLE_LOG, Kind::Log)) else {
+    let Some(log) = store.get(&prefix(Kind::Log)) else {
         assert_eq!(values(store, Kind::Stock).len() + values(store, Kind::Order).len() + values(store, Kind::Timer).len(), 0);
         return 0;
     };

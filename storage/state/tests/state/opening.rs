@@ -13,12 +13,12 @@ use crate::key;
 fn rows_are_kept_and_a_second_process_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = RocksStore::open(folder.path()).unwrap();
-    store.commit(vec![(key(0, Kind::Order, 1), Some(b"kept".to_vec()))]);
+    store.commit(vec![(key(Kind::Order, 1), Some(b"kept".to_vec()))]);
     let second = RocksStore::open(folder.path());
     assert!(matches!(second, Err(OpenError::InUse { .. })), "opened twice");
     drop(store);
     let store = RocksStore::open(folder.path()).unwrap();
-    assert_eq!(store.get(&key(0, Kind::Order, 1)), Some(b"kept".to_vec()));
+    assert_eq!(store.get(&key(Kind::Order, 1)), Some(b"kept".to_vec()));
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn files_that_a_killed_process_left_are_gone() {
     fs::write(staging.join("0.sst"), b"half a file").unwrap();
     let store = RocksStore::open(folder.path()).unwrap();
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
-    store.commit(vec![(key(0, Kind::Order, 1), Some(b"new".to_vec()))]);
+    store.commit(vec![(key(Kind::Order, 1), Some(b"new".to_vec()))]);
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 0, "what is part of the database is not here any more");
 }
 
