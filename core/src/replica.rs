@@ -134,7 +134,7 @@ impl Replica {
 
     /// When the next timer is due, in log time.
     pub fn next_due_ms(&mut self) -> Option<i64> {
-        timer::next_due_ms(&mut self.state, self.log.log_time_ms)
+        timer::next_due_ms(&mut self.state)
     }
 
     /// Applies the envelope at `sequence`, which the log took at `time_ms`: record after record, each to its end.

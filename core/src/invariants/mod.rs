@@ -124,6 +124,7 @@ impl Check {
             Kind::PaymentHold => self.payments.hold(rows::PaymentHolds::decode_key(key), &read(value)),
             // Indexes are read by those who follow them; the rest is the catalogue's, or of the whole log.
             Kind::OrderId
+            | Kind::OrderIdPage
             | Kind::UserOrder
             | Kind::ReservationId
             | Kind::GoodsSn

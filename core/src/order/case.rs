@@ -13,6 +13,7 @@ use super::{parcel, payment, route, steps, view};
 use crate::context::Turn;
 use crate::effects::Answer;
 use crate::state::rows::Timer;
+use crate::timer;
 
 pub struct Case<'c, 't> {
     pub row: &'c mut OrderRow,
@@ -71,13 +72,13 @@ impl Case<'_, '_> {
     pub fn deliver(&mut self, completes_after_seconds: u32, by: By) {
         let after_seconds = if completes_after_seconds == 0 { COMPLETION_SECONDS } else { completes_after_seconds };
         self.row.completes_at_ms = by.at_ms + i64::from(after_seconds) * 1000;
-        self.turn.state.timers.insert(completion(self.row, self.number), ());
+        timer::set(self.turn.state, completion(self.row, self.number));
         self.move_to(OrderStatus::Delivered, by);
     }
 
     /// The receiver has made up their mind about a delivered order.
     pub fn decide(&mut self, to: OrderStatus, reason: &str) {
-        self.turn.state.timers.remove(&completion(self.row, self.number));
+        timer::remove(self.turn.state, &completion(self.row, self.number));
         self.row.completes_at_ms = 0;
         self.move_to(to, self.by(reason));
     }

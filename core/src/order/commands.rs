@@ -15,7 +15,7 @@ use crate::effects::{Answer, Answered, Handled};
 use crate::state::rows::{Shared, UserOrder};
 
 pub fn submit(turn: &mut Turn, request: SubmitOrderRequest) -> Handled {
-    if let Some(number) = turn.state.order_ids.get(&request.order_id).copied() {
+    if let Some(number) = turn.state.order_number(&request.order_id) {
         return repeat_submit(turn, number);
     }
     let order = new_order(request, turn.ctx.body_hash, turn.ctx.time_ms);
@@ -25,7 +25,7 @@ pub fn submit(turn: &mut Turn, request: SubmitOrderRequest) -> Handled {
 
 /// Submits what is selected in the user's cart.
 pub fn checkout(turn: &mut Turn, request: CheckoutCartRequest) -> Handled {
-    if let Some(number) = turn.state.order_ids.get(&request.order_id).copied() {
+    if let Some(number) = turn.state.order_number(&request.order_id) {
         return repeat_submit(turn, number);
     }
     let address_id = request.address_id;
@@ -49,10 +49,7 @@ pub fn checkout(turn: &mut Turn, request: CheckoutCartRequest) -> Handled {
 
 /// Takes a new order in and begins its saga.
 fn open(turn: &mut Turn, mut order: OrderRow, kind: SagaKind) {
-    let counters = turn.state.counters.entry(&());
-    counters.orders += 1;
-    let number = counters.orders;
-    turn.state.order_ids.insert(order.order_id.clone(), number);
+    let number = turn.state.number_order(&order.order_id);
     let index = UserOrder { user_id: order.user_id, created_at_ms: order.created_at_ms, number };
     turn.state.user_orders.insert_new(index, ());
     let (by, waiter) = (By::command(&turn.ctx, ""), turn.ctx.waiter);

@@ -8,6 +8,7 @@ use super::case::Case;
 use super::parcel::{self, SYSTEM};
 use crate::context::Turn;
 use crate::state::rows::{Timer, TimerKind};
+use crate::timer;
 
 struct Station {
     /// After the shipment.
@@ -71,13 +72,13 @@ fn stations(method: ShippingMethod) -> &'static [Station] {
 /// Sends a parcel that was just shipped on its way.
 pub fn start(case: &mut Case) {
     head_for(case.row, 0);
-    case.turn.state.timers.insert_new(timer(case.row, case.number), ());
+    timer::set_new(case.turn.state, timer(case.row, case.number));
 }
 
 /// Ends the simulation, if there is one.
 pub fn stop(case: &mut Case) {
     if case.row.parcel.as_ref().is_some_and(|parcel| parcel.next_station_at_ms != 0) {
-        case.turn.state.timers.remove(&timer(case.row, case.number));
+        timer::remove(case.turn.state, &timer(case.row, case.number));
         rest(case.row);
     }
 }
@@ -97,7 +98,7 @@ pub fn arrive(turn: &mut Turn, number: u64) {
             let next = timer(case.row, case.number);
             // Timers are due after the log time, always.
             if next.due_ms > case.turn.ctx.time_ms {
-                return case.turn.state.timers.insert_new(next, ());
+                return timer::set_new(case.turn.state, next);
             }
         }
     });

@@ -59,7 +59,7 @@ pub fn set_status(order: &mut OrderRow, to: OrderStatus, by: By) {
 /// # Errors
 /// `missing` when there is none of this id.
 pub fn find(state: &mut State, order_id: &String, missing: Code) -> Result<u64, Code> {
-    state.order_ids.get(order_id).copied().ok_or(missing)
+    state.order_number(order_id).ok_or(missing)
 }
 
 /// # Panics

@@ -18,6 +18,7 @@ use super::{parcel, payment, view};
 use crate::context::Turn;
 use crate::effects::Refused;
 use crate::stock::allocation::{self, Progress};
+use crate::timer;
 
 /// A step and the compensation that undoes it, with their names as people read them.
 pub struct Step {
@@ -269,12 +270,14 @@ fn create_payment(case: &mut Case) -> Flow {
     let waited_ms = case.turn.ctx.time_ms - case.row.created_at_ms;
     payment::row(case.row).expires_at_ms += waited_ms;
     case.set_payment_status(PaymentStatus::Pending, PaymentAction::Create);
-    case.turn.state.timers.insert_new(case.expiry(), ());
+    let expiry = case.expiry();
+    timer::set_new(case.turn.state, expiry);
     Flow::Done
 }
 
 fn cancel_payment(case: &mut Case) -> Flow {
-    case.turn.state.timers.remove(&case.expiry());
+    let expiry = case.expiry();
+    timer::remove(case.turn.state, &expiry);
     // A payment that was given up or failed stays so.
     if row::payment(case.row).status() == PaymentStatus::Pending {
         let expired = case.row.close_reason() == CloseReason::Expired;
@@ -350,7 +353,8 @@ fn balance_replied(case: &mut Case, reply: &BalanceReply) -> Flow {
 }
 
 fn confirmed(case: &mut Case) -> Flow {
-    case.turn.state.timers.remove(&case.expiry());
+    let expiry = case.expiry();
+    timer::remove(case.turn.state, &expiry);
     case.set_payment_status(PaymentStatus::Paid, PaymentAction::Confirm);
     payment::row(case.row).paid_at_ms = case.turn.ctx.time_ms;
     case.turn.fx.event(EventType::PaymentConfirmed, view::payment_event(case.row));

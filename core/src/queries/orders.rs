@@ -79,7 +79,7 @@ fn show(
     missing: Code,
     show: impl FnOnce(&OrderRow) -> Option<Answer>,
 ) -> Answer {
-    match replica.state.order_ids.peek(order_id, |number| *number) {
+    match replica.state.peek_order_number(order_id) {
         Some(number) => show_number(replica, number, viewer, missing, show),
         None => refused(missing),
     }

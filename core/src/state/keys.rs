@@ -67,10 +67,12 @@ pub enum Kind {
     PaymentHold = 30,
     /// sequence u64 of the turn → `StockHistoryRow`
     StockHistory = 31,
+    /// page u64 → hashes of the order ids of 8,192 orders in a row
+    OrderIdPage = 32,
 }
 
 impl Kind {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Order,
         Self::OrderId,
         Self::UserOrder,
@@ -102,11 +104,12 @@ impl Kind {
         Self::Balance,
         Self::PaymentHold,
         Self::StockHistory,
+        Self::OrderIdPage,
     ];
 
     /// Whether rows are asked for one by one. Others are only listed.
     pub fn is_looked_up(self) -> bool {
-        !matches!(self, Self::UserOrder | Self::Timer | Self::Outbox)
+        !matches!(self, Self::UserOrder | Self::Timer | Self::Outbox | Self::OrderIdPage)
     }
 
     pub fn from_number(number: u8) -> Option<Self> {
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn numbers_are_pinned() {
         let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| *kind as u8).collect();
-        assert_eq!(numbers, (1..=31).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=32).collect::<Vec<u8>>());
         for kind in Kind::ALL {
             assert_eq!(kind_of(&prefix(kind)), kind);
         }

@@ -82,7 +82,8 @@ rows! {
     // Cached rows of kinds that come and go with orders are few: what is new stays in memory until a checkpoint has it, and old ones
     // are seldom asked for.
     Orders(Order, 65_536) u64 => Shared<OrderRow>, number, read_number;
-    OrderIds(OrderId, 1024) String => u64, text, read_text;
+    OrderIds(OrderId, 65_536) String => u64, text, read_text;
+    OrderIdPages(OrderIdPage, 0, listed) u64 => Vec<u8>, number, read_number;
     UserOrders(UserOrder, 1024, listed) UserOrder => (), UserOrder::encode, UserOrder::decode;
     Timers(Timer, 1024, listed) Timer => (), Timer::encode, Timer::decode;
     Stocks(Stock, 262_144, listed) u64 => StockRow, number, read_number;

@@ -15,6 +15,7 @@ use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::state::State;
 use crate::state::rows::{Timer, TimerKind};
+use crate::timer;
 
 pub fn reserve(turn: &mut Turn, request: ReserveStockRequest) -> Handled {
     if let Some(number) = find(turn.state, &request.business_id) {
@@ -112,7 +113,7 @@ pub fn reply(turn: &mut Turn, number: u64, reply: StockReply) {
 fn begin(turn: &mut Turn, number: u64, status: SagaStatus, step: SagaStep) -> Handled {
     let mut row = turn.state.reservations.take(&number).expect("an indexed reservation exists");
     if row.status() == ReservationStatus::Reserved && row.expires_at_ms != 0 {
-        turn.state.timers.remove(&expiry(&row, number));
+        timer::remove(turn.state, &expiry(&row, number));
     }
     let waiters = Some(turn.ctx.waiter).filter(|waiter| waiter.ticket != 0).into_iter().collect();
     let mut saga = SagaRow { waiters, ..SagaRow::default() };
@@ -168,7 +169,7 @@ fn finish(turn: &mut Turn, number: u64, row: &mut ReservationRow) {
     if status == ReservationStatus::Reserved && row.expires_at_ms != 0 {
         // Another log may have replied late: a timer is never due in the past.
         row.expires_at_ms = row.expires_at_ms.max(turn.ctx.time_ms);
-        turn.state.timers.insert_new(expiry(row, number), ());
+        timer::set_new(turn.state, expiry(row, number));
     }
     let waiters = row.saga.take().expect(HAS_SAGA).waiters;
     let told = row.refusal.clone().map_or_else(|| answer(row), Answer::from);

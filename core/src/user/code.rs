@@ -9,6 +9,7 @@ use crate::context::{Context, Turn};
 use crate::effects::Answer;
 use crate::state::State;
 use crate::state::rows::{Timer, TimerKind};
+use crate::timer;
 
 /// After so many wrong tries a code is dead.
 pub const FAILED_TRIES_MAX: u32 = 5;
@@ -33,7 +34,7 @@ pub fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> Answer {
         }
     }
     if let Some(row) = before {
-        state.timers.remove(&timer(&command.key, &row));
+        timer::remove(state, &timer(&command.key, &row));
     }
     let expires_at_ms = ctx.time_ms + i64::from(command.expires_in_seconds) * 1000;
     let window_end_ms = if command.limited { window_at_ms + ISSUE_WINDOW_MS } else { 0 };
@@ -47,7 +48,7 @@ pub fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> Answer {
         window_at_ms,
         forgotten_at_ms: expires_at_ms.max(window_end_ms),
     };
-    state.timers.insert(timer(&command.key, &row), ());
+    timer::set(state, timer(&command.key, &row));
     state.codes.insert(command.key.clone(), row);
     done()
 }

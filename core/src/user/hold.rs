@@ -13,6 +13,7 @@ use crate::context::{Context, Turn};
 use crate::effects::Answer;
 use crate::state::State;
 use crate::state::rows::{Timer, TimerKind, UserText};
+use crate::timer;
 use crate::user::balance;
 
 /// Seven times the longest time-out of a try: by then nothing about it is on its way any more.
@@ -40,7 +41,7 @@ pub fn try_hold(state: &mut State, ctx: &Context, request: &TryPaymentRequest, b
     let expires_at_ms = ctx.time_ms + i64::from(request.timeout_seconds) * 1000;
     let row = PaymentHoldRow { currency, amount_minor, expires_at_ms, body_hash, ..PaymentHoldRow::default() };
     let row = with_status(&row, PaymentHoldStatus::Tried);
-    state.timers.insert(timer(&key, expires_at_ms), ());
+    timer::set(state, timer(&key, expires_at_ms));
     let answer = done(&key, &row);
     state.payment_holds.insert(key, row);
     answer
@@ -95,7 +96,7 @@ fn settled<'a>(state: &'a mut State, ctx: &Context, key: &UserText) -> Option<&'
 /// Takes what is frozen when it is confirmed, gives it back when it is cancelled.
 fn end(state: &mut State, ctx: &Context, key: &UserText, status: PaymentHoldStatus) -> PaymentHoldRow {
     let row = with_status(existing(state, key), status);
-    state.timers.remove(&timer(key, row.expires_at_ms));
+    timer::remove(state, &timer(key, row.expires_at_ms));
     let balance = balance::existing(state, key.user_id);
     balance.frozen_minor -= row.amount_minor;
     assert!(balance.frozen_minor >= 0, "less is frozen of the balance of user {} than its tries hold", key.user_id);
@@ -108,7 +109,7 @@ fn end(state: &mut State, ctx: &Context, key: &UserText, status: PaymentHoldStat
 
 /// Remembers what has ended.
 fn keep(state: &mut State, ctx: &Context, key: UserText, row: PaymentHoldRow) {
-    state.timers.insert(timer(&key, ctx.time_ms + KEPT_MS), ());
+    timer::set(state, timer(&key, ctx.time_ms + KEPT_MS));
     state.payment_holds.insert(key, row);
 }
 
