@@ -8,6 +8,7 @@ mod catalogue;
 mod checkout;
 mod codes;
 mod commands;
+mod golden;
 mod goods;
 mod inventory;
 mod lists;

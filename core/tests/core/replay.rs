@@ -24,17 +24,17 @@ use crate::strategies::{GOODS, USERS, command};
 
 /// What comes next in a log: commands, or a tick.
 #[derive(Clone, Debug)]
-enum Entry {
+pub enum Entry {
     Commands(Vec<Command>),
     Tick,
 }
 
 /// Minutes mostly, and now and then a day, in which parcels get far.
-fn later_ms() -> impl Strategy<Value = i64> {
+pub fn later_ms() -> impl Strategy<Value = i64> {
     prop_oneof![8 => -10_000..400_000_i64, 1 => 0..100_000_000_i64]
 }
 
-fn entry(commands_max: usize) -> impl Strategy<Value = Entry> {
+pub fn entry(commands_max: usize) -> impl Strategy<Value = Entry> {
     prop_oneof![
         3 => vec(command(), 1..=commands_max).prop_map(Entry::Commands),
         1 => Just(Entry::Tick),
@@ -57,9 +57,9 @@ fn records(commands: Vec<Command>, first_ticket: u64) -> Vec<Record> {
 }
 
 /// Envelopes with the times at which the log took them: these may go back a little.
-type Stream = Vec<(i64, Envelope)>;
+pub type Stream = Vec<(i64, Envelope)>;
 
-fn stream(entries: Vec<(i64, Entry)>) -> Stream {
+pub fn stream(entries: Vec<(i64, Entry)>) -> Stream {
     let mut time_ms = START_MS;
     let first = beginning().into_iter().map(|commands| (0, Entry::Commands(commands)));
     let entries = first.chain(entries).enumerate();
