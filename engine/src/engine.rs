@@ -68,7 +68,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { checkpoint_interval: Duration::from_secs(1), checkpoint_rows_max: 200_000, log_bytes_max: 8 << 30 }
+        Self { checkpoint_interval: Duration::from_secs(1), checkpoint_rows_max: 100_000, log_bytes_max: 8 << 30 }
     }
 }
 

@@ -68,20 +68,26 @@ impl<M: Message + Default> Stored for M {
     }
 }
 
-impl Stored for Shared<OrderRow> {
-    fn encode(&self) -> Vec<u8> {
-        self.encode_to_vec()
-    }
+macro_rules! shared {
+    ($($row:ty)+) => {$(
+        impl Stored for Shared<$row> {
+            fn encode(&self) -> Vec<u8> {
+                self.encode_to_vec()
+            }
 
-    fn decode(bytes: &[u8], kind: Kind) -> Self {
-        Self::new(<OrderRow as Stored>::decode(bytes, kind))
-    }
+            fn decode(bytes: &[u8], kind: Kind) -> Self {
+                Self::new(<$row as Stored>::decode(bytes, kind))
+            }
+        }
+    )+};
 }
+
+shared! { OrderRow StockHistoryRow }
 
 rows! {
     // Cached rows of kinds that come and go with orders are few: what is new stays in memory until a checkpoint has it, and old ones
     // are seldom asked for.
-    Orders(Order, 65_536) u64 => Shared<OrderRow>, number, read_number;
+    Orders(Order, 8_192) u64 => Shared<OrderRow>, number, read_number;
     OrderIds(OrderId, 65_536) String => u64, text, read_text;
     OrderIdPages(OrderIdPage, 0, listed) u64 => Vec<u8>, number, read_number;
     UserOrders(UserOrder, 1024, listed) UserOrder => (), UserOrder::encode, UserOrder::decode;
@@ -93,7 +99,7 @@ rows! {
     Holds(Hold, 4096) Hold => HoldRow, Hold::encode, Hold::decode;
     Keys(Key, 1024) String => KeyRow, text, read_text;
     Counters(Counters, 1) () => CountersRow, |_, _| {}, |_| ();
-    StockHistory(StockHistory, 64) u64 => StockHistoryRow, number, read_number;
+    StockHistory(StockHistory, 64) u64 => Shared<StockHistoryRow>, number, read_number;
     GoodsDetails(GoodsDetail, 1024) u64 => GoodsDetailRow, number, read_number;
     GoodsChanges(GoodsChange, 64) u64 => GoodsChangeRow, number, read_number;
     GoodsSns(GoodsSn, 1024, listed) String => u64, text, read_text;

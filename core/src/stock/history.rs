@@ -10,6 +10,7 @@ use emshop_proto::v1::{StockCause, event};
 use super::{is_low, level};
 use crate::effects::Effects;
 use crate::state::State;
+use crate::state::rows::Shared;
 
 /// Notes that a SKU's stock was `before` and is `stock` now.
 pub fn note(
@@ -47,7 +48,7 @@ pub fn write(state: &mut State, sequence: u64, time_ms: i64, fx: &mut Effects) {
     // Copied, so that the row takes no more memory than it needs and the next turn finds room to note in.
     let changes = fx.stock_changes.to_vec();
     fx.stock_changes.clear();
-    state.stock_history.insert_new(sequence, StockHistoryRow { changes, at_ms: time_ms });
+    state.stock_history.insert_new(sequence, Shared::new(StockHistoryRow { changes, at_ms: time_ms }));
 }
 
 /// One event for each SKU whose stock is not what it was before the turn, and one more if it has become low.
