@@ -408,6 +408,25 @@ mod tests {
         }
     }
 
+    /// Its slot was dropped, and the row of the first checkpoint came back to life until the second one was written.
+    #[test]
+    fn a_row_that_came_and_went_beside_its_removal_stays_gone() {
+        let store = Arc::new(MemoryStore::default());
+        let mut table = Table::<Numbers>::new(Arc::clone(&store) as Arc<dyn StateStore>);
+        table.insert(0, 1);
+        let (first, inserted) = take(&mut table, 1);
+        table.remove(&0);
+        let (second, removed) = take(&mut table, 2);
+        table.insert(0, 5);
+        table.remove(&0);
+        let (third, nothing) = take(&mut table, 3);
+        for (number, changes) in [(first, inserted), (second, removed), (third, nothing)] {
+            store.commit(changes);
+            table.written(number);
+            assert_eq!((table.get(&0).copied(), everything(&table, 0)), (None, Vec::new()), "after checkpoint {number}");
+        }
+    }
+
     #[test]
     fn what_is_asked_for_and_not_there_leaves_nothing_behind() {
         let mut table = Table::<Numbers>::new(Arc::new(MemoryStore::default()));

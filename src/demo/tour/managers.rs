@@ -54,8 +54,10 @@ async fn read_books(tour: &mut Tour, shelf: &Shelf) -> Result<()> {
     let told: Vec<_> = changes.iter().map(|change| format!("{} {:+}", name(change.cause()), change.delta)).collect();
     let causes: Vec<_> = changes.iter().map(|change| change.cause()).collect();
     use StockCause::{Reback, Release, Reserve, Sell, Set};
-    // Put on the shelf; the refused checkout; the order that came back; the confirmed try.
-    ensure!(causes == [Set, Reserve, Release, Reserve, Sell, Reback, Reserve, Sell], "the history says {told:?}");
+    // Put on the shelf; the order that came back; the confirmed try. The refused checkout held units only where its goods are in two logs.
+    let refused_in_parts = [Set, Reserve, Release, Reserve, Sell, Reback, Reserve, Sell];
+    let expected = causes == [Set, Reserve, Sell, Reback, Reserve, Sell] || causes == refused_in_parts;
+    ensure!(expected, "the history says {told:?}");
     tour.saw("stock history", told.join(", "));
     Ok(())
 }

@@ -9,7 +9,7 @@ use proc_macro2::{TokenStream, TokenTree};
 /// The first column of the tables that this line begins quotes the program: `…` stands for what differs, `*n*` for a number.
 const HEAD: &str = "| it says |";
 
-const FOLDERS: [&str; 6] = ["src", "storage", "engine/src", "ingress/src", "search/src", "core/src"];
+const FOLDERS: [&str; 7] = ["proto/src", "src", "storage", "engine/src", "ingress/src", "search/src", "core/src"];
 
 #[test]
 fn quoted_sentences_are_those_of_the_program() {

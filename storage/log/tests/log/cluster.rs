@@ -45,7 +45,7 @@ async fn misfits_are_refused() {
     let reopened = Cluster::open(connection, OPTIONS).await.unwrap();
     assert_eq!((reopened.id, reopened.partitioner.logs()), (setup.cluster.id.clone(), 2));
     assert_unfit(connection, Some(3), "has 2 logs, but the settings ask for 3").await;
-    assert_unfit(connection, Some(0), "at least one log").await;
+    assert_unfit(connection, Some(0), "a cluster has 1 to 256 logs").await;
 
     let stream = jetstream.get_stream("EMSHOP_LOG_1").await.unwrap();
     let original = stream.cached_info().config.clone();
