@@ -1,5 +1,5 @@
 //! Parcels: created for a paid order, moved on by commands. The order goes with its parcel. What the way of a simulated parcel is
-//! like, [`route`](super::route) says; fees and numbers come from [`emshop_proto::logistics`].
+//! like, [`route`] says; fees and numbers come from [`emshop_proto::logistics`].
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;

@@ -35,7 +35,7 @@ macro_rules! tables {
             pub fn new(store: &Arc<dyn StateStore>) -> Self {
                 let mut state = Self {
                     $($table: Table::new(Arc::clone(store)),)+
-                    order_filter: OrderFilter::new(),
+                    order_filter: OrderFilter::default(),
                     first_timer: First::default(),
                 };
                 state.load_order_filter();

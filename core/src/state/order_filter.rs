@@ -19,6 +19,7 @@ const FALSE_POSITIVES: f64 = 0.001;
 const SEED: u128 = 0;
 
 /// Ids of all orders of a log, with few too many.
+#[derive(Default)]
 pub struct OrderFilter {
     /// Each with the ids that still go into it; only the last one has room.
     filters: Vec<(BloomFilter, usize)>,
@@ -37,11 +38,6 @@ pub struct Page {
 }
 
 impl OrderFilter {
-    /// Without any id.
-    pub fn new() -> Self {
-        Self { filters: Vec::new(), open: Vec::new(), pages: 0 }
-    }
-
     /// Takes the next page from the store.
     pub fn load(&mut self, hashes: &[u8]) {
         for hash in hashes.chunks_exact(size_of::<u64>()) {
@@ -92,12 +88,12 @@ mod tests {
 
     #[test]
     fn it_knows_all_that_were_added_and_few_others_over_its_growth() {
-        let mut filter = OrderFilter::new();
+        let mut filter = OrderFilter::default();
         let orders = FIRST_IDS as u64 + 20_000;
         let pages: Vec<Page> = (0..orders).filter_map(|number| filter.add(&format!("order-{number}"))).collect();
         assert_eq!((pages.len() as u64, filter.filters.len()), (orders / PAGE_ORDERS, 2));
 
-        let mut loaded = OrderFilter::new();
+        let mut loaded = OrderFilter::default();
         pages.iter().for_each(|page| loaded.load(&page.hashes));
         let open = loaded.first_open_order() - 1;
         assert_eq!(open, orders / PAGE_ORDERS * PAGE_ORDERS);

@@ -1,7 +1,7 @@
 //! The state store on RocksDB: one database per log, without a write-ahead log, since the command log is one, and without memtables,
 //! since a checkpoint comes as sorted files.
 //!
-//! Reading order: [`store`] (rows in and out), [`staging`] (a checkpoint becomes files), [`parts`] (which files), [`options`] (how
+//! Reading order: `store` (rows in and out), `staging` (a checkpoint becomes files), `parts` (which files), `options` (how
 //! RocksDB keeps them).
 
 mod options;
