@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use emshop_proto::v1::{CloseReason, OrderStatus};
+use emshop_proto::v1::{CloseReason, OrderStatus, SagaStatus};
 
 use crate::context::Turn;
 use crate::order::{self, Case, route, steps};
@@ -103,10 +103,11 @@ fn due(state: &State, time_ms: i64, most: usize) -> Vec<Timer> {
     due
 }
 
-/// An order whose saga waits for another log is closed when that ends, if it is still unpaid then.
+/// An order whose saga waits for another log is closed when that ends, if it is still unpaid then. One that is stuck waits for an operator.
 fn expire_order(turn: &mut Turn, number: u64) {
     let order = order::existing(turn.state, number);
-    if steps::is_running(order::saga(order).status()) {
+    let saga = order::saga(order).status();
+    if steps::is_running(saga) || saga == SagaStatus::Stuck {
         return;
     }
     assert_eq!(order.status(), OrderStatus::Pending, "order {} is not pending but had an expiry timer", order.order_id);

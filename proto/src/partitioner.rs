@@ -60,7 +60,7 @@ impl Partitioner {
         for run in text.split(',') {
             let (log, count) = run.split_once('*').ok_or_else(unreadable)?;
             let (log, count): (u8, usize) = log.parse().ok().zip(count.parse().ok()).ok_or_else(unreadable)?;
-            if owners.len() + count > PARTITIONS as usize {
+            if count > PARTITIONS as usize - owners.len() {
                 return Err(unreadable());
             }
             owners.resize(owners.len() + count, log);
@@ -175,7 +175,7 @@ mod tests {
         let moved = Partitioner::from_assignment("1*1,0*127,1*128").expect("any log can have any partition");
         assert_eq!((moved.logs(), moved.place(0).log, moved.place(1).log), (2, 1, 0));
         assert_eq!(Partitioner::from_assignment("0*100,2*156"), Err(AssignmentError::EmptyLog(1)));
-        for bad in ["", "0*255", "0*257", "0*128,1", "0*128,256*128", "-1*256", "0*256,", "a*256"] {
+        for bad in ["", "0*255", "0*257", "0*128,1", "0*128,256*128", "0*1,0*18446744073709551615", "-1*256", "0*256,", "a*256"] {
             assert_eq!(Partitioner::from_assignment(bad), Err(AssignmentError::Unreadable(bad.to_owned())));
         }
     }

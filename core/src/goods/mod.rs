@@ -14,7 +14,7 @@ use emshop_proto::v1::{
     CreateGoodsRequest, DeleteGoodsRequest, Goods, Money, SetOnSaleRequest, UpdateGoodsRequest, event, outcome,
 };
 
-use crate::context::Turn;
+use crate::context::{Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Effects, Handled};
 use crate::state::State;
 
@@ -199,7 +199,7 @@ fn is_changing(state: &mut State, goods_id: u64) -> bool {
 fn join(turn: &mut Turn, goods_id: u64, wanted: Option<&Entry>) -> Handled {
     let waiter = turn.ctx.repeated_waiter();
     let pending = turn.state.goods_changes.get(&goods_id).expect("the goods are being changed");
-    if pending.goods != wanted.map(|entry| entry.goods(goods_id)) {
+    if pending.waiters.len() >= WAITERS_MAX || pending.goods != wanted.map(|entry| entry.goods(goods_id)) {
         return Err(Code::GoodsInProgress.into());
     }
     turn.state.goods_changes.change(&goods_id).expect("the goods are being changed").waiters.push(waiter);

@@ -10,8 +10,8 @@ use emshop_proto::v1::{
 
 use super::row::{self, By, completion, set_status};
 use super::{parcel, payment, route, steps, view};
-use crate::context::Turn;
-use crate::effects::Answer;
+use crate::context::{Turn, WAITERS_MAX};
+use crate::effects::{Answer, Answered, Handled};
 use crate::state::rows::Timer;
 use crate::timer;
 
@@ -152,4 +152,16 @@ impl Case<'_, '_> {
             _ => Answer::new(outcome::Result::Order(row::receipt(self.row))),
         }
     }
+}
+
+/// Adds somebody who waits for the saga that is under way.
+///
+/// # Errors
+/// When too many do.
+pub fn latch(turn: &mut Turn, number: u64, waiter: Waiter) -> Handled {
+    if row::saga(row::existing(turn.state, number)).waiters.len() >= WAITERS_MAX {
+        return Err(Code::OrderInProgress.into());
+    }
+    Case::open(turn, number, |case| row::saga_mut(case.row).waiters.push(waiter));
+    Ok(Answered::Later)
 }

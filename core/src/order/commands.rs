@@ -9,7 +9,7 @@ use emshop_proto::v1::{
 
 use super::case::Case;
 use super::row::{self, check_idle, check_user, existing, receipt, saga};
-use super::{By, steps};
+use super::{By, latch, steps};
 use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled};
 use crate::state::rows::{Shared, UserOrder};
@@ -90,7 +90,8 @@ fn repeat_submit(turn: &mut Turn, number: u64) -> Handled {
         && steps::is_running(saga.status())
         && order.close_reason() == CloseReason::Unspecified
     {
-        return latch(turn, number);
+        let waiter = turn.ctx.repeated_waiter();
+        return latch(turn, number, waiter);
     }
     if order.close_reason() == CloseReason::Refused {
         return Answer::from(order.refusal.clone().expect("a refused order says why")).repeated().now();
@@ -188,12 +189,5 @@ fn answer(order: &OrderRow) -> Answer {
 fn close(turn: &mut Turn, number: u64, reason: CloseReason, why: &str) -> Handled {
     let waiter = turn.ctx.waiter;
     Case::open(turn, number, |case| case.close(reason, case.by(why), Some(waiter)));
-    Ok(Answered::Later)
-}
-
-/// Waits for the saga that is under way.
-fn latch(turn: &mut Turn, number: u64) -> Handled {
-    let waiter = turn.ctx.repeated_waiter();
-    Case::open(turn, number, |case| row::saga_mut(case.row).waiters.push(waiter));
     Ok(Answered::Later)
 }

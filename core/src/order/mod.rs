@@ -14,6 +14,6 @@ pub mod saga;
 pub mod steps;
 pub mod view;
 
-pub use case::Case;
+pub use case::{Case, latch};
 pub use commands::complete_by_itself;
 pub use row::{By, check_idle, check_user, completion, existing, expiry, may_follow, payment, receipt, saga};

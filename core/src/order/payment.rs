@@ -13,7 +13,7 @@ use emshop_proto::v1::{
 
 use super::case::Case;
 use super::row::{By, check_user, existing, payment, saga};
-use super::{row as rows, steps, view};
+use super::{latch, row as rows, steps, view};
 use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::idempotency;
@@ -115,7 +115,7 @@ fn pay_again(turn: &mut Turn, number: u64, request: &ConfirmPaymentRequest) -> H
         (PaymentStatus::Refunded, _) if !same_number => Code::PaymentStatusInvalid,
         _ if !same_number => Code::PaymentAlreadyPaid,
         _ if is_of_another_amount(order, request) => Code::PaymentAmountInvalid,
-        _ if is_being_paid(order) => return latch(turn, number),
+        _ if is_being_paid(order) => return latch_payment(turn, number),
         // The money of this very confirmation was given back because of the parcel: that was its outcome.
         (PaymentStatus::Refunded, CloseReason::ParcelFailed) => {
             return Answer::from(order.refusal.clone().expect("a failed parcel says why")).repeated().now();
@@ -125,11 +125,10 @@ fn pay_again(turn: &mut Turn, number: u64, request: &ConfirmPaymentRequest) -> H
     Err(code.into())
 }
 
-/// Waits for the saga that is under way.
-fn latch(turn: &mut Turn, number: u64) -> Handled {
+/// Waits for the saga that is under way, and for its payment.
+fn latch_payment(turn: &mut Turn, number: u64) -> Handled {
     let waiter = Waiter { wants_payment: true, ..turn.ctx.repeated_waiter() };
-    Case::open(turn, number, |case| rows::saga_mut(case.row).waiters.push(waiter));
-    Ok(Answered::Later)
+    latch(turn, number, waiter)
 }
 
 /// A confirmation is under way; its refusal for want of a parcel is a part of that.
@@ -193,7 +192,7 @@ fn end_unpaid(turn: &mut Turn, order_id: &String, end: &UnpaidEnd) -> Handled {
         return Err(Code::PaymentMethodInvalid.into());
     }
     match (payment.status(), steps::is_running(saga(order).status())) {
-        (status, true) if status == end.status && order.close_reason() == end.reason => return latch(turn, number),
+        (status, true) if status == end.status && order.close_reason() == end.reason => return latch_payment(turn, number),
         (_, true) => return Err(Code::OrderInProgress.into()),
         (status, false) if status == end.status => return answer(order).repeated().now(),
         (PaymentStatus::Pending, false) => {}
@@ -259,7 +258,7 @@ fn refund_all(turn: &mut Turn, number: u64, key: String, reason: &str) -> Handle
     let order = existing(turn.state, number);
     let is_refund = order.close_reason() == CloseReason::Refunded;
     if is_refund && steps::is_running(saga(order).status()) {
-        return latch(turn, number);
+        return latch_payment(turn, number);
     }
     if is_refund && payment(order).status() == PaymentStatus::Refunded {
         return answer(order).repeated().now();

@@ -1,7 +1,7 @@
 //! A state store in memory that can crash: what was committed is there afterwards, as with the real one.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::store::{Change, StateReader, StateStore, Visit};
 
@@ -9,33 +9,39 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 #[derive(Default)]
 pub struct MemoryStore {
-    rows: Mutex<Rows>,
+    /// Shared with those who read it: whoever scans may ask for rows meanwhile.
+    rows: Mutex<Arc<Rows>>,
 }
 
 impl MemoryStore {
     /// What a process finds that starts after this one was killed.
     pub fn after_crash(&self) -> Self {
-        Self { rows: Mutex::new(self.rows().clone()) }
+        Self { rows: Mutex::new(self.read()) }
     }
 
-    fn rows(&self) -> MutexGuard<'_, Rows> {
+    fn read(&self) -> Arc<Rows> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Rows>> {
         self.rows.lock().expect("no thread panicked")
     }
 }
 
 impl StateReader for MemoryStore {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.rows().get(key).cloned()
+        self.lock().get(key).cloned()
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) {
-        scan(&self.rows(), from, to, visit);
+        scan(&self.read(), from, to, visit);
     }
 }
 
 impl StateStore for MemoryStore {
     fn commit(&self, changes: Vec<Change>) {
-        let mut rows = self.rows();
+        let mut rows = self.lock();
+        let rows = Arc::make_mut(&mut rows);
         for (key, value) in changes {
             match value {
                 Some(value) => rows.insert(key, value),
@@ -45,11 +51,11 @@ impl StateStore for MemoryStore {
     }
 
     fn snapshot(&self) -> Box<dyn StateReader + '_> {
-        Box::new(Snapshot(self.rows().clone()))
+        Box::new(Snapshot(self.read()))
     }
 }
 
-struct Snapshot(Rows);
+struct Snapshot(Arc<Rows>);
 
 impl StateReader for Snapshot {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {

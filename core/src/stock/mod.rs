@@ -71,9 +71,11 @@ pub fn act(
     let is_here = |line: &LineRow| line.stock() == from && partitioner.of_goods(line.goods_id).log == log;
     if action == StockAction::Reserve {
         check(turn, owner, lines.iter_mut().filter(|line| is_here(line)), currency)?;
+    } else if !turn.ctx.is_local(owner) {
+        check_holds(turn.state, owner, lines.iter().filter(|line| is_here(line)), action)?;
     }
     for line in lines.iter_mut().filter(|line| is_here(line)) {
-        move_units(turn, owner, action, line.goods_id, line.quantity)?;
+        move_units(turn, owner, action, line.goods_id, line.quantity);
         line.set_stock(to);
     }
     Ok(())
@@ -116,15 +118,13 @@ fn check<'l>(
 }
 
 /// Moves the units of one line on.
-fn move_units(turn: &mut Turn, owner: &Owner, action: StockAction, goods_id: u64, quantity: u64) -> Result<(), Refused> {
+fn move_units(turn: &mut Turn, owner: &Owner, action: StockAction, goods_id: u64, quantity: u64) {
     let quantity = if turn.ctx.is_local(owner) {
         quantity
     } else {
         match move_hold(turn.state, Hold::new(owner, goods_id), action, quantity) {
-            Moved::Units(quantity) => quantity,
-            Moved::Nothing => return Ok(()),
-            Moved::Refused if action == StockAction::Sell => return Err(Code::StockConfirmFailed.into()),
-            Moved::Refused => return Err(Code::StockReleaseFailed.into()),
+            Some(quantity) => quantity,
+            None => return,
         }
     };
     let cause = match action {
@@ -144,45 +144,49 @@ fn move_units(turn: &mut Turn, owner: &Owner, action: StockAction, goods_id: u64
         *from = less(*from, quantity);
         *to += quantity;
     });
-    Ok(())
 }
 
-/// What an action on a hold means for the counters.
-#[derive(Debug, PartialEq, Eq)]
-enum Moved {
-    /// The recorded amount, whatever the request says.
-    Units(u64),
-    /// It was done before, or there was nothing to take back.
-    Nothing,
-    Refused,
-}
-
-fn move_hold(state: &mut State, key: Hold, action: StockAction, quantity: u64) -> Moved {
-    if action == StockAction::Reserve {
-        let mut hold = HoldRow { quantity, ..HoldRow::default() };
-        hold.set_stock(LineStock::Reserved);
-        state.holds.insert(key, hold);
-        return Moved::Units(quantity);
+/// Whether the holds of another log's owner allow an action: as a whole, before anything is moved.
+fn check_holds<'l>(
+    state: &mut State,
+    owner: &Owner,
+    mut lines: impl Iterator<Item = &'l LineRow>,
+    action: StockAction,
+) -> Result<(), Refused> {
+    let is_allowed = |line: &LineRow| {
+        let hold = state.holds.get(&Hold::new(owner, line.goods_id)).map(HoldRow::stock);
+        match action {
+            StockAction::Sell => matches!(hold, Some(LineStock::Reserved | LineStock::Sold)),
+            StockAction::Release => matches!(hold, None | Some(LineStock::Reserved | LineStock::Returned)),
+            _ => matches!(hold, None | Some(LineStock::Sold | LineStock::Returned)),
+        }
+    };
+    match (lines.all(is_allowed), action) {
+        (true, _) => Ok(()),
+        (false, StockAction::Sell) => Err(Code::StockConfirmFailed.into()),
+        (false, _) => Err(Code::StockReleaseFailed.into()),
     }
-    let Some(hold) = state.holds.change(&key) else {
-        if action == StockAction::Sell {
-            return Moved::Refused;
+}
+
+/// Moves a hold on, which its check has allowed. Returns the recorded amount, whatever the request says; `None` when it was done before, or
+/// there was nothing to take back, which leaves a tombstone.
+fn move_hold(state: &mut State, key: Hold, action: StockAction, quantity: u64) -> Option<u64> {
+    let (from, to) = transition(action);
+    if action == StockAction::Reserve {
+        state.holds.insert(key, HoldRow { quantity, stock: to.into() });
+        return Some(quantity);
+    }
+    match state.holds.change(&key) {
+        Some(hold) if hold.stock() == from => {
+            hold.set_stock(to);
+            Some(hold.quantity)
         }
-        let mut tombstone = HoldRow::default();
-        tombstone.set_stock(LineStock::Returned);
-        state.holds.insert(key, tombstone);
-        return Moved::Nothing;
-    };
-    let to = match (action, hold.stock()) {
-        (StockAction::Release, LineStock::Reserved) | (StockAction::Reback, LineStock::Sold) => LineStock::Returned,
-        (StockAction::Sell, LineStock::Reserved) => LineStock::Sold,
-        (StockAction::Release | StockAction::Reback, LineStock::Returned) | (StockAction::Sell, LineStock::Sold) => {
-            return Moved::Nothing;
+        Some(_) => None,
+        None => {
+            state.holds.insert(key, HoldRow { quantity: 0, stock: LineStock::Returned.into() });
+            None
         }
-        _ => return Moved::Refused,
-    };
-    hold.set_stock(to);
-    Moved::Units(hold.quantity)
+    }
 }
 
 /// Changes the counters of a SKU for an owner.

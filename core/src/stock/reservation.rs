@@ -11,7 +11,7 @@ use emshop_proto::v1::{
 };
 
 use super::allocation::{self, Progress};
-use crate::context::Turn;
+use crate::context::{Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::state::State;
 use crate::state::rows::{Timer, TimerKind};
@@ -44,6 +44,9 @@ fn repeat_reserve(turn: &mut Turn, number: u64) -> Handled {
     }
     match row.status() {
         ReservationStatus::Reserving => {
+            if row.saga.as_ref().is_some_and(|saga| saga.waiters.len() >= WAITERS_MAX) {
+                return Err(Code::ReservationInProgress.into());
+            }
             let waiter = turn.ctx.repeated_waiter();
             let row = turn.state.reservations.change(&number).expect("an indexed reservation exists");
             row.saga.get_or_insert_default().waiters.push(waiter);

@@ -10,7 +10,7 @@ use emshop_proto::internal::{FavouriteReply, FavouriteRequest, FavouriteRow, Own
 use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::v1::{AddFavouriteRequest, Favourite, RemoveFavouriteRequest, outcome};
 
-use crate::context::{Ask, Turn};
+use crate::context::{Ask, Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Handled};
 use crate::state::State;
 
@@ -23,6 +23,9 @@ pub fn add(turn: &mut Turn, request: AddFavouriteRequest) -> Handled {
     if let Some(row) = turn.state.favourites.get(&key) {
         if !is_waiting(row) {
             return answer(goods_id, row).repeated().now();
+        }
+        if row.waiters.len() >= WAITERS_MAX {
+            return Err(Code::FavouriteInProgress.into());
         }
         let waiter = turn.ctx.repeated_waiter();
         turn.state.favourites.change(&key).expect("it was just there").waiters.push(waiter);

@@ -23,6 +23,9 @@ fn shop_with_orders() -> (Shop, Vec<Order>) {
         }
         orders.push(shop.order(&id));
     }
+    // As after a restart, when the store alone has them.
+    let store = std::sync::Arc::clone(&shop.logs[0].store);
+    shop.logs[0].replica = open(&store, 0, 1);
     orders.retain(|order| order.user_id == USER);
     orders.sort_by(|a, b| (b.created_at_ms, &b.order_id).cmp(&(a.created_at_ms, &a.order_id)));
     (shop, orders)
