@@ -45,8 +45,7 @@ doc: ## Make the documentation of the code; dead links are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc $(ALL) --no-deps
 
 docs: ## Write what is generated in docs/ again
-	EMSHOP_WRITE_DOCS=1 cargo test --release -p emshop-testing --test docs -- --test-threads=1
-	EMSHOP_WRITE_DOCS=1 cargo test --release --test settings
+	EMSHOP_WRITE_DOCS=1 cargo test $(ALL) --test docs --test settings -- --test-threads=1
 
 # Not the advisories: their database is on the net, which a build machine may not reach.
 deny: ## Check the licences and the sources of all dependencies
