@@ -27,6 +27,7 @@ pub struct Node {
     engines: Vec<Engine>,
     /// When it is ours.
     nats: Option<NatsServer>,
+    connection: Connection,
     /// Keeps others out until all that use it have stopped.
     _folder: DataFolder,
 }
@@ -68,7 +69,7 @@ impl Node {
             own = format!("{owned:?}"),
             "serving"
         );
-        Ok(Self { ingress, search, engines, nats, _folder: folder })
+        Ok(Self { ingress, search, engines, nats, connection: parts.connection, _folder: folder })
     }
 
     /// Where clients reach the ingress, if there is one here.
@@ -95,6 +96,7 @@ impl Node {
         }
         future::join_all(self.engines.into_iter().map(Engine::stop)).await;
         if let Some(nats) = self.nats {
+            self.connection.expect_end();
             nats.stop().await;
         }
     }

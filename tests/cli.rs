@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -253,6 +254,8 @@ fn a_server_tells_where_it_serves_and_stops_in_order() {
         TcpStream::connect(&server.address).expect("it said that it serves");
         kill(Pid::from_raw(server.process.id().cast_signed()), signal).unwrap();
         assert_eq!(server.process.wait().unwrap().code(), Some(0), "{signal}");
+        let warnings: Vec<_> = server.said().into_iter().filter(|line| line.contains(r#""level":"WARN""#)).collect();
+        assert_eq!(warnings, Vec::<String>::new(), "after {signal}: it was asked to stop");
     }
     assert!(stdout(&run(&["inspect", "--data", data.to_str().unwrap()])).contains("all invariants hold"));
     for (path, mode_expected) in [(data.clone(), 0o700), (data.join("state"), 0o700), (data.join("auth.key"), 0o600)] {
@@ -263,6 +266,8 @@ fn a_server_tells_where_it_serves_and_stops_in_order() {
 struct Server {
     process: Child,
     address: String,
+    /// Reads on until the process ends.
+    said: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Server {
@@ -277,10 +282,15 @@ impl Server {
         let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
         let serving = lines.find(|line| line.contains(r#""message":"serving""#)).expect("it serves");
         // Whatever it writes further on must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        let said = Some(std::thread::spawn(move || lines.collect()));
         let fields: Value = serde_json::from_str(&serving).expect("JSON");
         let address = fields["listen"].as_str().expect("an address").to_owned();
-        Self { process, address }
+        Self { process, address, said }
+    }
+
+    /// What it wrote after it said that it serves, once it has ended.
+    fn said(&mut self) -> Vec<String> {
+        self.said.take().expect("asked once").join().expect("it only reads")
     }
 }
 

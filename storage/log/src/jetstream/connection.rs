@@ -1,5 +1,7 @@
 //! The connections to nats-server and the news of their loss.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
@@ -32,6 +34,8 @@ pub struct Connection {
     pub(super) publish: Link,
     pub(super) read: Link,
     core: Link,
+    /// The server is about to be stopped.
+    ending: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -42,10 +46,11 @@ impl Connection {
     /// [`LogError::Unreachable`].
     pub async fn open(url: &str) -> Result<Self, LogError> {
         let address = url.parse().map_err(|error| LogError::Unreachable(format!("not the address of a nats-server: {error}")))?;
-        let publish = Link::open(&address, "publish").await?;
-        let read = Link::open(&address, "read").await?;
-        let core = Link::open(&address, "core").await?;
-        Ok(Self { publish, read, core })
+        let ending = Arc::new(AtomicBool::new(false));
+        let publish = Link::open(&address, "publish", &ending).await?;
+        let read = Link::open(&address, "read", &ending).await?;
+        let core = Link::open(&address, "core", &ending).await?;
+        Ok(Self { publish, read, core, ending })
     }
 
     /// For appends to streams.
@@ -63,6 +68,11 @@ impl Connection {
         &self.core.client
     }
 
+    /// From now on a loss of the connection is what was asked for, and no news.
+    pub fn expect_end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
     /// Whether messages by [`Connection::core`] get through.
     pub fn reachable(&self) -> Reachable {
         self.core.reachable.clone()
@@ -78,10 +88,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    async fn open(address: &ServerAddr, purpose: &'static str) -> Result<Self, LogError> {
+    async fn open(address: &ServerAddr, purpose: &'static str, ending: &Arc<AtomicBool>) -> Result<Self, LogError> {
         let deadline = Instant::now() + OPEN_WAIT;
         loop {
-            match Self::try_open(address, purpose).await {
+            match Self::try_open(address, purpose, Arc::clone(ending)).await {
                 Ok(link) => return Ok(link),
                 Err(error) if is_final(&error) || Instant::now() > deadline => {
                     let (host, port) = (address.host(), address.port());
@@ -92,7 +102,7 @@ impl Link {
         }
     }
 
-    async fn try_open(address: &ServerAddr, purpose: &'static str) -> Result<Self, ConnectError> {
+    async fn try_open(address: &ServerAddr, purpose: &'static str, ending: Arc<AtomicBool>) -> Result<Self, ConnectError> {
         let (state, mut reachable) = watch::channel(false);
         // The client takes no credentials from the address itself.
         let options = match (address.username(), address.password()) {
@@ -107,7 +117,9 @@ impl Link {
             .reconnect_delay_callback(|attempts| RECONNECT_DELAY_MAX.min(Duration::from_millis(20) * attempts as u32))
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .event_callback(move |event| {
-                report(purpose, &event);
+                if !ending.load(Ordering::Relaxed) {
+                    report(purpose, &event);
+                }
                 note(&event, &state);
                 async {}
             })
