@@ -97,8 +97,13 @@ impl Turn<'_> {
     /// Tells everyone who waits what came of it.
     pub fn tell(&mut self, waiters: Vec<Waiter>, answer: &Answer) {
         for waiter in waiters {
-            let answer = Answer { repeated: answer.repeated || waiter.repeated, ..answer.clone() };
-            self.fx.outcome(waiter, answer.into_outcome(self.ctx.position()));
+            self.answer(waiter, answer.clone());
         }
+    }
+
+    /// Tells one who waits.
+    pub fn answer(&mut self, waiter: Waiter, mut answer: Answer) {
+        answer.repeated |= waiter.repeated;
+        self.fx.outcome(waiter, answer.into_outcome(self.ctx.position()));
     }
 }

@@ -1,7 +1,7 @@
 //! Goods entries: what orders take their names and prices from, and all else that a shop shows of them.
 //!
 //! Two rows make an entry: what orders need is small and stays in memory, the rest is read when somebody wants it. Before what an entry
-//! refers to changes, the catalogue's partition is asked; until it replies the entry is as it was.
+//! refers to changes, the catalogue is asked; until it replies the entry is as it was.
 
 pub mod catalogue;
 

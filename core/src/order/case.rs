@@ -123,7 +123,7 @@ impl Case<'_, '_> {
         }
         for waiter in std::mem::take(&mut row::saga_mut(self.row).waiters) {
             let answer = self.answer(status, waiter);
-            self.turn.tell(vec![waiter], &answer);
+            self.turn.answer(waiter, answer);
         }
         if unchanged {
             self.row.refusal = None;

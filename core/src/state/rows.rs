@@ -1,4 +1,4 @@
-//! The kinds of rows that a partition has, and their keys.
+//! The kinds of rows that a log has, and their keys.
 
 use crate::state::keys::Kind;
 use emshop_proto::internal::{

@@ -1,4 +1,4 @@
-//! Reservations for outside transaction managers: several SKUs under one business id, in the id's partition.
+//! Reservations for outside transaction managers: several SKUs under one business id, in the id's log.
 //!
 //! A release or a reback that comes before its reserve leaves a row that is a tombstone, so the late reserve is refused. One with a
 //! time-out has a timer while it is reserved and nothing is under way with it: what is begun then ends as sold or as released.

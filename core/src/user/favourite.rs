@@ -1,7 +1,7 @@
 //! Favourites: goods that a user keeps, counted by the goods.
 //!
-//! A favourite waits until the partition of its goods has counted it, or says that there are no such goods. What is no favourite
-//! any more is only told: both partitions see the steps of a user in the order of the log, so a count is never of what is gone.
+//! A favourite waits until the log of its goods has counted it, or says that there are no such goods. What is no favourite
+//! any more is only told: both logs see the steps of a user in the order of the log, so a count is never of what is gone.
 
 use std::ops::ControlFlow;
 

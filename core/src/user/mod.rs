@@ -1,6 +1,6 @@
-//! Users, and their registration: a saga with the partition of the mobile number.
+//! Users, and their registration: a saga with the log of the mobile number.
 //!
-//! Until that partition has answered, the row is registering and nobody else sees the user. A refusal takes the row away again, so
+//! Until that has answered, the row is registering and nobody else sees the user. A refusal takes the row away again, so
 //! that nothing is left and the same key can be tried again.
 
 pub mod address;

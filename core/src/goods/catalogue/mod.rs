@@ -1,4 +1,4 @@
-//! What goods refer to: categories, brands and the shop's own numbers; and banners. One partition has them all, for they depend on each
+//! What goods refer to: categories, brands and the shop's own numbers; and banners. One log has them all, for they depend on each
 //! other and are few.
 
 mod banner;
