@@ -6,7 +6,7 @@ use emshop_proto::v1::outcome;
 
 use crate::context::Turn;
 use crate::effects::{Answer, Handled, Refused};
-use crate::state::rows::{Timer, TimerKind};
+use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 
 pub const KEY_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
@@ -26,7 +26,7 @@ pub fn once(turn: &mut Turn, key: String, command: impl FnOnce(&mut Turn) -> Res
 /// Keeps a key for its lifetime. Without an outcome the state answers when the command comes again.
 pub fn remember(turn: &mut Turn, key: String, row: KeyRow) {
     turn.state.keys.insert(key.clone(), row);
-    timer::set(turn.state, Timer { due_ms: turn.ctx.time_ms + KEY_LIFETIME_MS, what: TimerKind::KeyExpiry(key) });
+    timer::set(turn.state, &Timer { due_ms: turn.ctx.time_ms + KEY_LIFETIME_MS, what: TimerKind::KeyExpiry(key) });
 }
 
 fn stored(row: &KeyRow) -> Answer {

@@ -2,59 +2,66 @@
 
 use std::ops::ControlFlow;
 
+use emshop_proto::internal::TimerRow;
 use emshop_proto::v1::{CloseReason, OrderStatus, SagaStatus};
 
 use crate::context::Turn;
 use crate::order::{self, Case, route, steps};
 use crate::state::State;
-use crate::state::rows::{Timer, TimerKind};
+use crate::state::timers::{Timer, TimerKey, TimerKind};
 use crate::stock::reservation;
 use crate::user::{code, hold};
 
 /// Timers that one tick fires: a turn stays short, and the next tick goes on.
 pub const FIRED_PER_TICK_MAX: usize = 4096;
 
-/// Which timer is the first: to find it the store has to step over those that were removed, so it is remembered. A hint, not state.
+/// When the first timer is due: to find it the store has to step over those that were removed, so it is remembered. A hint, not state.
 #[derive(Debug)]
 pub enum First {
-    Known(Timer),
-    /// It is not before this one.
-    NotBefore(Timer),
+    Due(i64),
+    NotBefore(i64),
     None,
 }
 
 impl Default for First {
     fn default() -> Self {
-        Self::NotBefore(Timer { due_ms: 0, what: TimerKind::OrderExpiry(0) })
+        Self::NotBefore(0)
     }
 }
 
-/// Sets a timer.
-pub fn set(state: &mut State, timer: Timer) {
-    note(state, &timer);
-    state.timers.insert(timer, ());
-}
-
-/// As [`set`], of a timer that was never set before: if it goes again before a checkpoint, the store never hears of it.
-pub fn set_new(state: &mut State, timer: Timer) {
-    note(state, &timer);
-    state.timers.insert_new(timer, ());
-}
-
-fn note(state: &mut State, timer: &Timer) {
-    let is_first = match &state.first_timer {
-        First::Known(first) | First::NotBefore(first) => timer < first,
+pub fn set(state: &mut State, timer: &Timer) {
+    let is_first = match state.first_timer {
+        First::Due(first_ms) | First::NotBefore(first_ms) => timer.due_ms < first_ms,
         First::None => true,
     };
     if is_first {
-        state.first_timer = First::Known(timer.clone());
+        state.first_timer = First::Due(timer.due_ms);
+    }
+    let (key, number) = timer.place();
+    let Some(number) = number else {
+        return state.timers.insert(key, TimerRow::default());
+    };
+    let numbers = &mut state.timers.entry(&key).numbers;
+    if let Err(place) = numbers.binary_search(&number) {
+        numbers.insert(place, number);
     }
 }
 
+/// Removes a timer, if there is one.
 pub fn remove(state: &mut State, timer: &Timer) {
-    state.timers.remove(timer);
-    if matches!(&state.first_timer, First::Known(first) if first == timer) {
-        state.first_timer = First::NotBefore(timer.clone());
+    let (key, number) = timer.place();
+    if let Some(number) = number {
+        let Some(TimerRow { numbers }) = state.timers.change(&key) else { return };
+        if let Ok(place) = numbers.binary_search(&number) {
+            numbers.remove(place);
+        }
+        if !numbers.is_empty() {
+            return;
+        }
+    }
+    state.timers.remove(&key);
+    if matches!(state.first_timer, First::Due(first_ms) if first_ms == key.due_ms) {
+        state.first_timer = First::NotBefore(key.due_ms);
     }
 }
 
@@ -76,30 +83,31 @@ pub fn fire(turn: &mut Turn) {
 
 /// When the next timer is due.
 pub fn next_due_ms(state: &mut State) -> Option<i64> {
-    if let First::NotBefore(timer) = &state.first_timer {
+    if let First::NotBefore(first_ms) = state.first_timer {
         let mut found = First::None;
-        state.timers.scan(timer, |timer, ()| {
-            found = First::Known(timer.clone());
+        state.timers.scan(&TimerKey::first(first_ms), |key, _| {
+            found = First::Due(key.due_ms);
             ControlFlow::Break(())
         });
         state.first_timer = found;
     }
-    match &state.first_timer {
-        First::Known(first) => Some(first.due_ms),
+    match state.first_timer {
+        First::Due(first_ms) => Some(first_ms),
         First::NotBefore(_) | First::None => None,
     }
 }
 
 fn due(state: &State, time_ms: i64, most: usize) -> Vec<Timer> {
     let mut due = Vec::new();
-    let (First::Known(first) | First::NotBefore(first)) = &state.first_timer else { return due };
-    state.timers.scan(first, |timer, ()| {
-        if timer.due_ms > time_ms || due.len() == most {
+    let (First::Due(first_ms) | First::NotBefore(first_ms)) = state.first_timer else { return due };
+    state.timers.scan(&TimerKey::first(first_ms), |key, row| {
+        if key.due_ms > time_ms || due.len() >= most {
             return ControlFlow::Break(());
         }
-        due.push(timer.clone());
+        due.extend(key.timers(row));
         ControlFlow::Continue(())
     });
+    due.truncate(most);
     due
 }
 
@@ -124,29 +132,32 @@ mod tests {
     use super::*;
     use crate::state::memory::MemoryStore;
 
-    fn timer(due_ms: i64) -> Timer {
-        Timer { due_ms, what: TimerKind::OrderExpiry(1) }
+    fn timer(due_ms: i64, number: u64) -> Timer {
+        Timer { due_ms, what: TimerKind::OrderExpiry(number) }
     }
 
     proptest! {
         #[test]
-        fn the_first_timer_is_known_whatever_came_and_went(actions in proptest::collection::vec((0..20_i64, 0..3_u8), 0..80)) {
+        fn the_first_timer_is_known_whatever_came_and_went(
+            actions in proptest::collection::vec((0..20_i64, 0..3_u64, 0..3_u8), 0..80),
+        ) {
             let mut state = State::new(&(Arc::new(MemoryStore::default()) as _));
             let mut there = BTreeSet::new();
-            for (due_ms, action) in actions {
+            for (due_ms, number, action) in actions {
                 match action {
                     0 => {
-                        set(&mut state, timer(due_ms));
-                        there.insert(due_ms);
+                        set(&mut state, &timer(due_ms, number));
+                        there.insert((due_ms, number));
                     }
                     1 => {
-                        remove(&mut state, &timer(due_ms));
-                        there.remove(&due_ms);
+                        remove(&mut state, &timer(due_ms, number));
+                        there.remove(&(due_ms, number));
                     }
-                    _ => prop_assert_eq!(next_due_ms(&mut state), there.first().copied()),
+                    _ => prop_assert_eq!(next_due_ms(&mut state), there.first().map(|(due_ms, _)| *due_ms)),
                 }
-                let expected: Vec<i64> = there.range(..=due_ms).copied().collect();
-                prop_assert_eq!(due(&state, due_ms, 99).iter().map(|timer| timer.due_ms).collect::<Vec<_>>(), expected);
+                let expected: Vec<_> = there.range(..=(due_ms, u64::MAX)).map(|(due_ms, number)| timer(*due_ms, *number)).collect();
+                prop_assert_eq!(due(&state, due_ms, 99), expected.clone());
+                prop_assert_eq!(due(&state, due_ms, 2), expected.into_iter().take(2).collect::<Vec<_>>());
             }
         }
     }

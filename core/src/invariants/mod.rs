@@ -20,8 +20,9 @@ use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::order;
-use crate::state::rows::{self, TimerKind};
+use crate::state::rows;
 use crate::state::table::Rows;
+use crate::state::timers::{self, TimerKind};
 use accounts::Accounts;
 use keeps::Keeps;
 use orders::Orders;
@@ -93,7 +94,10 @@ impl Check {
         self.catalogue.row(kind, key, value);
         match kind {
             Kind::Order => self.order(rows::Orders::decode_key(key), &read(value)),
-            Kind::Timer => self.timer(rows::Timers::decode_key(key)),
+            Kind::Timer => {
+                let timers = rows::Timers::decode_key(key).timers(&read(value));
+                timers.into_iter().for_each(|timer| self.timer(timer));
+            }
             Kind::Stock => {
                 self.counts.stocks += 1;
                 self.stocks.stock(rows::Stocks::decode_key(key), read(value));
@@ -167,7 +171,7 @@ impl Check {
         self.stocks.reservation(number, row);
     }
 
-    fn timer(&mut self, timer: rows::Timer) {
+    fn timer(&mut self, timer: timers::Timer) {
         self.counts.timers += 1;
         match timer.what {
             TimerKind::OrderExpiry(_) | TimerKind::OrderCompletion(_) | TimerKind::ParcelStation(_) => {

@@ -8,7 +8,7 @@ use emshop_proto::v1::{CloseReason, LogisticsStatus, OrderStatus, PaymentStatus,
 
 use crate::order;
 use crate::order::route;
-use crate::state::rows::{Timer, TimerKind};
+use crate::state::timers::{Timer, TimerKind};
 
 /// What the rows of one log say of orders.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use super::row::{self, By, completion, set_status};
 use super::{parcel, payment, route, steps, view};
 use crate::context::{Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Handled};
-use crate::state::rows::Timer;
+use crate::state::timers::Timer;
 use crate::timer;
 
 pub struct Case<'c, 't> {
@@ -72,7 +72,7 @@ impl Case<'_, '_> {
     pub fn deliver(&mut self, completes_after_seconds: u32, by: By) {
         let after_seconds = if completes_after_seconds == 0 { COMPLETION_SECONDS } else { completes_after_seconds };
         self.row.completes_at_ms = by.at_ms + i64::from(after_seconds) * 1000;
-        timer::set(self.turn.state, completion(self.row, self.number));
+        timer::set(self.turn.state, &completion(self.row, self.number));
         self.move_to(OrderStatus::Delivered, by);
     }
 

@@ -12,7 +12,7 @@ use super::row::{self, check_idle, check_user, existing, receipt, saga};
 use super::{By, latch, steps};
 use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled};
-use crate::state::rows::{Shared, UserOrder};
+use crate::state::rows::Shared;
 
 pub fn submit(turn: &mut Turn, request: SubmitOrderRequest) -> Handled {
     if let Some(number) = turn.state.order_number(&request.order_id) {
@@ -49,9 +49,7 @@ pub fn checkout(turn: &mut Turn, request: CheckoutCartRequest) -> Handled {
 
 /// Takes a new order in and begins its saga.
 fn open(turn: &mut Turn, mut order: OrderRow, kind: SagaKind) {
-    let number = turn.state.number_order(&order.order_id);
-    let index = UserOrder { user_id: order.user_id, created_at_ms: order.created_at_ms, number };
-    turn.state.user_orders.insert_new(index, ());
+    let number = turn.state.number_order(&order.order_id, order.user_id, order.created_at_ms);
     let (by, waiter) = (By::command(&turn.ctx, ""), turn.ctx.waiter);
     Case { row: &mut order, number, turn }.start(kind, by, Some(waiter));
     turn.state.orders.insert_new(number, Shared::new(order));
@@ -173,7 +171,7 @@ fn return_was_declined(order: &OrderRow) -> bool {
 }
 
 /// An order that its user, or whoever may act for them, may change now.
-fn idle_order(turn: &mut Turn, order_id: &String, user_id: u64) -> Result<u64, Code> {
+fn idle_order(turn: &mut Turn, order_id: &str, user_id: u64) -> Result<u64, Code> {
     let number = row::find(turn.state, order_id, Code::OrderNotFound)?;
     let order = existing(turn.state, number);
     check_user(&turn.ctx, order, user_id)?;

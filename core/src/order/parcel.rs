@@ -214,7 +214,7 @@ pub fn cancel(turn: &mut Turn, request: CancelLogisticsOrderRequest) -> Handled 
     cancel_parcel(turn, &request.order_id, &request.reason)
 }
 
-fn cancel_parcel(turn: &mut Turn, order_id: &String, reason: &str) -> Handled {
+fn cancel_parcel(turn: &mut Turn, order_id: &str, reason: &str) -> Handled {
     let number = find(turn.state, order_id)?;
     let order = existing(turn.state, number);
     use LogisticsStatus::*;
@@ -316,7 +316,7 @@ fn illegal(from: LogisticsStatus, to: LogisticsStatus) -> Refused {
 }
 
 /// The number of an order that has a parcel and is not under way in a saga.
-fn find(state: &mut State, order_id: &String) -> Result<u64, Code> {
+fn find(state: &mut State, order_id: &str) -> Result<u64, Code> {
     let number = order_row::find(state, order_id, Code::LogisticsOrderNotFound)?;
     let order = existing(state, number);
     check_idle(order)?;

@@ -183,7 +183,7 @@ struct UnpaidEnd {
     refusal: Code,
 }
 
-fn end_unpaid(turn: &mut Turn, order_id: &String, end: &UnpaidEnd) -> Handled {
+fn end_unpaid(turn: &mut Turn, order_id: &str, end: &UnpaidEnd) -> Handled {
     let number = find(turn.state, order_id)?;
     let order = existing(turn.state, number);
     check_user(&turn.ctx, order, 0)?;
@@ -301,7 +301,7 @@ pub fn refund_rest(order: &mut OrderRow, by: By) -> i64 {
     left_minor
 }
 
-fn find(state: &mut State, order_id: &String) -> Result<u64, Code> {
+fn find(state: &mut State, order_id: &str) -> Result<u64, Code> {
     let number = rows::find(state, order_id, Code::PaymentNotFound)?;
     let order = existing(state, number);
     match payment(order).status() {

@@ -7,7 +7,7 @@ use emshop_proto::v1::{LogisticsStatus, ShippingMethod, Track};
 use super::case::Case;
 use super::parcel::{self, SYSTEM};
 use crate::context::Turn;
-use crate::state::rows::{Timer, TimerKind};
+use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 
 struct Station {
@@ -72,7 +72,7 @@ fn stations(method: ShippingMethod) -> &'static [Station] {
 /// Sends a parcel that was just shipped on its way.
 pub fn start(case: &mut Case) {
     head_for(case.row, 0);
-    timer::set_new(case.turn.state, timer(case.row, case.number));
+    timer::set(case.turn.state, &timer(case.row, case.number));
 }
 
 /// Ends the simulation, if there is one.
@@ -98,7 +98,7 @@ pub fn arrive(turn: &mut Turn, number: u64) {
             let next = timer(case.row, case.number);
             // Timers are due after the log time, always.
             if next.due_ms > case.turn.ctx.time_ms {
-                return timer::set_new(case.turn.state, next);
+                return timer::set(case.turn.state, &next);
             }
         }
     });

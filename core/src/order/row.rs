@@ -7,7 +7,7 @@ use emshop_proto::v1::{Money, Operator, OrderReceipt, OrderStatus, SagaStatus};
 
 use crate::context::Context;
 use crate::state::State;
-use crate::state::rows::{Timer, TimerKind};
+use crate::state::timers::{Timer, TimerKind};
 
 /// Which status may follow which. The one place that says so.
 pub fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
@@ -58,8 +58,10 @@ pub fn set_status(order: &mut OrderRow, to: OrderStatus, by: By) {
 ///
 /// # Errors
 /// `missing` when there is none of this id.
-pub fn find(state: &mut State, order_id: &String, missing: Code) -> Result<u64, Code> {
-    state.order_number(order_id).ok_or(missing)
+pub fn find(state: &mut State, order_id: &str, missing: Code) -> Result<u64, Code> {
+    let number = state.order_number(order_id).ok_or(missing)?;
+    // The index knows hashes.
+    if existing(state, number).order_id == order_id { Ok(number) } else { Err(missing) }
 }
 
 /// # Panics

@@ -271,7 +271,7 @@ fn create_payment(case: &mut Case) -> Flow {
     payment::row(case.row).expires_at_ms += waited_ms;
     case.set_payment_status(PaymentStatus::Pending, PaymentAction::Create);
     let expiry = case.expiry();
-    timer::set_new(case.turn.state, expiry);
+    timer::set(case.turn.state, &expiry);
     Flow::Done
 }
 

@@ -15,7 +15,7 @@ use crate::order::payment as payment_of;
 use crate::order::view;
 use crate::replica::Replica;
 use crate::state::State;
-use crate::state::rows::UserOrder;
+use crate::state::order_index::UserOrder;
 
 pub fn order(replica: &Replica, query: &OrderQuery, viewer: u64) -> Answer {
     show(replica, &query.order_id, viewer, Code::OrderNotFound, |row| Some(Answer::Order(view::order(row))))
@@ -79,8 +79,11 @@ fn show(
     missing: Code,
     show: impl FnOnce(&OrderRow) -> Option<Answer>,
 ) -> Answer {
-    match replica.state.peek_order_number(order_id) {
-        Some(number) => show_number(replica, number, viewer, missing, show),
+    match replica.state.order_number(order_id) {
+        Some(number) => show_number(replica, number, viewer, missing, |row| {
+            // The index knows hashes.
+            if row.order_id == *order_id { show(row) } else { None }
+        }),
         None => refused(missing),
     }
 }
@@ -129,11 +132,11 @@ impl Wanted<'_> {
         let newest_ms = if created_before_ms == 0 { i64::MAX } else { created_before_ms - 1 };
         let from = UserOrder { user_id, created_at_ms: newest_ms, number: u64::MAX };
         let state = self.state;
-        state.user_orders.scan(&from, |index, ()| {
-            if index.user_id != user_id || index.created_at_ms < created_from_ms {
+        state.order_index.of_user(&from, |index| {
+            if index.created_at_ms < created_from_ms {
                 return ControlFlow::Break(());
             }
-            self.take(*index);
+            self.take(index);
             ControlFlow::Continue(())
         });
     }

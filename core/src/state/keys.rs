@@ -7,11 +7,11 @@
 pub enum Kind {
     /// number u64 → `OrderRow`
     Order = 1,
-    /// order id → number u64
+    /// XXH3-128 of the order id → number u64
     OrderId = 2,
     /// user u64 · inverted creation time u64 · inverted number u64 → nothing: newest first
     UserOrder = 3,
-    /// due u64 (ms) · what fires → nothing
+    /// due u64 (ms) · what fires u8 · whose, unless the row has numbers → `TimerRow`
     Timer = 4,
     /// goods u64 → `StockRow`
     Stock = 5,
@@ -109,7 +109,7 @@ impl Kind {
 
     /// Whether rows are asked for one by one. Others are only listed.
     pub fn is_looked_up(self) -> bool {
-        !matches!(self, Self::UserOrder | Self::Timer | Self::Outbox | Self::OrderIdPage)
+        !matches!(self, Self::UserOrder | Self::Outbox | Self::OrderIdPage)
     }
 
     pub fn from_number(number: u8) -> Option<Self> {

@@ -3,14 +3,16 @@
 pub mod keys;
 pub mod memory;
 pub mod order_filter;
+pub mod order_index;
 pub mod rows;
 pub mod store;
 pub mod table;
+pub mod timers;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use self::order_filter::{OrderFilter, Page};
+use self::order_filter::Page;
+use self::order_index::{Entries, IdHash, OrderIndex};
 use self::rows::*;
 use self::store::{Change, StateStore};
 use self::table::{Changed, Table};
@@ -21,7 +23,7 @@ macro_rules! tables {
         /// Everything that one log knows.
         pub struct State {
             $(pub $table: Table<$rows>,)+
-            order_filter: OrderFilter,
+            pub order_index: OrderIndex,
             /// See [`timer`](crate::timer), by which alone timers are set and removed.
             pub first_timer: First,
         }
@@ -29,40 +31,44 @@ macro_rules! tables {
         /// Rows that changed since the checkpoint before.
         pub struct Changes {
             $($table: Changed<$rows>,)+
+            order_index: Entries,
         }
 
         impl State {
             pub fn new(store: &Arc<dyn StateStore>) -> Self {
-                let mut state = Self {
+                Self {
                     $($table: Table::new(Arc::clone(store)),)+
-                    order_filter: OrderFilter::default(),
+                    order_index: OrderIndex::load(Arc::clone(store)),
                     first_timer: First::default(),
-                };
-                state.load_order_filter();
-                state
+                }
             }
 
             /// See [`Table::take_changes`].
             pub fn take_changes(&mut self, checkpoint: u64) -> Changes {
-                Changes { $($table: self.$table.take_changes(checkpoint),)+ }
+                Changes {
+                    $($table: self.$table.take_changes(checkpoint),)+
+                    order_index: self.order_index.take_changes(checkpoint),
+                }
             }
 
             /// See [`Table::written`].
             pub fn written(&mut self, checkpoint: u64) {
                 $(self.$table.written(checkpoint);)+
+                self.order_index.written(checkpoint);
             }
 
             /// Rows that the next checkpoint will carry.
             pub fn changed_len(&self) -> usize {
-                0 $(+ self.$table.changed_len())+
+                self.order_index.changed_len() $(+ self.$table.changed_len())+
             }
         }
 
         impl Changes {
-            /// As the store takes them, by kinds.
+            /// As the store takes them, each kind by ascending key.
             pub fn encode(self) -> Vec<Change> {
-                let mut changes = Vec::with_capacity(0 $(+ self.$table.len())+);
+                let mut changes = Vec::with_capacity(self.order_index.rows() $(+ self.$table.len())+);
                 $(table::encode::<$rows>(self.$table, &mut changes);)+
+                self.order_index.encode(&mut changes);
                 changes
             }
         }
@@ -71,9 +77,7 @@ macro_rules! tables {
 
 tables! {
     orders: Orders,
-    order_ids: OrderIds,
     order_id_pages: OrderIdPages,
-    user_orders: UserOrders,
     timers: Timers,
     stocks: Stocks,
     stock_history: StockHistory,
@@ -103,36 +107,17 @@ tables! {
 
 impl State {
     /// The number of an order, if there is one of this id.
-    pub fn order_number(&mut self, order_id: &String) -> Option<u64> {
-        self.order_filter.may_have(order_id).then(|| self.order_ids.get(order_id).copied())?
-    }
-
-    /// As [`State::order_number`], for those who only look.
-    pub fn peek_order_number(&self, order_id: &String) -> Option<u64> {
-        self.order_filter.may_have(order_id).then(|| self.order_ids.peek(order_id, |number| *number))?
+    pub fn order_number(&self, order_id: &str) -> Option<u64> {
+        self.order_index.number(IdHash::of(order_id.as_bytes()))
     }
 
     /// Gives a new order its number.
-    pub fn number_order(&mut self, order_id: &str) -> u64 {
-        let counters = self.counters.entry(&());
-        counters.orders += 1;
-        let number = counters.orders;
-        self.order_ids.insert_new(order_id.to_owned(), number);
-        if let Some(Page { number, hashes }) = self.order_filter.add(order_id) {
+    pub fn number_order(&mut self, order_id: &str, user_id: u64, created_at_ms: i64) -> u64 {
+        let (number, page) = self.order_index.add(IdHash::of(order_id.as_bytes()), user_id, created_at_ms);
+        self.counters.entry(&()).orders = number;
+        if let Some(Page { number, hashes }) = page {
             self.order_id_pages.insert_new(number, hashes);
         }
         number
-    }
-
-    fn load_order_filter(&mut self) {
-        let Self { order_filter, order_id_pages, orders, counters, .. } = self;
-        order_id_pages.scan(&0, |_, hashes| {
-            order_filter.load(hashes);
-            ControlFlow::Continue(())
-        });
-        let last = counters.peek(&(), |counters| counters.orders).unwrap_or(0);
-        for number in order_filter.first_open_order()..=last {
-            orders.peek(&number, |order| order_filter.add(&order.order_id)).expect("orders are numbered without gaps");
-        }
     }
 }

@@ -4,7 +4,6 @@
 //! page for every so many orders once they are all there; a start reads the pages, and the ids of the orders after them.
 
 use fastbloom::BloomFilter;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Orders of one page.
 pub const PAGE_ORDERS: u64 = 8_192;
@@ -51,15 +50,13 @@ impl OrderFilter {
         self.pages * PAGE_ORDERS + 1
     }
 
-    /// `false`: there is no order of this id.
-    pub fn may_have(&self, order_id: &str) -> bool {
-        let hash = xxh3_64(order_id.as_bytes());
+    /// `false`: there is no order whose id has this hash.
+    pub fn may_have(&self, hash: u64) -> bool {
         self.filters.iter().any(|(filter, _)| filter.contains_hash(hash))
     }
 
-    /// Adds the id of the next order. Returns the page that it makes full.
-    pub fn add(&mut self, order_id: &str) -> Option<Page> {
-        let hash = xxh3_64(order_id.as_bytes());
+    /// Adds the hash of the next order's id. Returns the page that it makes full.
+    pub fn add(&mut self, hash: u64) -> Option<Page> {
         self.insert(hash);
         self.open.push(hash);
         if (self.open.len() as u64) < PAGE_ORDERS {
@@ -84,23 +81,29 @@ impl OrderFilter {
 
 #[cfg(test)]
 mod tests {
+    use xxhash_rust::xxh3::xxh3_64;
+
     use super::*;
+
+    fn hash(name: &str, number: u64) -> u64 {
+        xxh3_64(format!("{name}-{number}").as_bytes())
+    }
 
     #[test]
     fn it_knows_all_that_were_added_and_few_others_over_its_growth() {
         let mut filter = OrderFilter::default();
         let orders = FIRST_IDS as u64 + 20_000;
-        let pages: Vec<Page> = (0..orders).filter_map(|number| filter.add(&format!("order-{number}"))).collect();
+        let pages: Vec<Page> = (0..orders).filter_map(|number| filter.add(hash("order", number))).collect();
         assert_eq!((pages.len() as u64, filter.filters.len()), (orders / PAGE_ORDERS, 2));
 
         let mut loaded = OrderFilter::default();
         pages.iter().for_each(|page| loaded.load(&page.hashes));
         let open = loaded.first_open_order() - 1;
         assert_eq!(open, orders / PAGE_ORDERS * PAGE_ORDERS);
-        (open..orders).for_each(|number| assert!(loaded.add(&format!("order-{number}")).is_none()));
+        (open..orders).for_each(|number| assert!(loaded.add(hash("order", number)).is_none()));
         for filter in [filter, loaded] {
-            assert!((0..orders).step_by(7).all(|number| filter.may_have(&format!("order-{number}"))));
-            let others = (0..100_000).filter(|number| filter.may_have(&format!("other-{number}"))).count();
+            assert!((0..orders).step_by(7).all(|number| filter.may_have(hash("order", number))));
+            let others = (0..100_000).filter(|number| filter.may_have(hash("other", *number))).count();
             assert!(others < 400, "{others} of 100,000");
         }
     }

@@ -4,7 +4,7 @@ use crate::state::keys::Kind;
 use emshop_proto::internal::{
     AddressRow, BalanceRow, BannerRow, BrandRow, CartItemRow, CategoryRow, CodeRow, CountersRow, FavouriteRow, GoodsChangeRow,
     GoodsDetailRow, GoodsRow, HoldRow, KeyRow, MessageRow, MobileRow, OrderRow, Owner, OwnerKind, PaymentHoldRow, ReservationRow,
-    StockHistoryRow, StockRow, UserRow,
+    StockHistoryRow, StockRow, TimerRow, UserRow,
 };
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use crate::state::table::{Listed, Rows};
+use crate::state::timers::TimerKey;
 
 /// Declares kinds of rows: `name(kind, cached rows) key → value`, with how the key becomes bytes and is read back. `listed` ones can be
 /// scanned in the order of their keys.
@@ -88,10 +89,8 @@ rows! {
     // Cached rows of kinds that come and go with orders are few: what is new stays in memory until a checkpoint has it, and old ones
     // are seldom asked for.
     Orders(Order, 8_192) u64 => Shared<OrderRow>, number, read_number;
-    OrderIds(OrderId, 65_536) String => u64, text, read_text;
     OrderIdPages(OrderIdPage, 0, listed) u64 => Vec<u8>, number, read_number;
-    UserOrders(UserOrder, 1024, listed) UserOrder => (), UserOrder::encode, UserOrder::decode;
-    Timers(Timer, 1024, listed) Timer => (), Timer::encode, Timer::decode;
+    Timers(Timer, 4096, listed) TimerKey => TimerRow, TimerKey::encode, TimerKey::decode;
     Stocks(Stock, 262_144, listed) u64 => StockRow, number, read_number;
     GoodsRows(Goods, 262_144) u64 => GoodsRow, number, read_number;
     Reservations(Reservation, 4096) u64 => ReservationRow, number, read_number;
@@ -137,41 +136,6 @@ impl<M> std::ops::Deref for Shared<M> {
 
     fn deref(&self) -> &M {
         &self.0
-    }
-}
-
-/// Key of the index of a user's orders, newest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct UserOrder {
-    pub user_id: u64,
-    pub created_at_ms: i64,
-    pub number: u64,
-}
-
-impl UserOrder {
-    fn sort_key(&self) -> (u64, u64, u64) {
-        (self.user_id, !(self.created_at_ms as u64), !self.number)
-    }
-
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        let (user_id, created, number) = self.sort_key();
-        [user_id, created, number].iter().for_each(|part| bytes.extend_from_slice(&part.to_be_bytes()));
-    }
-
-    fn decode(bytes: &[u8]) -> Self {
-        Self { user_id: read_at(bytes, 0), created_at_ms: !read_at(bytes, 8) as i64, number: !read_at(bytes, 16) }
-    }
-}
-
-impl Ord for UserOrder {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.sort_key().cmp(&other.sort_key())
-    }
-}
-
-impl PartialOrd for UserOrder {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
     }
 }
 
@@ -222,83 +186,13 @@ pub struct UserText {
 }
 
 impl UserText {
-    fn encode(&self, bytes: &mut Vec<u8>) {
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
         number(&self.user_id, bytes);
         text(&self.text, bytes);
     }
 
-    fn decode(bytes: &[u8]) -> Self {
+    pub fn decode(bytes: &[u8]) -> Self {
         Self { user_id: read_at(bytes, 0), text: read_text(&bytes[8..]) }
-    }
-}
-
-/// Something to be done when log time reaches `due_ms`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Timer {
-    pub due_ms: i64,
-    pub what: TimerKind,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TimerKind {
-    /// The order of this number has not been paid in time.
-    OrderExpiry(u64),
-    /// The idempotency key is forgotten.
-    KeyExpiry(String),
-    /// The delivered order of this number is completed by itself.
-    OrderCompletion(u64),
-    /// The parcel of the order of this number comes to the next station of its simulated way.
-    ParcelStation(u64),
-    /// The reservation of this number was not confirmed in time.
-    ReservationExpiry(u64),
-    /// The payment try was not confirmed in time.
-    PaymentHoldExpiry(UserText),
-    /// The one-time code is forgotten.
-    CodeExpiry(String),
-}
-
-impl Timer {
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&(self.due_ms as u64).to_be_bytes());
-        bytes.push(self.what.kind());
-        match &self.what {
-            TimerKind::OrderExpiry(order) | TimerKind::OrderCompletion(order) | TimerKind::ParcelStation(order) => {
-                number(order, bytes);
-            }
-            TimerKind::ReservationExpiry(reservation) => number(reservation, bytes),
-            TimerKind::KeyExpiry(key) | TimerKind::CodeExpiry(key) => text(key, bytes),
-            TimerKind::PaymentHoldExpiry(hold) => hold.encode(bytes),
-        }
-    }
-
-    fn decode(bytes: &[u8]) -> Self {
-        let rest = &bytes[9..];
-        let what = match bytes[8] {
-            1 => TimerKind::OrderExpiry(read_number(rest)),
-            2 => TimerKind::KeyExpiry(read_text(rest)),
-            3 => TimerKind::OrderCompletion(read_number(rest)),
-            4 => TimerKind::ParcelStation(read_number(rest)),
-            5 => TimerKind::ReservationExpiry(read_number(rest)),
-            6 => TimerKind::PaymentHoldExpiry(UserText::decode(rest)),
-            7 => TimerKind::CodeExpiry(read_text(rest)),
-            other => panic!("no kind of timer has number {other}"),
-        };
-        Self { due_ms: read_at(bytes, 0) as i64, what }
-    }
-}
-
-impl TimerKind {
-    /// Stored in every key: never used twice, and ascending as the variants are.
-    fn kind(&self) -> u8 {
-        match self {
-            Self::OrderExpiry(_) => 1,
-            Self::KeyExpiry(_) => 2,
-            Self::OrderCompletion(_) => 3,
-            Self::ParcelStation(_) => 4,
-            Self::ReservationExpiry(_) => 5,
-            Self::PaymentHoldExpiry(_) => 6,
-            Self::CodeExpiry(_) => 7,
-        }
     }
 }
 
@@ -330,7 +224,7 @@ impl Hold {
     }
 }
 
-fn number(number: &u64, bytes: &mut Vec<u8>) {
+pub fn number(number: &u64, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&number.to_be_bytes());
 }
 
@@ -338,7 +232,7 @@ fn read_number(bytes: &[u8]) -> u64 {
     read_at(bytes, 0)
 }
 
-fn read_at(bytes: &[u8], at: usize) -> u64 {
+pub fn read_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }
 
@@ -351,20 +245,20 @@ fn read_pair(bytes: &[u8]) -> (u64, u64) {
     (read_at(bytes, 0), read_at(bytes, 8))
 }
 
-fn text(text: &String, bytes: &mut Vec<u8>) {
+pub fn text(text: &String, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-fn read_text(bytes: &[u8]) -> String {
+pub fn read_text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("keys of text are UTF-8")
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     /// Bytes of the keys in the given order, which must be ascending both ways.
-    fn sorted<R: Rows<Key: std::fmt::Debug>>(keys: &[R::Key]) -> Vec<Vec<u8>> {
+    pub fn sorted<R: Rows<Key: std::fmt::Debug>>(keys: &[R::Key]) -> Vec<Vec<u8>> {
         let bytes: Vec<Vec<u8>> = keys
             .iter()
             .map(|key| {
@@ -382,26 +276,12 @@ mod tests {
     #[test]
     fn keys_sort_as_they_are_listed() {
         sorted::<Orders>(&[0, 1, 255, 256, u64::MAX]);
-        sorted::<OrderIds>(&["A".into(), "a".into(), "a1".into(), "b".into()]);
-        let newest_first = |user_id, created_at_ms, number| UserOrder { user_id, created_at_ms, number };
-        sorted::<UserOrders>(&[newest_first(1, 20, 3), newest_first(1, 10, 2), newest_first(1, 10, 1), newest_first(2, 30, 4)]);
+        sorted::<GoodsSns>(&["A".into(), "a".into(), "a1".into(), "b".into()]);
         let newest = |user_id, number| Newest { user_id, number };
         sorted::<Messages>(&[newest(1, u64::MAX), newest(1, 256), newest(1, 255), newest(1, 0), newest(256, 1)]);
         let hold = |user_id, text: &str| UserText { user_id, text: text.into() };
         sorted::<PaymentHolds>(&[hold(1, "a"), hold(1, "a1"), hold(1, "b"), hold(256, "a")]);
         sorted::<CartItems>(&[(1, 1), (1, 256), (2, 0), (256, 1)]);
-        let timer = |due_ms, what| Timer { due_ms, what };
-        let timers = [
-            timer(5, TimerKind::OrderExpiry(300)),
-            timer(5, TimerKind::KeyExpiry("k".into())),
-            timer(5, TimerKind::OrderCompletion(1)),
-            timer(5, TimerKind::ParcelStation(1)),
-            timer(5, TimerKind::ReservationExpiry(1)),
-            timer(5, TimerKind::PaymentHoldExpiry(UserText { user_id: 1, text: "b".into() })),
-            timer(5, TimerKind::CodeExpiry("c".into())),
-            timer(256, TimerKind::OrderExpiry(1)),
-        ];
-        sorted::<Timers>(&timers);
         let hold = |log, kind, number, goods_id| Hold { log, kind, number, goods_id };
         sorted::<Holds>(&[
             hold(1, OwnerKind::Order, 1, 2),
@@ -414,10 +294,6 @@ mod tests {
     #[test]
     fn golden_key_bytes() {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let timer = Timer { due_ms: 0x0102, what: TimerKind::OrderExpiry(7) };
-        assert_eq!(hex(&sorted::<Timers>(&[timer])[0]), "0000000000000102010000000000000007");
-        let index = UserOrder { user_id: 1, created_at_ms: 2, number: 3 };
-        assert_eq!(hex(&sorted::<UserOrders>(&[index])[0]), "0000000000000001fffffffffffffffdfffffffffffffffc");
         let hold = Hold { log: 1, kind: OwnerKind::Order, number: 3, goods_id: 4 };
         assert_eq!(hex(&sorted::<Holds>(&[hold])[0]), "000000010100000000000000030000000000000004");
     }

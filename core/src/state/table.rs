@@ -277,8 +277,10 @@ fn bytes_of<R: Rows>(key: &R::Key) -> Vec<u8> {
     bytes
 }
 
-/// Changed rows as the store takes them.
-pub fn encode<R: Rows>(changed: Changed<R>, changes: &mut Vec<Change>) {
+/// Changed rows as the store takes them, by ascending key.
+pub fn encode<R: Rows>(mut changed: Changed<R>, changes: &mut Vec<Change>) {
+    // Cheaper now than as bytes later.
+    changed.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
     changes.extend(changed.into_iter().map(|(key, value)| (bytes_of::<R>(&key), value.as_ref().map(R::encode_value))));
 }
 

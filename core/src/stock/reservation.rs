@@ -14,7 +14,7 @@ use super::allocation::{self, Progress};
 use crate::context::{Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::state::State;
-use crate::state::rows::{Timer, TimerKind};
+use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 
 pub fn reserve(turn: &mut Turn, request: ReserveStockRequest) -> Handled {
@@ -172,7 +172,7 @@ fn finish(turn: &mut Turn, number: u64, row: &mut ReservationRow) {
     if status == ReservationStatus::Reserved && row.expires_at_ms != 0 {
         // Another log may have replied late: a timer is never due in the past.
         row.expires_at_ms = row.expires_at_ms.max(turn.ctx.time_ms);
-        timer::set_new(turn.state, expiry(row, number));
+        timer::set(turn.state, &expiry(row, number));
     }
     let waiters = row.saga.take().expect(HAS_SAGA).waiters;
     let told = row.refusal.clone().map_or_else(|| answer(row), Answer::from);

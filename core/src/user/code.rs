@@ -8,7 +8,7 @@ use emshop_proto::v1::{Done, Refusal, outcome};
 use crate::context::{Context, Turn};
 use crate::effects::Answer;
 use crate::state::State;
-use crate::state::rows::{Timer, TimerKind};
+use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 
 /// After so many wrong tries a code is dead.
@@ -48,7 +48,7 @@ pub fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> Answer {
         window_at_ms,
         forgotten_at_ms: expires_at_ms.max(window_end_ms),
     };
-    timer::set(state, timer(&command.key, &row));
+    timer::set(state, &timer(&command.key, &row));
     state.codes.insert(command.key.clone(), row);
     done()
 }

@@ -12,7 +12,8 @@ use emshop_proto::v1::{
 use crate::context::{Context, Turn};
 use crate::effects::Answer;
 use crate::state::State;
-use crate::state::rows::{Timer, TimerKind, UserText};
+use crate::state::rows::UserText;
+use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 use crate::user::balance;
 
@@ -41,7 +42,7 @@ pub fn try_hold(state: &mut State, ctx: &Context, request: &TryPaymentRequest, b
     let expires_at_ms = ctx.time_ms + i64::from(request.timeout_seconds) * 1000;
     let row = PaymentHoldRow { currency, amount_minor, expires_at_ms, body_hash, ..PaymentHoldRow::default() };
     let row = with_status(&row, PaymentHoldStatus::Tried);
-    timer::set(state, timer(&key, expires_at_ms));
+    timer::set(state, &timer(&key, expires_at_ms));
     let answer = done(&key, &row);
     state.payment_holds.insert(key, row);
     answer
@@ -109,7 +110,7 @@ fn end(state: &mut State, ctx: &Context, key: &UserText, status: PaymentHoldStat
 
 /// Remembers what has ended.
 fn keep(state: &mut State, ctx: &Context, key: UserText, row: PaymentHoldRow) {
-    timer::set(state, timer(&key, ctx.time_ms + KEPT_MS));
+    timer::set(state, &timer(&key, ctx.time_ms + KEPT_MS));
     state.payment_holds.insert(key, row);
 }
 

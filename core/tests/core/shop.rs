@@ -239,7 +239,7 @@ impl Shop {
     pub fn order_row(&mut self, order_id: &str) -> OrderRow {
         let place = self.partitioner.of_order(order_id);
         let state = &mut self.logs[place.log as usize].replica.state;
-        let number = *state.order_ids.get(&order_id.to_owned()).expect("the order is there");
+        let number = state.order_number(order_id).expect("the order is there");
         OrderRow::clone(state.orders.get(&number).expect("an indexed order exists"))
     }
 

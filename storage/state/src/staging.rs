@@ -37,7 +37,8 @@ impl Staging {
 
     /// Makes the changes part of the database, all at once. On return they are on disk.
     pub fn commit(&self, db: &DB, mut changes: Vec<Change>) -> Result<(), rocksdb::Error> {
-        changes.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        // They come in sorted runs, which this finds and merges.
+        changes.sort_by(|(left, _), (right, _)| left.cmp(right));
         let parts = parts::of(&changes, |key| last_stored(db, key));
         let files = parts.iter().enumerate().map(|(number, part)| self.write(number, part));
         let files = files.collect::<Result<Vec<_>, _>>()?;
