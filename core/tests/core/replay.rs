@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use emshop_core::replica::{Checkpoint, NumberedEvent, Replica, TurnEffects};
+use emshop_core::events::EventRun;
+use emshop_core::replica::{Checkpoint, Replica, TurnEffects};
 use emshop_core::state::keys;
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::rows::{Balances, Favourites, GoodsDetails, GoodsRows, Keys, Orders, PaymentHolds, Reservations};
@@ -74,7 +75,7 @@ pub fn stream(entries: Vec<(i64, Entry)>) -> Stream {
     stamped.collect()
 }
 
-type Effects = (BTreeMap<u64, Vec<(u64, Outcome)>>, Vec<NumberedEvent>, Vec<u32>);
+type Effects = (BTreeMap<u64, Vec<(u64, Outcome)>>, Vec<EventRun>, Vec<u32>);
 
 /// Applies the next envelope of the stream.
 fn turn(replica: &mut Replica, stream: &Stream) -> Effects {
