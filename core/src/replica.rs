@@ -18,6 +18,7 @@ use crate::state::keys::{self, Kind};
 use crate::state::store::{Change, StateStore};
 use crate::state::{Changes, State};
 use crate::stock::history;
+use crate::stock::levels::{self, Untold};
 use crate::{apply, timer};
 
 /// What a turn leads to outside of the state. Replay makes the same again.
@@ -96,7 +97,8 @@ impl Replica {
         let log: LogRow = read(store.as_ref(), Kind::Log).unwrap_or_default();
         rules::check(log.rules)?;
         let (state, outbox) = (State::new(store), Outbox::load(store.as_ref()));
-        let effects = Effects { events: Events::after(&log), ..Effects::default() };
+        let (events, untold) = (Events::after(&log), Untold::load(store.as_ref(), &log));
+        let effects = Effects { events, untold, ..Effects::default() };
         Ok(Self { cluster, partitioner, state, effects, log, outbox, checkpoints: 0 })
     }
 
@@ -125,9 +127,10 @@ impl Replica {
         &self.partitioner
     }
 
-    /// When the next timer is due, in log time.
+    /// When a tick has something to do, in log time: the next timer is due, or levels of stock are to be told.
     pub fn next_due_ms(&mut self) -> Option<i64> {
-        timer::next_due_ms(&mut self.state)
+        let timer = timer::next_due_ms(&mut self.state);
+        timer.into_iter().chain(self.effects.untold.due_ms()).min()
     }
 
     /// Applies the envelope at `sequence`, which the log took at `time_ms`: record after record, each to its end.
@@ -139,6 +142,7 @@ impl Replica {
         self.log.applied_sequence = sequence;
         self.log.log_time_ms = self.log.log_time_ms.max(time_ms);
         self.effects.events.begin_turn(sequence, self.log.log_time_ms);
+        levels::tell_due(&mut self.state, self.log.log_time_ms, &mut self.effects);
         let fresh = match &envelope.channel {
             Some(channel) => self.take_from_channel(channel.source_log, channel.first_number, envelope.records.len()),
             None => 0..envelope.records.len(),
@@ -188,7 +192,7 @@ impl Replica {
     /// Numbers outgoing steps, and collects events and outcomes.
     fn gather(&mut self) -> TurnEffects {
         history::write(&mut self.state, self.log.applied_sequence, self.log.log_time_ms, &mut self.effects);
-        history::tell(&mut self.state, &mut self.effects);
+        self.effects.untold.note_in(&mut self.log);
         let mut effects = TurnEffects { events: self.effects.events.end_turn(&mut self.log), ..TurnEffects::default() };
         for (waiter, outcome) in self.effects.outcomes.drain(..) {
             effects.outcomes.entry(waiter.writer).or_default().push((waiter.ticket, outcome));

@@ -470,7 +470,7 @@ impl Loop {
         });
     }
 
-    /// The rules of this release, when the log is not applied by them yet; or a tick, when a timer is due by this machine's clock: the log's
+    /// The rules of this release, when the log is not applied by them yet; or a tick, when something is due by this machine's clock: the log's
     /// clock then decides.
     fn own_record(&mut self) -> Option<record::Body> {
         if self.replica.rules() < rules::VERSION {

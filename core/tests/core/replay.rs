@@ -30,9 +30,9 @@ pub enum Entry {
     Tick,
 }
 
-/// Minutes mostly, and now and then a day, in which parcels get far.
+/// Minutes mostly, often less than the slice of log time in which stock is told, and now and then a day, in which parcels get far.
 pub fn later_ms() -> impl Strategy<Value = i64> {
-    prop_oneof![8 => -10_000..400_000_i64, 1 => 0..100_000_000_i64]
+    prop_oneof![8 => -10_000..400_000_i64, 8 => 0..200_i64, 1 => 0..100_000_000_i64]
 }
 
 pub fn entry(commands_max: usize) -> impl Strategy<Value = Entry> {
