@@ -32,6 +32,8 @@ pub const ORDERS_PER_ENVELOPE: u64 = 200;
 const ON_HAND: u64 = 1_000_000_000;
 const USERS: u64 = 1_000;
 const TIME_MS: i64 = 1_700_000_000_000;
+/// So log time passes as under a load of a hundred thousand records a second.
+const MS_PER_ENVELOPE: i64 = 2;
 
 /// Orders between two checkpoints of a server under load, about.
 pub const ORDERS_PER_CHECKPOINT: u64 = 10_000;
@@ -79,7 +81,8 @@ impl Shop {
     }
 
     pub fn turn(&mut self, envelope: Envelope) -> TurnEffects {
-        self.replica.turn(self.replica.applied_sequence() + 1, TIME_MS, envelope)
+        let sequence = self.replica.applied_sequence() + 1;
+        self.replica.turn(sequence, TIME_MS + MS_PER_ENVELOPE * sequence as i64, envelope)
     }
 
     /// Applies messages of the log as a start does: to the store at every so many orders. Gives back what was applied.

@@ -2,19 +2,21 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{Step, StockChangeRow, StockRow, Waiter};
+use emshop_proto::internal::{Step, StockChangeRow, Waiter};
 use emshop_proto::v1::{LogPosition, Outcome, Refusal, event, outcome};
+
+use crate::events::Events;
+use crate::stock::levels::Untold;
 
 /// Outcomes, events and steps of one envelope, in the order they came about.
 #[derive(Default)]
 pub struct Effects {
     pub outcomes: Vec<(Waiter, Outcome)>,
-    pub events: Vec<(EventType, event::Body)>,
+    pub events: Events,
     /// For other logs, by number.
     pub steps: Vec<(u32, Step)>,
-    /// Stock of the SKUs touched, as it was before: each gives one event, however many orders touched it. Of a SKU that is here twice
-    /// the first counts.
-    pub stock_before: Vec<(u64, StockRow)>,
+    /// SKUs whose events are yet to come, perhaps in a later turn.
+    pub untold: Untold,
     /// Changes of stock, in order: they become one row of the history.
     pub stock_changes: Vec<StockChangeRow>,
 }
@@ -27,7 +29,7 @@ impl Effects {
     }
 
     pub fn event(&mut self, event_type: EventType, body: event::Body) {
-        self.events.push((event_type, body));
+        self.events.push(event_type, body);
     }
 
     pub fn step(&mut self, log: u32, step: Step) {

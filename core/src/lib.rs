@@ -2,12 +2,13 @@
 //! come with the record.
 //!
 //! Reading order: [`context`] (where, when and by whom), [`apply`] (which handler a command goes to), [`order`], [`stock`], [`goods`] and
-//! [`user`] (what it does), [`replica`] (one log: turns over its records), [`rules`], [`effects`] and [`outbox`] (what follows), [`state`] (rows and
-//! keys, and the store behind them), [`queries`] (reads), [`invariants`] (what must hold, recomputed).
+//! [`user`] (what it does), [`replica`] (one log: turns over its records), [`rules`], [`effects`], [`events`] and [`outbox`] (what follows),
+//! [`state`] (rows and keys, and the store behind them), [`queries`] (reads), [`invariants`] (what must hold, recomputed).
 
 pub mod apply;
 pub mod context;
 pub mod effects;
+pub mod events;
 pub mod goods;
 pub mod idempotency;
 #[allow(clippy::disallowed_types, reason = "what it finds is the same in any order, and it reads everything there is")]

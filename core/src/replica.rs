@@ -4,20 +4,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use emshop_proto::events::EventType;
 use emshop_proto::internal::{ClusterRow, Envelope, LogRow, Record, Rules, Waiter, record};
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::v1::{Event, Outcome, event};
+use emshop_proto::v1::Outcome;
 use prost::Message as _;
 
 use crate::context::{Context, SYSTEM, Turn};
 use crate::effects::Effects;
+use crate::events::{EventRun, Events};
 use crate::outbox::Outbox;
 use crate::rules::{self, UnknownRules};
 use crate::state::keys::{self, Kind};
 use crate::state::store::{Change, StateStore};
 use crate::state::{Changes, State};
 use crate::stock::history;
+use crate::stock::levels::{self, Untold};
 use crate::{apply, timer};
 
 /// What a turn leads to outside of the state. Replay makes the same again.
@@ -25,18 +26,10 @@ use crate::{apply, timer};
 pub struct TurnEffects {
     /// By writer, each with the ticket of whoever waits.
     pub outcomes: BTreeMap<u64, Vec<(u64, Outcome)>>,
-    /// Numbered, each with the number of the one before it of its type.
-    pub events: Vec<NumberedEvent>,
+    /// Those of one type in order.
+    pub events: Vec<EventRun>,
     /// Other logs that have something to take from the outbox.
     pub channels: Vec<u32>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct NumberedEvent {
-    pub event_type: EventType,
-    /// Number of the event of the same type before it; 0 when there is none.
-    pub previous_number: u64,
-    pub event: Event,
 }
 
 /// All changes since the last checkpoint, to be written as one.
@@ -104,7 +97,9 @@ impl Replica {
         let log: LogRow = read(store.as_ref(), Kind::Log).unwrap_or_default();
         rules::check(log.rules)?;
         let (state, outbox) = (State::new(store), Outbox::load(store.as_ref()));
-        Ok(Self { cluster, partitioner, state, effects: Effects::default(), log, outbox, checkpoints: 0 })
+        let (events, untold) = (Events::after(&log), Untold::load(store.as_ref(), &log));
+        let effects = Effects { events, untold, ..Effects::default() };
+        Ok(Self { cluster, partitioner, state, effects, log, outbox, checkpoints: 0 })
     }
 
     pub fn number(&self) -> u32 {
@@ -132,9 +127,10 @@ impl Replica {
         &self.partitioner
     }
 
-    /// When the next timer is due, in log time.
+    /// When a tick has something to do, in log time: the next timer is due, or levels of stock are to be told.
     pub fn next_due_ms(&mut self) -> Option<i64> {
-        timer::next_due_ms(&mut self.state)
+        let timer = timer::next_due_ms(&mut self.state);
+        timer.into_iter().chain(self.effects.untold.due_ms()).min()
     }
 
     /// Applies the envelope at `sequence`, which the log took at `time_ms`: record after record, each to its end.
@@ -145,6 +141,8 @@ impl Replica {
         assert_eq!(sequence, self.log.applied_sequence + 1, "envelopes are applied in order, each once");
         self.log.applied_sequence = sequence;
         self.log.log_time_ms = self.log.log_time_ms.max(time_ms);
+        self.effects.events.begin_turn(sequence, self.log.log_time_ms);
+        levels::tell_due(&mut self.state, self.log.log_time_ms, &mut self.effects);
         let fresh = match &envelope.channel {
             Some(channel) => self.take_from_channel(channel.source_log, channel.first_number, envelope.records.len()),
             None => 0..envelope.records.len(),
@@ -191,13 +189,11 @@ impl Replica {
         (next - first_number) as usize..count
     }
 
-    /// Numbers events and outgoing steps, and collects the outcomes.
+    /// Numbers outgoing steps, and collects events and outcomes.
     fn gather(&mut self) -> TurnEffects {
         history::write(&mut self.state, self.log.applied_sequence, self.log.log_time_ms, &mut self.effects);
-        history::tell(&mut self.state, &mut self.effects);
-        let mut effects = TurnEffects::default();
-        let events = std::mem::take(&mut self.effects.events);
-        effects.events = events.into_iter().map(|(event_type, body)| self.number_event(event_type, body)).collect();
+        self.effects.untold.note_in(&mut self.log);
+        let mut effects = TurnEffects { events: self.effects.events.end_turn(&mut self.log), ..TurnEffects::default() };
         for (waiter, outcome) in self.effects.outcomes.drain(..) {
             effects.outcomes.entry(waiter.writer).or_default().push((waiter.ticket, outcome));
         }
@@ -210,14 +206,6 @@ impl Replica {
             }
         }
         effects
-    }
-
-    fn number_event(&mut self, event_type: EventType, body: event::Body) -> NumberedEvent {
-        self.log.events += 1;
-        let number = self.log.events;
-        let previous_number = self.log.events_by_type.insert(event_type as u32, number).unwrap_or(0);
-        let (log_sequence, at_ms) = (self.log.applied_sequence, self.log.log_time_ms);
-        NumberedEvent { event_type, previous_number, event: Event { number, log_sequence, at_ms, body: Some(body) } }
     }
 
     /// Rows that the next checkpoint will carry.

@@ -24,7 +24,7 @@ use crate::post::{LocalIngress, Post};
 use crate::recovery;
 use crate::schedule::Schedule;
 use emshop_core::queries;
-use emshop_core::replica::{NumberedEvent, OpenError, Replica, TurnEffects};
+use emshop_core::replica::{OpenError, Replica, TurnEffects};
 
 /// Envelopes read and decoded ahead of the turn.
 const ENTRIES_AHEAD_MAX: usize = 32;
@@ -341,14 +341,8 @@ impl Loop {
         for (writer, outcomes) in effects.outcomes {
             self.post.send_outcomes(writer, outcomes);
         }
-        self.publish(effects.events);
+        self.relay.publish(effects.events);
         effects.channels.into_iter().for_each(|target| self.send_steps(target));
-    }
-
-    fn publish(&self, events: Vec<NumberedEvent>) {
-        if !events.is_empty() {
-            self.relay.events.send(events).expect("the relay runs as long as the engine");
-        }
     }
 
     /// `true` when the engine is to stop.
@@ -476,7 +470,7 @@ impl Loop {
         });
     }
 
-    /// The rules of this release, when the log is not applied by them yet; or a tick, when a timer is due by this machine's clock: the log's
+    /// The rules of this release, when the log is not applied by them yet; or a tick, when something is due by this machine's clock: the log's
     /// clock then decides.
     fn own_record(&mut self) -> Option<record::Body> {
         if self.replica.rules() < rules::VERSION {

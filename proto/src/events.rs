@@ -34,7 +34,7 @@ types! {
     (5, PaymentClosed, "payment.closed"),
     /// A payment was refunded, in part or as a whole.
     (6, PaymentRefunded, "payment.refunded"),
-    /// The numbers of a SKU, as they are now: one a turn, however many orders changed it.
+    /// The numbers of a SKU, as they are now: once in 250 ms at most, however many orders changed them.
     (7, StockChanged, "stock.changed"),
     /// An order has a parcel.
     (8, LogisticsCreated, "logistics.created"),

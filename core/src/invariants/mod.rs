@@ -100,7 +100,7 @@ impl Check {
             }
             Kind::Stock => {
                 self.counts.stocks += 1;
-                self.stocks.stock(rows::Stocks::decode_key(key), read(value));
+                self.stocks.stock(rows::Stocks::decode_key(key), read(value), self.log.untold_from_sequence);
             }
             Kind::StockHistory => self.stocks.history(rows::StockHistory::decode_key(key), read(value)),
             Kind::Hold => {

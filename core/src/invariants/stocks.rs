@@ -6,6 +6,8 @@ use emshop_proto::internal::{LineRow, LineStock, ReservationRow, StockChangeRow,
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::{ReservationStatus, StockCause};
 
+use crate::stock::is_low;
+
 /// What the rows of one log say of stock.
 #[derive(Default)]
 pub struct Stocks {
@@ -21,9 +23,14 @@ pub struct Stocks {
 }
 
 impl Stocks {
-    pub fn stock(&mut self, goods_id: u64, row: StockRow) {
+    /// Levels are told up to the turn `untold_from`; 0 when all are.
+    pub fn stock(&mut self, goods_id: u64, row: StockRow, untold_from: u64) {
         if row.received != row.available + row.reserved + row.sold {
             self.violations.push(format!("goods {goods_id}: received is not available + reserved + sold: {row:?}"));
+        }
+        let is_told = untold_from == 0 || row.changed_sequence < untold_from;
+        if is_told && row.told_low != is_low(&row) {
+            self.violations.push(format!("goods {goods_id}: it was not told rightly whether they are low: {row:?}"));
         }
         self.stocks.insert(goods_id, row);
     }

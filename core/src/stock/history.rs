@@ -3,18 +3,17 @@
 //! There is one row for all changes of a turn, under the turn's sequence, since rows are what an order costs. A SKU's changes are
 //! linked backwards: its stock names the newest turn that changed it, and its first change in that turn's row names the turn before.
 
-use emshop_proto::events::EventType;
 use emshop_proto::internal::{Owner, StockChangeRow, StockHistoryRow, StockRow};
-use emshop_proto::v1::{StockCause, event};
+use emshop_proto::v1::StockCause;
 
-use super::{is_low, level};
+use crate::context::Context;
 use crate::effects::Effects;
 use crate::state::State;
 use crate::state::rows::Shared;
 
 /// Notes that a SKU's stock was `before` and is `stock` now.
 pub fn note(
-    sequence: u64,
+    ctx: &Context,
     goods_id: u64,
     before: &StockRow,
     stock: &mut StockRow,
@@ -23,10 +22,10 @@ pub fn note(
     fx: &mut Effects,
 ) {
     let mut previous_sequence = 0;
-    if before.changed_sequence != sequence {
+    if before.changed_sequence != ctx.sequence {
         previous_sequence = before.changed_sequence;
-        stock.changed_sequence = sequence;
-        fx.stock_before.push((goods_id, *before));
+        stock.changed_sequence = ctx.sequence;
+        fx.untold.touch(ctx, goods_id, before);
     }
     fx.stock_changes.push(StockChangeRow {
         goods_id,
@@ -49,26 +48,4 @@ pub fn write(state: &mut State, sequence: u64, time_ms: i64, fx: &mut Effects) {
     let changes = fx.stock_changes.to_vec();
     fx.stock_changes.clear();
     state.stock_history.insert_new(sequence, Shared::new(StockHistoryRow { changes, at_ms: time_ms }));
-}
-
-/// One event for each SKU whose stock is not what it was before the turn, and one more if it has become low.
-pub fn tell(state: &mut State, fx: &mut Effects) {
-    let mut touched = std::mem::take(&mut fx.stock_before);
-    touched.sort_by_key(|(goods_id, _)| *goods_id);
-    touched.dedup_by_key(|(goods_id, _)| *goods_id);
-    for (goods_id, before) in touched.drain(..) {
-        let stock = state.stocks.get(&goods_id).expect("touched stock exists");
-        // What came and went is in the history, but the numbers are the same.
-        if (StockRow { changed_sequence: before.changed_sequence, ..*stock }) == before {
-            continue;
-        }
-        let level = event::Body::Stock(level(goods_id, stock));
-        if is_low(stock) && !is_low(&before) {
-            fx.event(EventType::StockChanged, level.clone());
-            fx.event(EventType::StockLow, level);
-        } else {
-            fx.event(EventType::StockChanged, level);
-        }
-    }
-    fx.stock_before = touched;
 }

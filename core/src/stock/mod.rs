@@ -5,6 +5,7 @@
 
 pub mod allocation;
 pub mod history;
+pub mod levels;
 pub mod reservation;
 
 use emshop_proto::errors::Code;
@@ -47,7 +48,7 @@ fn put_available(turn: &mut Turn, goods_id: u64, stock: StockRow, available: u64
         return Err(Code::StockTooLarge.into());
     }
     let mut row = StockRow { available, received: on_hand + stock.sold, ..stock };
-    history::note(turn.ctx.sequence, goods_id, &stock, &mut row, cause, None, turn.fx);
+    history::note(&turn.ctx, goods_id, &stock, &mut row, cause, None, turn.fx);
     turn.state.stocks.insert(goods_id, row);
     Ok(Answer::new(outcome::Result::Stock(level(goods_id, &row))))
 }
@@ -200,7 +201,7 @@ fn count(turn: &mut Turn, owner: &Owner, cause: StockCause, goods_id: u64, chang
         stock.available + stock.reserved + stock.sold,
         "received = available + reserved + sold is broken for goods {goods_id}"
     );
-    history::note(turn.ctx.sequence, goods_id, &before, stock, cause, Some(*owner), turn.fx);
+    history::note(&turn.ctx, goods_id, &before, stock, cause, Some(*owner), turn.fx);
 }
 
 fn less(counter: u64, quantity: u64) -> u64 {
@@ -219,7 +220,7 @@ pub fn level(goods_id: u64, stock: &StockRow) -> StockLevel {
     }
 }
 
-/// Sets when stock counts as low. It is no change of the stock itself, so the history does not tell it.
+/// Sets when stock counts as low. It is no change of the stock itself, so the history does not have it, and its level is told at once.
 pub fn set_threshold(turn: &mut Turn, request: SetStockThresholdRequest) -> Handled {
     let before = turn.state.stocks.get(&request.goods_id).copied().ok_or(Code::InventoryNotFound)?;
     let row = StockRow { low_threshold: request.low_threshold, ..before };
@@ -227,8 +228,8 @@ pub fn set_threshold(turn: &mut Turn, request: SetStockThresholdRequest) -> Hand
     if row == before {
         return answer.repeated().now();
     }
-    turn.fx.stock_before.push((request.goods_id, before));
     turn.state.stocks.insert(request.goods_id, row);
+    levels::tell(turn.state, request.goods_id, turn.fx);
     answer.now()
 }
 

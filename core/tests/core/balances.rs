@@ -1,5 +1,6 @@
 //! Balances: adjusted, paid from and paid back to, within one log and with the user in another log than the order.
 
+use emshop_core::stock::levels::SLICE_MS;
 use emshop_core::user::balance::BALANCE_MINOR_MAX;
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
@@ -144,6 +145,8 @@ fn an_order_is_paid_from_the_balance() {
 fn too_little_leaves_the_order_payable() {
     let short = || cases().into_iter().map(|case| case.left_with(1999));
     for mut case in short() {
+        // What has happened to stock so far is told.
+        case.shop.tick_after(SLICE_MS);
         let events: usize = case.shop.logs.iter().map(|log| log.events.len()).sum();
         for _ in 0..3 {
             case.shop.now_ms += 1000;
@@ -156,7 +159,10 @@ fn too_little_leaves_the_order_payable() {
         assert_eq!((order.close_reason(), order.saga_status()), (CloseReason::Unspecified, SagaStatus::Compensated));
         assert_eq!(order.refusal, None);
         let tries: Vec<_> = order.timeline.iter().filter(|event| event.refused_code != 0).collect();
-        assert_eq!((tries.len(), tries[0].at_ms, tries[0].name.as_str()), (1, START_MS + 3000, "Payment/ConfirmPayment"));
+        assert_eq!(
+            (tries.len(), tries[0].at_ms, tries[0].name.as_str()),
+            (1, START_MS + SLICE_MS + 3000, "Payment/ConfirmPayment")
+        );
 
         assert_done(&case.shop.send_one(adjust_balance(case.user_id, DEPOSIT - 1999, "more")));
         assert_done(&case.shop.send_one(pay_with_balance(&case.order_id)));

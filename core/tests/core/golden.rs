@@ -17,6 +17,7 @@ use proptest::test_runner::TestRunner;
 use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::events;
 use crate::replay::{Stream, entry, later_ms, stream};
 use crate::shop::{START_MS, checkpoint, open};
 
@@ -49,22 +50,16 @@ fn from_text(text: &str) -> Stream {
 fn meaning(stream: &Stream) -> String {
     let store = Arc::new(MemoryStore::default());
     let mut replica = open(&store, 0, 1);
-    let mut events = Xxh3::new();
+    let mut told = Xxh3::new();
     for (sequence, (time_ms, envelope)) in (1..).zip(stream) {
-        for event in replica.turn(sequence, *time_ms, envelope.clone()).events {
-            events.update(event.event_type.name().as_bytes());
-            events.update(&event.previous_number.to_le_bytes());
-            events.update(&event.event.encode_to_vec());
+        for event in events::decode(replica.turn(sequence, *time_ms, envelope.clone()).events) {
+            told.update(event.event_type.name().as_bytes());
+            told.update(&event.previous_number.to_le_bytes());
+            told.update(&event.event.encode_to_vec());
         }
     }
     let inspection = checkpoint(&mut replica, &store);
-    format!(
-        "{} orders, {} events {:032x}, state {}\n",
-        inspection.orders,
-        inspection.events,
-        events.digest128(),
-        inspection.digest
-    )
+    format!("{} orders, {} events {:032x}, state {}\n", inspection.orders, inspection.events, told.digest128(), inspection.digest)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -8,6 +8,7 @@ mod catalogue;
 mod checkout;
 mod codes;
 mod commands;
+mod events;
 mod golden;
 mod goods;
 mod inventory;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use emshop_core::order::view;
-use emshop_core::replica::{NumberedEvent, Replica};
+use emshop_core::replica::Replica;
 use emshop_core::state::keys::Kind;
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::{Change, StateReader, StateStore};
@@ -24,6 +24,7 @@ use prost::Message;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::commands;
+use crate::events::{self, NumberedEvent};
 
 pub const START_MS: i64 = 1_700_000_000_000;
 const WRITER: u64 = 1;
@@ -222,7 +223,7 @@ impl Shop {
         let Log { store, replica, events } = &mut self.logs[log as usize];
         let effects = replica.turn(replica.applied_sequence() + 1, now_ms, envelope);
         checkpoint(replica, store);
-        events.extend(effects.events);
+        events.extend(events::decode(effects.events));
         for (ticket, outcome) in effects.outcomes.into_values().flatten() {
             let before = self.outcomes.insert(ticket, outcome);
             assert_eq!(before, None, "ticket {ticket} was answered twice");

@@ -1,6 +1,7 @@
-//! What became of a SKU's stock, change by change, and when it is told to be low.
+//! What became of a SKU's stock, change by change, and when its level is told.
 
 use emshop_core::queries;
+use emshop_core::stock::levels::SLICE_MS;
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{OwnedStockChange, OwnerKind, Query, StockChanges, StockChangesQuery, query, query_reply};
@@ -8,6 +9,7 @@ use emshop_proto::v1::StockCause::{self, Adjust, Reback, Release, Reserve, Sell,
 use emshop_proto::v1::{Command, StockChange, event, outcome};
 
 use crate::commands::*;
+use crate::events::NumberedEvent;
 use crate::shop::*;
 
 fn page(shop: &mut Shop, goods_id: u64, limit: u32, before_sequence: u64) -> Result<StockChanges, Code> {
@@ -137,10 +139,11 @@ fn owners_in_another_log_are_told() {
     assert_eq!((owner.log, owner.kind(), owner.number), (0, OwnerKind::Order, 1));
 }
 
-/// Sends each as an envelope of its own, and says how many times it made stock low.
+/// Sends commands as one envelope, and says how many times they made stock low when their slice of log time has passed.
 fn low_events<const N: usize>(shop: &mut Shop, commands: [Command; N]) -> usize {
     let told = shop.logs[0].events.len();
     shop.send(commands);
+    shop.tick_after(SLICE_MS);
     let events = shop.logs[0].events[told..].iter().filter(|event| event.event_type == EventType::StockLow);
     let levels = events.map(|event| match &event.event.body {
         Some(event::Body::Stock(level)) => *level,
@@ -161,9 +164,9 @@ fn low_stock_is_told_once_until_it_was_above() {
         (vec![reserve("c", &[(1, 1)])], 0, "told already"),
         (vec![release("c")], 0, "five are still low"),
         (vec![release("b")], 0, "above again"),
-        (vec![submit(order("o", &[(1, 6)])), confirm("o")], 1, "none are left, in one turn or more"),
+        (vec![submit(order("o", &[(1, 6)])), confirm("o")], 1, "none are left"),
         (vec![cancel("o")], 0, "six are back"),
-        (vec![reserve("d", &[(1, 3)]), adjust_stock(1, 3, "k")], 0, "it was low within the turn only"),
+        (vec![reserve("d", &[(1, 3)]), adjust_stock(1, 3, "k")], 0, "it was low within the slice only"),
         (vec![set_threshold(1, 6)], 1, "the threshold came up to it"),
         (vec![set_threshold(1, 100)], 0, "told already"),
         (vec![set_threshold(1, 0)], 0, "no threshold"),
@@ -176,6 +179,54 @@ fn low_stock_is_told_once_until_it_was_above() {
         };
         assert_eq!(told, expected, "{why}");
     }
+}
+
+/// Levels told after the first `last` ones, each with its sequence, time after the start, SKU and what is available.
+fn levels_after(shop: &Shop, last: usize) -> Vec<(u64, i64, u64, u64)> {
+    let events = shop.logs[0].events.iter().filter(|event| event.event_type == EventType::StockChanged).skip(last);
+    let level = |told: &NumberedEvent| match &told.event.body {
+        Some(event::Body::Stock(level)) => {
+            (told.event.log_sequence, told.event.at_ms - START_MS, level.goods_id, level.available)
+        }
+        other => panic!("not a level: {other:?}"),
+    };
+    events.map(level).collect()
+}
+
+#[test]
+fn levels_are_told_by_the_first_turn_of_a_later_slice() {
+    let mut shop = Shop::with_two_goods();
+    shop.now_ms += SLICE_MS - 1;
+    shop.send([reserve("a", &[(2, 1)]), reserve("b", &[(2, 1), (1, 3)]), delete_goods(1)]);
+    assert_eq!(levels_after(&shop, 0), [], "the slice has not passed");
+    assert_eq!(shop.logs[0].replica.next_due_ms(), Some(START_MS + SLICE_MS));
+    shop.tick_after(1);
+    assert_eq!(levels_after(&shop, 0), [(4, 250, 1, 7), (4, 250, 2, 8)]);
+
+    shop.tick_after(10 * SLICE_MS);
+    assert_eq!(levels_after(&shop, 2), [], "nothing has changed");
+    // Before its records, and what these change is for the next slice; a restart in between changes nothing.
+    shop.send_one(reserve("c", &[(2, 1)]));
+    shop.now_ms += SLICE_MS;
+    let store = std::sync::Arc::clone(&shop.logs[0].store);
+    shop.logs[0].replica = open(&store, 0, 1);
+    shop.send_one(reserve("d", &[(2, 1)]));
+    assert_eq!(levels_after(&shop, 2), [(7, 3000, 2, 7)]);
+    shop.logs[0].replica = open(&store, 0, 1);
+    shop.tick_after(SLICE_MS);
+    assert_eq!(levels_after(&shop, 3), [(8, 3250, 2, 6)]);
+}
+
+#[test]
+fn a_threshold_is_told_at_once() {
+    let mut shop = Shop::with_two_goods();
+    shop.tick_after(SLICE_MS);
+    let told = shop.logs[0].events.len();
+    shop.send_one(set_threshold(1, 10));
+    assert_eq!(shop.events_after(0, told), ["stock.changed", "stock.low"]);
+    shop.send_one(set_threshold(1, 11));
+    shop.tick_after(SLICE_MS);
+    assert_eq!(shop.events_after(0, told + 2), ["stock.changed"], "low as it was");
 }
 
 #[test]
