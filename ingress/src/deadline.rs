@@ -7,13 +7,11 @@ use tonic::metadata::MetadataMap;
 /// Taken off a client's time-out, so that the answer is there before the client gives up: a tenth of it, but no more than this.
 const MARGIN_MAX: Duration = Duration::from_millis(100);
 
-/// What the client's `grpc-timeout` leaves, at most `longest`. An absent or unreadable header means `longest`.
-pub fn wait(metadata: &MetadataMap, longest: Duration) -> Duration {
+/// What the client's `grpc-timeout` leaves. `None` when it leaves `longest` or more, and when the header is absent or unreadable.
+pub fn wait(metadata: &MetadataMap, longest: Duration) -> Option<Duration> {
     let header = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
-    match header.and_then(parse) {
-        Some(timeout) => (timeout - MARGIN_MAX.min(timeout / 10)).min(longest),
-        None => longest,
-    }
+    let timeout = header.and_then(parse)?;
+    Some(timeout - MARGIN_MAX.min(timeout / 10)).filter(|wait| *wait < longest)
 }
 
 /// Up to eight digits and a unit, as the gRPC protocol has it.
@@ -42,23 +40,23 @@ mod tests {
     fn waits_end_a_little_before_the_client_gives_up() {
         let longest = Duration::from_secs(10);
         let table = [
-            ("5S", 4_900),
-            ("200m", 180),
-            ("1000000u", 900),
-            ("1H", 10_000),
-            ("99999999H", 10_000),
-            ("0m", 0),
-            ("", 10_000),
-            ("5", 10_000),
-            ("5x", 10_000),
-            ("-5S", 10_000),
-            ("123456789S", 10_000),
+            ("5S", Some(4_900)),
+            ("200m", Some(180)),
+            ("1000000u", Some(900)),
+            ("1H", None),
+            ("99999999H", None),
+            ("0m", Some(0)),
+            ("", None),
+            ("5", None),
+            ("5x", None),
+            ("-5S", None),
+            ("123456789S", None),
         ];
         for (header, wait_ms) in table {
             let mut metadata = MetadataMap::new();
             metadata.insert("grpc-timeout", header.parse().expect("an ASCII header"));
-            assert_eq!(wait(&metadata, longest), Duration::from_millis(wait_ms), "{header:?}");
+            assert_eq!(wait(&metadata, longest), wait_ms.map(Duration::from_millis), "{header:?}");
         }
-        assert_eq!(wait(&MetadataMap::new(), longest), longest);
+        assert_eq!(wait(&MetadataMap::new(), longest), None);
     }
 }

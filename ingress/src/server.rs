@@ -11,37 +11,27 @@ use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::{FILE_DESCRIPTOR_SET, subjects};
 use emshop_search::Search;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::{Routes, RoutesBuilder};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tower::Layer;
 
 use crate::access::GuardLayer;
 use crate::accounts::Accounts;
 use crate::accounts::token::Tokens;
 use crate::accounts::verification::Verification;
+use crate::connections;
 use crate::health;
 use crate::payment::PaymentOptions;
 use crate::payment::webhook;
 use crate::queries::Queries;
-use crate::services::{self, Gateway};
+use crate::services::{self, Gateway, Services};
 use crate::way::admission::Admission;
 use crate::way::batcher::Batcher;
 use crate::way::dispatch::Dispatcher;
 use crate::way::outcomes::{self, LocalOutcomes};
 use crate::way::prepare::Defaults;
 
-/// Clients that may connect at the same moment.
-const LISTEN_BACKLOG: u32 = 4_096;
-/// Calls under way on one connection.
-const CONCURRENT_STREAMS_MAX: u32 = 4_096;
-/// Bytes that a client may send ahead of us, in one stream and in one connection.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-/// Finds clients that are gone without a word, which would hold their room for ever.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 /// Of tokens whose key is made by chance.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 
@@ -132,7 +122,7 @@ pub async fn bind(
     outcomes: LocalOutcomes,
 ) -> Result<Ingress, BindError> {
     check(&logs)?;
-    let listener = listen(options.listen).map_err(|error| BindError::Listen { listen: options.listen, error })?;
+    let listener = connections::listen(options.listen).map_err(|error| BindError::Listen { listen: options.listen, error })?;
     let local_addr = listener.local_addr().map_err(|error| BindError::Listen { listen: options.listen, error })?;
     let (stopping, stop) = watch::channel(false);
     let (mut working, mut helping) = (JoinSet::new(), JoinSet::new());
@@ -164,11 +154,12 @@ pub async fn bind(
     let webhook = webhook::routes(dispatcher.clone(), payment_provider.clone());
     let gateway =
         Gateway { dispatcher, queries, search, accounts, payment_provider, stream_window, unread_max, stopping: stop.clone() };
-    let mut routes = services::routes(Arc::new(gateway));
-    routes.add_service(health_service);
-    add_reflection(&mut routes).map_err(BindError::Descriptors)?;
-    let routes = routes.routes().into_axum_router().merge(webhook);
-    working.spawn(serve(routes.into(), guard, listener, stop));
+    let mut others = Routes::builder();
+    others.add_service(health_service);
+    add_reflection(&mut others).map_err(BindError::Descriptors)?;
+    let others = others.routes().into_axum_router().merge(webhook);
+    let services = guard.layer(Services::new(gateway, others.into()));
+    working.spawn(connections::serve(listener, services, stop));
     Ok(Ingress { local_addr, stopping, drain_max, working, _helping: helping })
 }
 
@@ -199,14 +190,6 @@ fn check(logs: &[Arc<dyn CommandLog>]) -> Result<(), BindError> {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restarted server takes its port back while old connections still linger.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(LISTEN_BACKLOG)
-}
-
 /// Both versions of the protocol: older tools speak only v1alpha.
 fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::server::Error> {
     let builder = || {
@@ -217,24 +200,4 @@ fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::se
     };
     routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
     Ok(())
-}
-
-async fn serve(routes: Routes, guard: GuardLayer, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-        .layer(guard)
-        // Payment providers call as web servers do.
-        .accept_http1(true)
-        .add_routes(routes);
-    let stopped = async move {
-        // An error means that the ingress was dropped.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    if let Err(error) = server.serve_with_incoming_shutdown(incoming, stopped).await {
-        tracing::error!(%error, "the gRPC server failed");
-    }
 }

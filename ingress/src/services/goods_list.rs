@@ -19,7 +19,7 @@ const INDEX_WAIT_MAX: Duration = Duration::from_secs(5);
 
 impl Gateway {
     pub(super) async fn goods_list(&self, request: Request<ListGoodsRequest>) -> Result<ListGoodsResponse, Status> {
-        let wait_max = deadline::wait(request.metadata(), INDEX_WAIT_MAX);
+        let wait_max = deadline::wait(request.metadata(), INDEX_WAIT_MAX).unwrap_or(INDEX_WAIT_MAX);
         let request = request.into_inner();
         accept(validate::goods::list_goods(&request))?;
         let category_ids = match (request.category_id, request.only_tab) {

@@ -16,15 +16,21 @@ mod tcc;
 mod user;
 mod user_operation;
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use emshop_proto::v1::FieldViolation;
 use emshop_search::Search;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
-use tonic::service::{Routes, RoutesBuilder};
+use tonic::service::Routes;
+use tower::Service;
 
 use self::pipeline::PipelineServer;
 use crate::accounts::Accounts;
@@ -56,18 +62,31 @@ impl Gateway {
     }
 }
 
-/// Names and serves the services that tonic makes of the protos, each by its module and its server.
+/// The services that tonic makes of the protos, each by its module and its server.
 macro_rules! services {
     ($($module:ident::$server:ident,)*) => {
         /// Full names of the services, as in the descriptors.
         pub const NAMES: &[&str] = &[$(emshop_proto::v1::$module::SERVICE_NAME,)* PipelineServer::NAME];
 
-        /// All services; messages of more than 4 MiB, tonic's default, are refused.
-        pub fn routes(gateway: Arc<Gateway>) -> RoutesBuilder {
-            let mut routes = Routes::builder();
-            $(routes.add_service(emshop_proto::v1::$module::$server::from_arc(gateway.clone()));)*
-            routes.add_service(PipelineServer::new(gateway));
-            routes
+        impl Service<Request<Body>> for Services {
+            type Response = Response<Body>;
+            type Error = Infallible;
+            type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+            fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+                Poll::Ready(Ok(()))
+            }
+
+            /// Messages of more than 4 MiB, tonic's default, are refused.
+            fn call(&mut self, request: Request<Body>) -> Self::Future {
+                match service_name(request.uri().path()) {
+                    $(emshop_proto::v1::$module::SERVICE_NAME => {
+                        emshop_proto::v1::$module::$server::from_arc(self.gateway.clone()).call(request)
+                    })*
+                    PipelineServer::NAME => PipelineServer::new(self.gateway.clone()).call(request),
+                    _ => Box::pin(self.others.call(request)),
+                }
+            }
         }
     };
 }
@@ -85,6 +104,27 @@ services! {
     user_service_server::UserServiceServer,
     user_operation_service_server::UserOperationServiceServer,
     admin_service_server::AdminServiceServer,
+}
+
+/// All that is served. Calls find their service by its name alone: a router boxes and copies each
+/// of them several times.
+#[derive(Clone)]
+pub struct Services {
+    gateway: Arc<Gateway>,
+    /// What is not asked for by the thousand.
+    others: Routes,
+}
+
+impl Services {
+    pub fn new(gateway: Gateway, others: Routes) -> Self {
+        Self { gateway: Arc::new(gateway), others }
+    }
+}
+
+/// `emshop.v1.OrderService` of `/emshop.v1.OrderService/SubmitOrder`.
+fn service_name(path: &str) -> &str {
+    let name = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    name.map_or("", |(name, _)| name)
 }
 
 /// The response that an outcome becomes: its fields are the result of the kind asked for, `repeated` and `position`.
@@ -110,4 +150,19 @@ use respond;
 /// Refuses a read whose request has violations.
 fn accept(violations: Vec<FieldViolation>) -> Result<(), Status> {
     if violations.is_empty() { Ok(()) } else { Err(status::of_refusal(refusals::invalid(violations))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use emshop_proto::access::METHODS;
+
+    use super::*;
+
+    #[test]
+    fn every_method_names_a_service_that_is_served() {
+        assert!(METHODS.iter().all(|method| NAMES.contains(&service_name(method.path))));
+        for path in ["", "/", "/emshop.v1.OrderService", "emshop.v1.OrderService/SubmitOrder", "//SubmitOrder"] {
+            assert_eq!(service_name(path), "", "{path:?}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub struct Dispatcher {
     pub admission: Arc<Admission>,
     /// One per log, by its number.
     pub batchers: Arc<[Batcher]>,
-    /// How long an outcome is waited for at most.
+    /// When those who wait for an outcome are told that it is unknown; a client's own deadline may be earlier.
     pub outcome_wait_max: Duration,
 }
 
@@ -79,10 +79,10 @@ impl Dispatcher {
     /// Carries out a command that did not come by a call. `Ok` is never a refusal.
     pub async fn tell(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
         let prepared = self.prepare(&mut Command { tag: 0, body: Some(body) }, Some(operator)).map_err(|invalid| *invalid)?;
-        self.carry_out(prepared, Instant::now() + self.outcome_wait_max).await
+        self.carry_out(prepared, None).await
     }
 
-    async fn carry_out(&self, prepared: Prepared, deadline: Instant) -> Result<Outcome, Refusal> {
+    async fn carry_out(&self, prepared: Prepared, deadline: Option<Instant>) -> Result<Outcome, Refusal> {
         wait_for(self.send(prepared).map_err(|refusal| *refusal)?, deadline).await
     }
 
@@ -106,8 +106,9 @@ impl Dispatcher {
         Ok(answer)
     }
 
-    fn deadline(&self, metadata: &MetadataMap) -> Instant {
-        Instant::now() + deadline::wait(metadata, self.outcome_wait_max)
+    /// When the client wants its answer, if that is before it gets one in any case.
+    fn deadline(&self, metadata: &MetadataMap) -> Option<Instant> {
+        deadline::wait(metadata, self.outcome_wait_max).map(|wait| Instant::now() + wait)
     }
 
     /// Sends a stream's commands on their way; each outcome, refusals included, goes to the sink under the command's tag.
@@ -168,9 +169,14 @@ impl Dispatcher {
     }
 }
 
-/// `Ok` is never a refusal.
-async fn wait_for(answer: oneshot::Receiver<Answer>, deadline: Instant) -> Result<Outcome, Refusal> {
-    let answer = match tokio::time::timeout_at(deadline, answer).await {
+/// `Ok` is never a refusal. Without a deadline it lasts until the way itself answers: a log that refuses, the engine, or the sweep
+/// over those who have waited for too long. So most calls need no timer of their own.
+async fn wait_for(answer: oneshot::Receiver<Answer>, deadline: Option<Instant>) -> Result<Outcome, Refusal> {
+    let answered = match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, answer).await,
+        None => Ok(answer.await),
+    };
+    let answer = match answered {
         Ok(Ok(answer)) => answer,
         // Whoever was to answer has stopped.
         Ok(Err(_)) => return Err(refusals::perhaps_unavailable()),
