@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_batch_fits_in_a_message() {
-        let turns = turns(&[&[EventType::StockChanged; 900]; 10]);
+        let turns = turns(&[[EventType::StockChanged; 900].as_slice(); 10]);
         let messages = messages(u32::MAX, u64::MAX, turns.concat());
         assert!(messages.len() > 1);
         assert!(messages.iter().all(|(_, payload)| payload.len() <= ENVELOPE_BYTES_MAX));
