@@ -6,10 +6,19 @@ pub mod docs;
 pub mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-/// The top of the source tree.
+/// The top of the source tree that the test runs in, which need not be where this crate was compiled: clones share what is built.
+///
+/// # Panics
+/// Outside of a source tree.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of this crate is in the tree")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = std::env::current_dir().expect("tests run in a folder");
+        let top = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
+        top.expect("tests run in the source tree").to_owned()
+    });
+    &ROOT
 }
 
 /// The text of a file of the tree.
