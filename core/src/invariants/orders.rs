@@ -19,7 +19,7 @@ pub struct Orders {
     /// fired.
     closing: HashSet<u64>,
     expiries: HashSet<u64>,
-    /// Completion and station timers by partition, as orders say and as there are.
+    /// Completion and station timers, as orders say and as there are.
     moves_due: BTreeSet<Timer>,
     moves: BTreeSet<Timer>,
     violations: Vec<String>,

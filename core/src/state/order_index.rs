@@ -96,7 +96,7 @@ impl OrderIndex {
         let mut number = self.newest_of_user.get(&from.user_id).copied().unwrap_or(0);
         while let Some(Entry { created_at_ms, before, .. }) = number.checked_sub(self.first).map(|at| self.newest[at as usize]) {
             let order = UserOrder { user_id: from.user_id, created_at_ms, number };
-            if order >= *from && visit(order).is_break() {
+            if order.sort_key() >= from.sort_key() && visit(order).is_break() {
                 return;
             }
             number = before;
@@ -183,7 +183,7 @@ impl Entries {
         let of_user =
             |(entry, number): (&Entry, u64)| UserOrder { user_id: entry.user_id, created_at_ms: entry.created_at_ms, number };
         let mut orders: Vec<_> = entries.iter().zip(first..).map(of_user).collect();
-        orders.sort_unstable();
+        orders.sort_unstable_by_key(UserOrder::sort_key);
         changes.extend(orders.into_iter().map(|order| (order.key().to_vec(), Some(Vec::new()))));
     }
 }
@@ -204,6 +204,7 @@ pub struct UserOrder {
 }
 
 impl UserOrder {
+    /// Ascending as the keys are.
     fn sort_key(&self) -> [u64; 3] {
         [self.user_id, !(self.created_at_ms as u64), !self.number]
     }
@@ -220,18 +221,6 @@ impl UserOrder {
     fn read(key: &[u8]) -> Self {
         debug_assert_eq!(keys::kind_of(key), Kind::UserOrder);
         Self { user_id: read_at(key, 1), created_at_ms: !read_at(key, 9) as i64, number: !read_at(key, 17) }
-    }
-}
-
-impl Ord for UserOrder {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.sort_key().cmp(&other.sort_key())
-    }
-}
-
-impl PartialOrd for UserOrder {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
     }
 }
 

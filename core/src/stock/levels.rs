@@ -89,13 +89,11 @@ pub fn tell_due(state: &mut State, time_ms: i64, fx: &mut Effects) {
 /// Tells the level of a SKU as it is, and that it is low unless that was told the last time.
 pub fn tell(state: &mut State, goods_id: u64, fx: &mut Effects) {
     let Some(stock) = state.stocks.get(&goods_id).copied() else { return };
-    let level = event::Body::Stock(level(goods_id, &stock));
+    let level = || event::Body::Stock(level(goods_id, &stock));
     let is_low = is_low(&stock);
+    fx.event(EventType::StockChanged, level());
     if is_low && !stock.told_low {
-        fx.event(EventType::StockChanged, level.clone());
-        fx.event(EventType::StockLow, level);
-    } else {
-        fx.event(EventType::StockChanged, level);
+        fx.event(EventType::StockLow, level());
     }
     if is_low != stock.told_low {
         state.stocks.insert(goods_id, StockRow { told_low: is_low, ..stock });
