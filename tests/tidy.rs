@@ -12,7 +12,7 @@ const BYTES_MAX: u64 = 64 * 1024;
 const LARGE: &[&str] = &["Cargo.lock", "docs/API.md", "docs/figures.json"];
 
 fn tracked() -> Vec<String> {
-    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("git runs");
+    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(emshop_testing::root()).output().expect("git runs");
     assert!(output.status.success(), "{output:?}");
     let names = String::from_utf8(output.stdout).expect("UTF-8");
     names.split_terminator('\0').map(str::to_owned).collect()
@@ -38,10 +38,9 @@ fn only_known_kinds_of_files_are_tracked() {
 
 #[test]
 fn tracked_files_are_small() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for name in tracked().iter().filter(|name| !LARGE.contains(&name.as_str())) {
         // One that was just removed is still listed.
-        let Ok(metadata) = root.join(name).metadata() else { continue };
+        let Ok(metadata) = emshop_testing::root().join(name).metadata() else { continue };
         assert!(metadata.len() <= BYTES_MAX, "{name} has {} bytes", metadata.len());
     }
 }
