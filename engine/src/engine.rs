@@ -12,24 +12,20 @@ use emshop_core::state::store::StateStore;
 use emshop_log::{CommandLog, LogError};
 use emshop_proto::envelope::{self, ENVELOPE_BYTES_MAX};
 use emshop_proto::internal::{Envelope, Query, QueryReply, Record, Rules, Tick, query, query_reply, record};
-use emshop_proto::{errors::Code, partitioner::Partitioner, subjects};
-use futures::StreamExt;
+use emshop_proto::partitioner::Partitioner;
 use prost::Message as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::checkpoint::Writer;
 use crate::events::Relay;
 use crate::inspection::Inspector;
+use crate::intake::{self, Input, Message};
 use crate::post::{LocalIngress, Post};
 use crate::recovery;
 use crate::schedule::Schedule;
 use emshop_core::queries;
 use emshop_core::replica::{OpenError, Replica, TurnEffects};
 
-/// Envelopes read and decoded ahead of the turn.
-const ENTRIES_AHEAD_MAX: usize = 32;
-/// Queries waiting for the end of a turn; beyond it they are refused.
-const QUERIES_WAITING_MAX: usize = 4096;
 /// Messages of the inbox taken between two turns.
 const MESSAGES_PER_TURN_MAX: usize = 256;
 /// Events that may be unpublished before the engine stops taking entries.
@@ -110,26 +106,6 @@ pub struct Engine {
     stopped: oneshot::Receiver<()>,
 }
 
-/// What the loop is told.
-enum Message {
-    Entry(Input),
-    Query { query: Query, reply: Subject, _waiting: OwnedSemaphorePermit },
-    ChannelAcknowledged { target: u32, number: u64 },
-    CheckpointWritten { number: u64 },
-    TickAppended { result: Option<u64> },
-    LogFailed(EngineError),
-    Stop,
-}
-
-/// A decoded entry of the log.
-struct Input {
-    sequence: u64,
-    time_ms: i64,
-    envelope: Envelope,
-    /// Lets the reader go on when the entry is applied.
-    _ahead: OwnedSemaphorePermit,
-}
-
 impl Engine {
     /// Opens the state, replays what the log has beyond it, and serves. Returns when it is as far as the log was at the start.
     pub async fn start(number: u32, options: Options, connections: Connections) -> Result<Self, EngineError> {
@@ -149,7 +125,7 @@ impl Engine {
         let writer = Writer::start(Arc::clone(&connections.store), durable, relay.published.clone(), written);
         let inspector = Inspector::new(Arc::clone(&connections.store), post.clone());
         let schedule = Schedule::new(options.checkpoint_interval, options.checkpoint_rows_max, durable);
-        tokio::spawn(read_log(Arc::clone(&log), durable + 1, inbox.clone()));
+        tokio::spawn(intake::read_log(Arc::clone(&log), durable + 1, inbox.clone()));
 
         let (caught_up, caught_up_receiver) = oneshot::channel();
         let (failure, failure_receiver) = watch::channel(None);
@@ -183,7 +159,7 @@ impl Engine {
         std::thread::Builder::new().name(format!("engine-{number}")).spawn(run).expect("threads can be started");
         let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver };
         engine.wait_until(caught_up_receiver).await?;
-        serve_queries(number, connections.core, engine.inbox.clone(), post).await?;
+        intake::serve_queries(number, connections.core, engine.inbox.clone(), post).await?;
         Ok(engine)
     }
 
@@ -213,52 +189,6 @@ async fn failed(failure: &mut watch::Receiver<Option<Arc<EngineError>>>) -> Arc<
         // The engine was stopped: it cannot fail any more.
         Err(_) => std::future::pending().await,
     }
-}
-
-/// Reads and decodes ahead of the engine.
-async fn read_log(log: Arc<dyn CommandLog>, from: u64, inbox: Sender<Message>) {
-    let ahead = Arc::new(Semaphore::new(ENTRIES_AHEAD_MAX));
-    let mut stream = log.read(from);
-    while let Some(entry) = stream.next().await {
-        let permit = Arc::clone(&ahead).acquire_owned().await.expect("never closed");
-        let decoded = entry.map_err(EngineError::from).and_then(|entry| {
-            let (sequence, time_ms) = (entry.sequence, entry.time_ms);
-            let envelope = envelope::decode(&entry.payload);
-            let envelope = envelope.map_err(|source| EngineError::Undecodable { log: log.number(), sequence, source })?;
-            rules::admit(&envelope).map_err(|source| EngineError::Rules { log: log.number(), sequence, source })?;
-            Ok(Input { sequence, time_ms, envelope, _ahead: permit })
-        });
-        let message = match decoded {
-            Ok(input) => Message::Entry(input),
-            Err(error) => Message::LogFailed(error),
-        };
-        if inbox.send(message).is_err() {
-            return;
-        }
-    }
-}
-
-async fn serve_queries(log: u32, client: Client, inbox: Sender<Message>, post: Post) -> Result<(), EngineError> {
-    let nats = |error: &dyn std::fmt::Display| EngineError::Nats(error.to_string());
-    let mut subscription = client.subscribe(subjects::query(log)).await.map_err(|error| nats(&error))?;
-    client.flush().await.map_err(|error| nats(&error))?;
-    let waiting = Arc::new(Semaphore::new(QUERIES_WAITING_MAX));
-    tokio::spawn(async move {
-        while let Some(message) = subscription.next().await {
-            let Some(reply) = message.reply else { continue };
-            let refusal = match (Query::decode(message.payload), Arc::clone(&waiting).try_acquire_owned()) {
-                (Ok(query), Ok(permit)) => match inbox.send(Message::Query { query, reply, _waiting: permit }) {
-                    Ok(()) => continue,
-                    Err(_) => return,
-                },
-                (Ok(_), Err(_)) => Code::Overloaded.refusal(),
-                (Err(_), _) => Code::ValidationFailed.refusal(),
-            };
-            let body = Some(query_reply::Body::Refusal(refusal));
-            post.send(reply, QueryReply { body }.encode_to_vec());
-        }
-    });
-    Ok(())
 }
 
 /// Whether a record of the engine's own is on its way through the log.
