@@ -26,12 +26,24 @@ const FILES: [&str; 16] = [
 ];
 
 /// Large ones among records, outcomes and events, which are moved about by the thousand.
-const BOXED: [&str; 5] = [
-    ".emshop.internal.v1.Record.body.command",
+const BOXED: [&str; 7] = [
+    ".emshop.internal.v1.OrderRow.destination",
+    ".emshop.internal.v1.OrderRow.refusal",
+    ".emshop.internal.v1.OrderRow.parcel",
     ".emshop.v1.Outcome.result.goods",
     ".emshop.v1.Outcome.result.logistics_order",
     ".emshop.v1.Event.body.goods",
     ".emshop.v1.Event.body.logistics",
+];
+
+/// Bytes that are shared with what they came in, instead of copied.
+const SHARED: [&str; 6] = [
+    ".emshop.internal.v1.Record.command",
+    ".emshop.internal.v1.OrderCommand",
+    ".emshop.internal.v1.OrderRow.currency",
+    ".emshop.internal.v1.LineRow.name",
+    ".emshop.internal.v1.GoodsRow",
+    ".emshop.internal.v1.TicketOutcome.outcome",
 ];
 
 const ACCESS_OPTION: &str = "emshop.v1.access";
@@ -47,7 +59,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("access.rs"), access_table(&compiler.descriptor_pool())?)?;
     let services = "#[cfg(feature = \"services\")]";
     let builder = tonic_prost_build::configure().server_mod_attribute(".", services).client_mod_attribute(".", services);
-    let builder = builder.btree_map(".emshop.internal").bytes(".emshop.internal.v1.TicketOutcome.outcome");
+    let builder = builder.btree_map(".emshop.internal");
+    let builder = SHARED.iter().fold(builder, |builder, path| builder.bytes(*path));
     let builder = BOXED.iter().fold(builder, |builder, path| builder.boxed(*path));
     builder.compile_fds(compiler.file_descriptor_set())?;
     Ok(())

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use emshop_bench::{ORDERS_PER_CHECKPOINT, Shop, confirms, submits};
+use emshop_bench::{ORDERS_PER_CHECKPOINT, Shop, confirms, read, submits};
+use emshop_core::entry::Entry;
 use emshop_proto::internal::Envelope;
 use tempfile::TempDir;
 
@@ -19,16 +20,16 @@ fn in_memory(criterion: &mut Criterion) {
     let submit_and_confirm: Vec<Envelope> =
         submit.iter().cloned().zip(confirms(0..ORDERS)).flat_map(<[Envelope; 2]>::from).collect();
     for (name, envelopes) in [("submit", submit), ("submit_and_confirm", submit_and_confirm)] {
-        let ready = || (Shop::empty().stocked(), envelopes.clone());
+        let ready = || (Shop::empty().stocked(), envelopes.iter().cloned().map(read).collect());
         group.bench_function(name, |bencher| bencher.iter_batched(ready, turns, BatchSize::PerIteration));
     }
     group.finish();
 }
 
 /// Gives back what is dropped outside of the measurement.
-fn turns((mut shop, envelopes): (Shop, Vec<Envelope>)) -> Shop {
-    for envelope in envelopes {
-        drop(shop.turn(envelope));
+fn turns((mut shop, entries): (Shop, Vec<Entry>)) -> Shop {
+    for entry in entries {
+        drop(shop.turn(entry));
     }
     shop
 }
@@ -44,11 +45,11 @@ fn over_a_million(criterion: &mut Criterion) {
         bencher.iter_custom(|rounds| {
             let mut passed = Duration::ZERO;
             for _ in 0..rounds {
-                let envelopes = submits(next..next + ORDERS);
+                let entries: Vec<_> = submits(next..next + ORDERS).into_iter().map(read).collect();
                 next += ORDERS;
                 let begun = Instant::now();
-                for envelope in envelopes {
-                    drop(shop.turn(envelope));
+                for entry in entries {
+                    drop(shop.turn(entry));
                 }
                 passed += begun.elapsed();
                 shop.checkpoint();

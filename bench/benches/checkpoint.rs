@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use emshop_bench::{ORDERS_PER_CHECKPOINT, Shop, submits};
+use emshop_bench::{ORDERS_PER_CHECKPOINT, Shop, read, submits};
 use emshop_core::replica::Checkpoint;
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ fn changed() -> (Shop, TempDir) {
     let mut shop = Shop::on_disk(folder.path()).stocked();
     shop.checkpoint();
     for envelope in submits(0..ORDERS_PER_CHECKPOINT) {
-        drop(shop.turn(envelope));
+        drop(shop.turn(read(envelope)));
     }
     (shop, folder)
 }

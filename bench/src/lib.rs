@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use emshop_core::entry::Entry;
 use emshop_core::replica::{Checkpoint, Replica, TurnEffects};
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::StateStore;
@@ -17,6 +18,7 @@ use emshop_proto::v1::{
     SubmitOrderRequest,
 };
 use emshop_state::RocksStore;
+use prost::Message as _;
 
 /// That of the binary `emshop`: an order is many small rows, so the allocator shows in every figure.
 #[global_allocator]
@@ -63,8 +65,8 @@ impl Shop {
 
     /// All goods are there, with stock for every order.
     pub fn stocked(mut self) -> Self {
-        for envelope in goods() {
-            self.turn(envelope);
+        for entry in goods().map(read) {
+            self.turn(entry);
         }
         self
     }
@@ -73,16 +75,16 @@ impl Shop {
     pub fn with_orders(mut self, orders: u64) -> Self {
         for first in (0..orders).step_by(ORDERS_PER_CHECKPOINT as usize) {
             for envelope in submits(first..orders.min(first + ORDERS_PER_CHECKPOINT)) {
-                self.turn(envelope);
+                self.turn(read(envelope));
             }
             self.checkpoint();
         }
         self
     }
 
-    pub fn turn(&mut self, envelope: Envelope) -> TurnEffects {
+    pub fn turn(&mut self, entry: Entry) -> TurnEffects {
         let sequence = self.replica.applied_sequence() + 1;
-        self.replica.turn(sequence, TIME_MS + MS_PER_ENVELOPE * sequence as i64, envelope)
+        self.replica.turn(sequence, TIME_MS + MS_PER_ENVELOPE * sequence as i64, entry)
     }
 
     /// Applies messages of the log as a start does: to the store at every so many orders. Gives back what was applied.
@@ -90,7 +92,7 @@ impl Shop {
         let every = (ORDERS_PER_CHECKPOINT / ORDERS_PER_ENVELOPE) as usize;
         for messages in log.chunks(every) {
             for message in messages {
-                self.turn(decode(message).expect("just encoded"));
+                self.turn(decoded(message));
             }
             self.checkpoint();
         }
@@ -111,6 +113,16 @@ impl Shop {
     }
 }
 
+/// A message of a log as a turn takes it.
+pub fn decoded(message: &Bytes) -> Entry {
+    read(decode(message).expect("just encoded"))
+}
+
+/// An envelope as a turn takes it.
+pub fn read(envelope: Envelope) -> Entry {
+    Entry::read(envelope).expect("just made")
+}
+
 /// The messages of a log: the goods, then the orders 0 to `orders`, each paid after it is submitted.
 pub fn log(orders: u64) -> Vec<Bytes> {
     let paid = submits(0..orders).into_iter().zip(confirms(0..orders)).flat_map(<[Envelope; 2]>::from);
@@ -128,7 +140,7 @@ pub fn envelope(commands: impl IntoIterator<Item = Body>) -> Envelope {
         ticket,
         body_hash: ticket,
         operator: None,
-        body: Some(record::Body::Command(Box::new(Command { tag: 0, body: Some(body) }))),
+        body: Some(record::Body::Command(Command { tag: 0, body: Some(body) }.encode_to_vec().into())),
     });
     Envelope { writer: 1, records: records.collect(), channel: None }
 }
@@ -198,7 +210,7 @@ mod tests {
         let mut shop = Shop::empty().stocked();
         let (mut orders, mut payments) = (0, 0);
         for envelope in submits(0..1_000).into_iter().chain(confirms(0..1_000)) {
-            for (_, outcome) in shop.turn(envelope).outcomes.into_values().flatten() {
+            for (_, outcome) in shop.turn(read(envelope)).outcomes.into_values().flatten() {
                 match outcome.result {
                     Some(OutcomeResult::Order(_)) => orders += 1,
                     Some(OutcomeResult::Payment(_)) => payments += 1,
@@ -215,7 +227,7 @@ mod tests {
         let mut shop = Shop::on_disk(folder.path());
         assert_eq!(shop.replay(&log), log.len() as u64);
         let mut once = Shop::empty();
-        log.iter().for_each(|message| drop(once.turn(decode(message).expect("just encoded"))));
+        log.iter().for_each(|message| drop(once.turn(decoded(message))));
         assert_eq!(shop.replica.last_event(), once.replica.last_event());
     }
 }

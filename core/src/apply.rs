@@ -7,6 +7,7 @@ use emshop_proto::v1::{Command, Refusal};
 
 use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled, Refused};
+use crate::entry::NewOrder;
 use crate::goods::{self, catalogue};
 use crate::order::{commands, parcel, payment, steps};
 use crate::stock::{self, allocation, reservation};
@@ -18,6 +19,12 @@ use crate::user::{self, address, balance, cart, code, favourite, hold, letter};
 /// When an invariant is broken. The process must not go on then.
 pub fn command(turn: &mut Turn, command: Command) {
     let handled = command.body.map_or_else(no_body, |body| handle(turn, body));
+    answer(turn, handled);
+}
+
+/// As [`command`](fn@command), of an order that is submitted.
+pub fn new_order(turn: &mut Turn, order: NewOrder) {
+    let handled = commands::submit(turn, order);
     answer(turn, handled);
 }
 
@@ -42,8 +49,7 @@ fn no_body() -> Handled {
 
 fn handle(turn: &mut Turn, body: Body) -> Handled {
     match body {
-        Body::SubmitOrder(request) => commands::submit(turn, request),
-        Body::CheckoutCart(request) => commands::checkout(turn, request),
+        Body::SubmitOrder(_) | Body::CheckoutCart(_) => unreachable!("an entry has these as new orders"),
         Body::CancelOrder(request) => commands::cancel(turn, request),
         Body::CompleteOrder(request) => commands::complete(turn, request),
         Body::RequestReturn(request) => commands::request_return(turn, request),

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use emshop_proto::internal::{ClusterRow, Envelope, LogRow, Record, Rules, Waiter, record};
+use emshop_proto::internal::{ClusterRow, LogRow, Rules, Waiter};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::Outcome;
 use prost::Message as _;
 
 use crate::context::{Context, SYSTEM, Turn};
 use crate::effects::Effects;
+use crate::entry::{Body, Entry, EntryRecord};
 use crate::events::{EventRun, Events};
 use crate::outbox::Outbox;
 use crate::rules::{self, UnknownRules};
@@ -133,31 +134,31 @@ impl Replica {
         timer.into_iter().chain(self.effects.untold.due_ms()).min()
     }
 
-    /// Applies the envelope at `sequence`, which the log took at `time_ms`: record after record, each to its end.
+    /// Applies the entry at `sequence`, which the log took at `time_ms`: record after record, each to its end.
     ///
     /// # Panics
     /// When it is not the next one, or an invariant is broken.
-    pub fn turn(&mut self, sequence: u64, time_ms: i64, envelope: Envelope) -> TurnEffects {
+    pub fn turn(&mut self, sequence: u64, time_ms: i64, entry: Entry) -> TurnEffects {
         assert_eq!(sequence, self.log.applied_sequence + 1, "envelopes are applied in order, each once");
         self.log.applied_sequence = sequence;
         self.log.log_time_ms = self.log.log_time_ms.max(time_ms);
         self.effects.events.begin_turn(sequence, self.log.log_time_ms);
         levels::tell_due(&mut self.state, self.log.log_time_ms, &mut self.effects);
-        let fresh = match &envelope.channel {
-            Some(channel) => self.take_from_channel(channel.source_log, channel.first_number, envelope.records.len()),
-            None => 0..envelope.records.len(),
+        let fresh = match &entry.channel {
+            Some(channel) => self.take_from_channel(channel.source_log, channel.first_number, entry.records.len()),
+            None => 0..entry.records.len(),
         };
         let skipped = fresh.start;
-        for record in envelope.records.into_iter().take(fresh.end).skip(skipped) {
-            self.record(envelope.writer, record);
+        for record in entry.records.into_iter().take(fresh.end).skip(skipped) {
+            self.record(entry.writer, record);
         }
         self.gather()
     }
 
     /// Runs one record to its end; only steps for other logs are left of it.
-    fn record(&mut self, writer: u64, record: Record) {
-        let Record { ticket, body_hash, operator, body } = record;
-        let is_command = matches!(body, Some(record::Body::Command(_) | record::Body::AccountCommand(_)));
+    fn record(&mut self, writer: u64, record: EntryRecord) {
+        let EntryRecord { ticket, body_hash, operator, body } = record;
+        let is_command = matches!(body, Body::NewOrder(_) | Body::Command(_) | Body::AccountCommand(_));
         let ctx = Context {
             partitioner: &self.partitioner,
             log: self.cluster.log,
@@ -168,12 +169,13 @@ impl Replica {
             waiter: Waiter { writer, ticket, ..Waiter::default() },
         };
         let mut turn = Turn { ctx, state: &mut self.state, fx: &mut self.effects };
-        match body.expect("a record has a body") {
-            record::Body::Command(command) => apply::command(&mut turn, *command),
-            record::Body::AccountCommand(command) => apply::account_command(&mut turn, command),
-            record::Body::Step(step) => apply::step(&mut turn, step),
-            record::Body::Tick(_) => timer::fire(&mut turn),
-            record::Body::Rules(Rules { version }) => self.log.rules = self.log.rules.max(version),
+        match body {
+            Body::NewOrder(order) => apply::new_order(&mut turn, order),
+            Body::Command(command) => apply::command(&mut turn, *command),
+            Body::AccountCommand(command) => apply::account_command(&mut turn, command),
+            Body::Step(step) => apply::step(&mut turn, step),
+            Body::Tick => timer::fire(&mut turn),
+            Body::Rules(Rules { version }) => self.log.rules = self.log.rules.max(version),
         }
     }
 

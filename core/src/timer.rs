@@ -118,7 +118,7 @@ fn expire_order(turn: &mut Turn, number: u64) {
     if steps::is_running(saga) || saga == SagaStatus::Stuck {
         return;
     }
-    assert_eq!(order.status(), OrderStatus::Pending, "order {} is not pending but had an expiry timer", order.order_id);
+    assert_eq!(order.status(), OrderStatus::Pending, "order {} is not pending but had an expiry timer", order::row::id(order));
     Case::open(turn, number, |case| case.close(CloseReason::Expired, case.by(""), None));
 }
 

@@ -103,12 +103,14 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use emshop_core::entry::Entry;
     use emshop_core::replica::Replica;
     use emshop_core::state::memory::MemoryStore;
     use emshop_core::state::store::{Change, StateReader, Visit};
     use emshop_proto::internal::{Envelope, Record, record};
     use emshop_proto::partitioner::Partitioner;
     use emshop_proto::v1::{AdjustBalanceRequest, Command, Money, command};
+    use prost::Message as _;
 
     use super::*;
     use crate::schedule::Schedule;
@@ -153,7 +155,7 @@ mod tests {
                 idempotency_key: "first".to_owned(),
             };
             let command = Command { body: Some(command::Body::AdjustBalance(request)), ..Command::default() };
-            Record { body: Some(record::Body::Command(Box::new(command))), ..Record::default() }
+            Record { body: Some(record::Body::Command(command.encode_to_vec().into())), ..Record::default() }
         };
         Envelope { records: (0..COMMANDS).map(deposit).collect(), ..Envelope::default() }
     }
@@ -168,7 +170,8 @@ mod tests {
         let goes_on = !schedule.is_behind(replica.changed_rows()) && replica.applied_sequence() < ENVELOPES;
         if goes_on {
             let sequence = replica.applied_sequence() + 1;
-            replica.turn(sequence, 1_700_000_000_000, envelope(sequence));
+            let entry = Entry::read(envelope(sequence)).expect("just made");
+            replica.turn(sequence, 1_700_000_000_000, entry);
         }
         goes_on
     }

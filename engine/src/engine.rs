@@ -260,7 +260,7 @@ impl Loop {
     }
 
     fn turn(&mut self, input: Input) {
-        let effects = self.replica.turn(input.sequence, input.time_ms, input.envelope);
+        let effects = self.replica.turn(input.sequence, input.time_ms, input.entry);
         self.perform(effects);
         if matches!(self.tick, TickState::InLog { sequence } if sequence <= input.sequence) {
             self.tick = TickState::Idle;

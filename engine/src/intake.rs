@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use async_nats::{Client, Subject};
+use emshop_core::entry::Entry;
 use emshop_core::rules;
 use emshop_log::CommandLog;
 use emshop_proto::envelope;
-use emshop_proto::internal::{Envelope, Query, QueryReply, query_reply};
+use emshop_proto::internal::{Query, QueryReply, query_reply};
 use emshop_proto::{errors::Code, subjects};
 use futures::StreamExt;
 use prost::Message as _;
@@ -36,7 +37,7 @@ pub enum Message {
 pub struct Input {
     pub sequence: u64,
     pub time_ms: i64,
-    pub envelope: Envelope,
+    pub entry: Entry,
     /// Lets the reader go on when the entry is applied.
     _ahead: OwnedSemaphorePermit,
 }
@@ -52,7 +53,9 @@ pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, inbox: Sender<Message
             let envelope = envelope::decode(&entry.payload);
             let envelope = envelope.map_err(|source| EngineError::Undecodable { log: log.number(), sequence, source })?;
             rules::admit(&envelope).map_err(|source| EngineError::Rules { log: log.number(), sequence, source })?;
-            Ok(Input { sequence, time_ms, envelope, _ahead: permit })
+            let entry = Entry::read(envelope);
+            let entry = entry.map_err(|source| EngineError::Undecodable { log: log.number(), sequence, source })?;
+            Ok(Input { sequence, time_ms, entry, _ahead: permit })
         });
         let message = match decoded {
             Ok(input) => Message::Entry(input),

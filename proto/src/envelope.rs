@@ -99,11 +99,11 @@ pub fn assemble(writer: u64, first_ticket: u64, records: &[(Vec<u8>, bool)]) -> 
     envelope
 }
 
-/// Reads what [`encode`] or [`seal`] made.
+/// Reads what [`encode`] or [`seal`] made. What stays bytes in it is shared with `bytes`.
 ///
 /// # Errors
 /// When the bytes are not exactly that.
-pub fn decode(bytes: &[u8]) -> Result<Envelope, DecodeError> {
+pub fn decode(bytes: &Bytes) -> Result<Envelope, DecodeError> {
     if bytes.len() < HEADER_BYTES {
         return Err(DecodeError::TooShort(bytes.len()));
     }
@@ -118,7 +118,7 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope, DecodeError> {
     if bytes[4] != VERSION {
         return Err(DecodeError::Version(bytes[4]));
     }
-    Envelope::decode(&bytes[HEADER_BYTES..]).map_err(|error| DecodeError::Body(error.to_string()))
+    Envelope::decode(bytes.slice(HEADER_BYTES..)).map_err(|error| DecodeError::Body(error.to_string()))
 }
 
 fn checksum(bytes: &[u8]) -> u64 {
@@ -153,18 +153,18 @@ mod tests {
     #[test]
     fn damage_is_found() {
         let good = encode(&sample()).to_vec();
-        assert_eq!(decode(&good[..10]), Err(DecodeError::TooShort(10)));
+        assert_eq!(decode(&Bytes::copy_from_slice(&good[..10])), Err(DecodeError::TooShort(10)));
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            assert!(decode(&bad).is_err(), "a flipped bit at byte {at} went unnoticed");
+            assert!(decode(&bad.into()).is_err(), "a flipped bit at byte {at} went unnoticed");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_decode_or_fail(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(decode(&bytes).is_err());
+            prop_assert!(decode(&bytes.into()).is_err());
         }
     }
 }

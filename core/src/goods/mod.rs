@@ -17,6 +17,7 @@ use emshop_proto::v1::{
 use crate::context::{Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Effects, Handled};
 use crate::state::State;
+use crate::state::rows::read_text;
 
 pub fn create(turn: &mut Turn, request: CreateGoodsRequest) -> Handled {
     let goods = request.goods.ok_or(Code::ValidationFailed)?;
@@ -112,8 +113,8 @@ impl Entry {
     fn given(goods: Goods, off_sale: bool) -> Self {
         let price = goods.unit_price.unwrap_or_default();
         let order = GoodsRow {
-            name: goods.name,
-            currency: price.currency,
+            name: goods.name.into(),
+            currency: price.currency.into(),
             unit_price_minor: price.amount_minor,
             weight_grams: goods.weight_grams,
             off_sale,
@@ -155,10 +156,10 @@ impl Entry {
     /// All but what is counted: `sold` and `favourites`.
     fn goods(&self, goods_id: u64) -> Goods {
         let Self { order, detail } = self;
-        let money = |amount_minor| Money::new(amount_minor, &order.currency);
+        let money = |amount_minor| Money { amount_minor, currency: read_text(&order.currency) };
         Goods {
             goods_id,
-            name: order.name.clone(),
+            name: read_text(&order.name),
             unit_price: Some(money(order.unit_price_minor)),
             weight_grams: order.weight_grams,
             category_id: detail.category_id,

@@ -37,7 +37,7 @@ impl Orders {
         }
         match order::saga(row).status() {
             SagaStatus::Completed | SagaStatus::Compensated => self.settled_order(row),
-            SagaStatus::Unspecified => self.violations.push(format!("order {} has no saga", row.order_id)),
+            SagaStatus::Unspecified => self.violations.push(format!("order {} has no saga", order::row::id(row))),
             SagaStatus::Running | SagaStatus::Compensating | SagaStatus::Stuck => {}
         }
     }
@@ -54,7 +54,7 @@ impl Orders {
         if (row.status() == OrderStatus::Delivered) != (row.completes_at_ms != 0) {
             self.violations.push(format!(
                 "order {} is {:?} and completes at {}",
-                row.order_id,
+                order::row::id(row),
                 row.status(),
                 row.completes_at_ms
             ));
@@ -65,7 +65,11 @@ impl Orders {
         if row.parcel.as_ref().is_some_and(|parcel| parcel.next_station_at_ms != 0) {
             self.moves_due.insert(route::timer(row, number));
             if row.status() != OrderStatus::Shipped {
-                self.violations.push(format!("order {} is {:?} and its parcel on its way by itself", row.order_id, row.status()));
+                self.violations.push(format!(
+                    "order {} is {:?} and its parcel on its way by itself",
+                    order::row::id(row),
+                    row.status()
+                ));
             }
         }
     }
@@ -107,17 +111,26 @@ impl Orders {
         if !agrees {
             self.violations.push(format!(
                 "order {} is {:?}, but its payment is {:?}, its parcel {parcel:?}",
-                row.order_id,
+                order::row::id(row),
                 row.status(),
                 payment.status()
             ));
         }
         let total = total_minor(row.lines.iter().map(|line| (line.unit_price_minor, line.quantity)));
         if row.close_reason() != CloseReason::Refused && total != Some(row.total_minor) {
-            self.violations.push(format!("order {} has total {}, but its lines give {total:?}", row.order_id, row.total_minor));
+            self.violations.push(format!(
+                "order {} has total {}, but its lines give {total:?}",
+                order::row::id(row),
+                row.total_minor
+            ));
         }
         if !(0..=row.total_minor).contains(&payment.refunded_minor) {
-            self.violations.push(format!("order {} refunded {} of {}", row.order_id, payment.refunded_minor, row.total_minor));
+            self.violations.push(format!(
+                "order {} refunded {} of {}",
+                order::row::id(row),
+                payment.refunded_minor,
+                row.total_minor
+            ));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use emshop_proto::internal::{BalanceRow, OrderRow, PaymentHoldRow};
-use emshop_proto::v1::{PaymentAction, PaymentHoldStatus};
+use emshop_proto::v1::{PaymentAction, PaymentHoldStatus, PaymentStatus};
 
 use crate::order;
 use crate::state::rows::UserText;
@@ -24,20 +24,22 @@ impl Payments {
     /// The log of an order's payment tells how it stands and what was refunded.
     pub fn order(&mut self, row: &OrderRow) {
         let payment = order::payment(row);
-        let last = payment.log.last().map_or(0, |change| change.to);
-        if last != payment.status {
-            let (last, status) = (payment.log.last().map(|change| change.to()), payment.status());
-            self.violations.push(format!("the payment of order {} is {status:?}, but its log ends with {last:?}", row.order_id));
+        let log = order::journal::payment_log(row);
+        let last = log.last().map_or(PaymentStatus::Unspecified, |change| change.to());
+        if last != payment.status() {
+            let status = payment.status();
+            self.violations
+                .push(format!("the payment of order {} is {status:?}, but its log ends with {last:?}", order::row::id(row)));
         }
         let refunds = [PaymentAction::RefundPart, PaymentAction::Refund];
-        let refunds = payment.log.iter().filter(|change| refunds.contains(&change.action()));
+        let refunds = order::journal::payment_entries(row, &refunds);
         let refunded_minor: i64 = refunds.map(|change| change.amount_minor).sum();
         if refunded_minor != payment.refunded_minor {
             let counted = payment.refunded_minor;
-            self.violations.push(format!("order {} refunded {counted}, but its log {refunded_minor}", row.order_id));
+            self.violations.push(format!("order {} refunded {counted}, but its log {refunded_minor}", order::row::id(row)));
         }
-        if !payment.log.is_sorted_by_key(|change| change.log_sequence) {
-            self.violations.push(format!("the payment log of order {} is out of order", row.order_id));
+        if !log.is_sorted_by_key(|change| change.log_sequence) {
+            self.violations.push(format!("the payment log of order {} is out of order", order::row::id(row)));
         }
     }
 

@@ -5,7 +5,7 @@ use emshop_proto::events::EventType;
 use emshop_proto::internal::{OrderRow, SagaRow, Waiter};
 use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::v1::{
-    CloseReason, LogisticsStatus, OrderStatus, PaymentAction, PaymentStatus, SagaKind, SagaStatus, SagaStep, outcome,
+    CloseReason, LogisticsStatus, OrderStatus, PaymentAction, PaymentStatus, Refusal, SagaKind, SagaStatus, SagaStep, outcome,
 };
 
 use super::row::{self, By, completion, set_status};
@@ -20,6 +20,8 @@ pub struct Case<'c, 't> {
     /// Of the order in its log.
     pub number: u64,
     pub turn: &'c mut Turn<'t>,
+    /// Who gets to know how the saga ends. If it has to wait for another log, the row remembers.
+    pub waiter: Option<Waiter>,
 }
 
 impl Case<'_, '_> {
@@ -29,7 +31,7 @@ impl Case<'_, '_> {
     /// When there is no order of this number.
     pub fn open<T>(turn: &mut Turn, number: u64, work: impl FnOnce(&mut Case) -> T) -> T {
         let mut row = turn.state.orders.take(&number).unwrap_or_else(|| panic!("there is no order of number {number}"));
-        let done = work(&mut Case { row: row.make_mut(), number, turn });
+        let done = work(&mut Case { row: row.make_mut(), number, turn, waiter: None });
         turn.state.orders.put_back(number, row);
         done
     }
@@ -102,13 +104,14 @@ impl Case<'_, '_> {
     }
 
     fn begin(&mut self, kind: SagaKind, status: SagaStatus, step: SagaStep, by: By, waiter: Option<Waiter>) {
-        let waiters = waiter.filter(|waiter| waiter.ticket != 0).into_iter().collect();
-        let mut saga = SagaRow { waiters, operator: by.operator, reason: by.reason, ..SagaRow::default() };
+        let mut saga = SagaRow { operator: by.operator, reason: by.reason, ..SagaRow::default() };
         saga.set_kind(kind);
         saga.set_status(status);
         saga.set_step(step);
         self.row.saga = Some(saga);
+        self.waiter = waiter.filter(|waiter| waiter.ticket != 0);
         steps::run(self);
+        row::saga_mut(self.row).waiters.extend(self.waiter.take());
     }
 
     /// Tells everyone who waits how the saga ended, and the world.
@@ -121,7 +124,8 @@ impl Case<'_, '_> {
             (_, SagaStatus::Compensated) if !unchanged => self.event(EventType::OrderClosed),
             _ => {}
         }
-        for waiter in std::mem::take(&mut row::saga_mut(self.row).waiters) {
+        let later = self.waiter.take();
+        for waiter in std::mem::take(&mut row::saga_mut(self.row).waiters).into_iter().chain(later) {
             let answer = self.answer(status, waiter);
             self.turn.answer(waiter, answer);
         }
@@ -145,7 +149,7 @@ impl Case<'_, '_> {
 
     fn answer(&self, status: SagaStatus, waiter: Waiter) -> Answer {
         match (&self.row.refusal, status) {
-            (Some(refusal), SagaStatus::Compensated | SagaStatus::Stuck) => refusal.clone().into(),
+            (Some(refusal), SagaStatus::Compensated | SagaStatus::Stuck) => Refusal::clone(refusal).into(),
             (None, SagaStatus::Stuck) => Code::StockReleaseFailed.into(),
             _ if waiter.wants_payment => Answer::new(outcome::Result::Payment(view::payment(self.row))),
             _ if waiter.wants_parcel => parcel::answer(self.row),

@@ -3,76 +3,53 @@
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{LineRow, OrderRow, PaymentRow};
 use emshop_proto::v1::{
-    CancelOrderRequest, CheckoutCartRequest, CloseReason, CompleteOrderRequest, OrderReceipt, OrderStatus, RequestReturnRequest,
-    ResolveReturnRequest, SagaKind, SubmitOrderRequest, outcome,
+    CancelOrderRequest, CloseReason, CompleteOrderRequest, GoodsQuantity, OrderReceipt, OrderStatus, RequestReturnRequest,
+    ResolveReturnRequest, SagaKind, outcome,
 };
 
 use super::case::Case;
 use super::row::{self, check_idle, check_user, existing, receipt, saga};
-use super::{By, latch, steps};
-use crate::context::Turn;
+use super::{By, journal, latch, steps};
+use crate::context::{Context, Turn};
 use crate::effects::{Answer, Answered, Handled};
+use crate::entry::NewOrder;
 use crate::state::rows::Shared;
 
-pub fn submit(turn: &mut Turn, request: SubmitOrderRequest) -> Handled {
-    if let Some(number) = turn.state.order_number(&request.order_id) {
+/// Submits an order, or what is selected in the user's cart.
+pub fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
+    if let Some(number) = turn.state.order_index.number(new.id) {
         return repeat_submit(turn, number);
     }
-    let order = new_order(request, turn.ctx.body_hash, turn.ctx.time_ms);
-    open(turn, order, SagaKind::SubmitOrder);
-    Ok(Answered::Later)
-}
-
-/// Submits what is selected in the user's cart.
-pub fn checkout(turn: &mut Turn, request: CheckoutCartRequest) -> Handled {
-    if let Some(number) = turn.state.order_number(&request.order_id) {
-        return repeat_submit(turn, number);
-    }
-    let address_id = request.address_id;
-    let submit = SubmitOrderRequest {
-        order_id: request.order_id,
-        user_id: request.user_id,
-        address: request.address,
-        receiver: request.receiver,
-        payment_method: request.payment_method,
-        expires_in_seconds: request.expires_in_seconds,
-        expected_total: request.expected_total,
-        logistics_company: request.logistics_company,
-        shipping_method: request.shipping_method,
-        insured: request.insured,
-        ..SubmitOrderRequest::default()
-    };
-    let order = new_order(submit, turn.ctx.body_hash, turn.ctx.time_ms);
-    open(turn, OrderRow { from_cart: true, address_id, ..order }, SagaKind::CheckoutCart);
-    Ok(Answered::Later)
-}
-
-/// Takes a new order in and begins its saga.
-fn open(turn: &mut Turn, mut order: OrderRow, kind: SagaKind) {
-    let number = turn.state.number_order(&order.order_id, order.user_id, order.created_at_ms);
+    let (id, kind) = (new.id, if new.from_cart { SagaKind::CheckoutCart } else { SagaKind::SubmitOrder });
+    let mut order = new_order(new, &turn.ctx);
+    let number = turn.state.number_order(id, order.user_id, order.created_at_ms);
     let (by, waiter) = (By::command(&turn.ctx, ""), turn.ctx.waiter);
-    Case { row: &mut order, number, turn }.start(kind, by, Some(waiter));
+    Case { row: &mut order, number, turn, waiter: None }.start(kind, by, Some(waiter));
     turn.state.orders.insert_new(number, Shared::new(order));
+    Ok(Answered::Later)
 }
 
-fn new_order(request: SubmitOrderRequest, body_hash: u64, time_ms: i64) -> OrderRow {
-    let lines = request.lines.iter();
-    let lines = lines.map(|line| LineRow { goods_id: line.goods_id, quantity: line.quantity, ..LineRow::default() }).collect();
-    let expires_at_ms = time_ms + i64::from(request.expires_in_seconds) * 1000;
+fn new_order(new: NewOrder, ctx: &Context) -> OrderRow {
+    let NewOrder { bytes, request, from_cart, .. } = new;
+    let line = |line: &GoodsQuantity| LineRow { goods_id: line.goods_id, quantity: line.quantity, ..LineRow::default() };
+    let expires_at_ms = ctx.time_ms + i64::from(request.expires_in_seconds) * 1000;
     OrderRow {
-        order_id: request.order_id,
+        // Copied: a part of an envelope would keep all of it in memory.
+        request: bytes.to_vec(),
         user_id: request.user_id,
-        body_hash,
-        lines,
+        body_hash: ctx.body_hash,
+        lines: request.lines.iter().map(line).collect(),
         expected_total: request.expected_total,
-        address: request.address,
-        receiver: request.receiver,
         logistics_company: request.logistics_company,
         shipping_method: request.shipping_method,
         insured: request.insured,
-        created_at_ms: time_ms,
-        updated_at_ms: time_ms,
+        created_at_ms: ctx.time_ms,
+        updated_at_ms: ctx.time_ms,
+        created_sequence: ctx.sequence,
         payment: Some(PaymentRow { method: request.payment_method, expires_at_ms, ..PaymentRow::default() }),
+        journal: Vec::with_capacity(journal::USUAL_BYTES),
+        from_cart,
+        address_id: request.address_id,
         ..OrderRow::default()
     }
 }
@@ -92,7 +69,7 @@ fn repeat_submit(turn: &mut Turn, number: u64) -> Handled {
         return latch(turn, number, waiter);
     }
     if order.close_reason() == CloseReason::Refused {
-        return Answer::from(order.refusal.clone().expect("a refused order says why")).repeated().now();
+        return Answer::from(order.refusal.as_deref().expect("a refused order says why").clone()).repeated().now();
     }
     let receipt = OrderReceipt { status: OrderStatus::Pending.into(), ..receipt(order) };
     Answer::new(outcome::Result::Order(receipt)).repeated().now()
@@ -167,7 +144,7 @@ pub fn resolve_return(turn: &mut Turn, request: ResolveReturnRequest) -> Handled
 
 /// What made a delivered order so was that its return was declined.
 fn return_was_declined(order: &OrderRow) -> bool {
-    matches!(order.history.as_slice(), [.., before, _] if before.to() == OrderStatus::Returning)
+    journal::history(order).last().is_some_and(|last| last.from() == OrderStatus::Returning)
 }
 
 /// An order that its user, or whoever may act for them, may change now.

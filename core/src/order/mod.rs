@@ -1,11 +1,12 @@
 //! Orders, each with its payment and its parcel: what is done to them, and the sagas that do it. An order's id is its idempotency key.
 //!
-//! Reading order: [`row`] (what an order is), [`case`](mod@case) (an order while a record works on it), [`commands`], [`payment`](mod@payment) and
+//! Reading order: [`row`] (what an order is), [`journal`] (what happened to it), [`case`](mod@case) (an order while a record works on it), [`commands`], [`payment`](mod@payment) and
 //! [`parcel`] (what clients do), [`route`] (what a parcel does by itself), [`saga`](mod@saga) (how a saga moves on), [`steps`] (what each step does
 //! and what undoes it), [`view`] (what clients see).
 
 pub mod case;
 pub mod commands;
+pub mod journal;
 pub mod parcel;
 pub mod payment;
 pub mod route;

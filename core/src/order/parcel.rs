@@ -3,7 +3,7 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{OrderRow, ParcelRow, Waiter};
+use emshop_proto::internal::{OrderDestination, OrderRow, ParcelRow, Waiter};
 use emshop_proto::logistics::tracking_number::{self, OrderNumber};
 use emshop_proto::logistics::{WAREHOUSE_ADDRESS, company, delivery_hours, fee};
 use emshop_proto::v1::{
@@ -45,14 +45,14 @@ pub fn may_follow(from: LogisticsStatus, to: LogisticsStatus) -> bool {
 /// When there is no parcel or the table does not allow it.
 pub fn set_status(order: &mut OrderRow, to: LogisticsStatus) {
     let from = parcel(order).status();
-    assert!(may_follow(from, to), "the parcel of order {} cannot go from {from:?} to {to:?}", order.order_id);
+    assert!(may_follow(from, to), "the parcel of order {} cannot go from {from:?} to {to:?}", order_row::id(order));
     row(order).set_status(to);
 }
 
 /// Creates the parcel of a paid order, or says why it cannot be.
 pub fn create(order: &mut OrderRow, number: u64, ctx: &Context) -> Result<(), Code> {
     let parcel = new_parcel(order, order.logistics_company, order.shipping_method(), number, ctx)?;
-    order.parcel = Some(parcel);
+    order.parcel = Some(Box::new(parcel));
     Ok(())
 }
 
@@ -66,12 +66,12 @@ fn new_parcel(
     let company = company(company_number).ok_or(Code::LogisticsCompanyNotSupported)?;
     let mut weights = order.lines.iter().map(|line| line.weight_grams.checked_mul(line.quantity));
     let weight_grams = weights.try_fold(0_u64, |sum, weight| sum.checked_add(weight?)).ok_or(Code::InvalidGoodsWeight)?;
-    let distance_km = fee::distance_km(WAREHOUSE_ADDRESS, &order.address);
+    let distance_km = fee::distance_km(WAREHOUSE_ADDRESS, &order_row::destination(order).address);
     let fee_minor = fee::shipping_minor(method, weight_grams, distance_km).ok_or(Code::InvalidGoodsWeight)?;
     let insured_minor = if order.insured { order.total_minor } else { 0 };
     let insurance_fee_minor = fee::insurance_minor(insured_minor).ok_or(Code::ShippingFeeCalculationFailed)?;
     let earlier = order.parcel.as_ref().map_or(0, |former| former.earlier + 1);
-    let order_number = OrderNumber { partition: ctx.partitioner.of_order(&order.order_id).partition, number };
+    let order_number = OrderNumber { partition: ctx.partitioner.of_order(order_row::id(order)).partition, number };
     Ok(ParcelRow {
         status: LogisticsStatus::Pending.into(),
         tracking_number: tracking_number::of(company.code, order_number, earlier),
@@ -108,7 +108,7 @@ pub fn create_again(turn: &mut Turn, request: CreateLogisticsOrderRequest) -> Ha
     }
     let parcel = ParcelRow { remark: request.remark, ..new_parcel(order, company, method, number, &turn.ctx)? };
     Case::open(turn, number, |case| {
-        case.row.parcel = Some(parcel);
+        case.row.parcel = Some(Box::new(parcel));
         case.row.updated_at_ms = case.turn.ctx.time_ms;
         case.turn.fx.event(EventType::LogisticsCreated, view::parcel_event(case.row));
         answer(case.row).now()
@@ -275,12 +275,13 @@ fn goes_with(from: LogisticsStatus, order: OrderStatus) -> bool {
 /// What is told of a move by hand, in the words of whoever made it as far as there are any.
 fn told(order: &OrderRow, to: LogisticsStatus, location: &str, remark: &str, at_ms: i64) -> Track {
     use LogisticsStatus::*;
+    let door = order_row::destination(order).address;
     let (usual_location, usual_words) = match to {
         Shipped => (WAREHOUSE_ADDRESS, "快件已发出"),
         InTransit => ("", "快件运输中"),
         Delivering => ("", "快件派送中"),
-        Delivered => (order.address.as_str(), "快件已签收"),
-        Rejected => (order.address.as_str(), "收件人拒收"),
+        Delivered => (door.as_str(), "快件已签收"),
+        Rejected => (door.as_str(), "收件人拒收"),
         Returning => ("", "快件退回中"),
         Returned => (WAREHOUSE_ADDRESS, "快件已退回"),
         Pending | Cancelled | Unspecified => panic!("no parcel moves to {to:?}"),
@@ -297,11 +298,12 @@ fn told(order: &OrderRow, to: LogisticsStatus, location: &str, remark: &str, at_
 
 /// What is told of a parcel that somebody signed for: its receiver unless another is named.
 pub fn signed(order: &OrderRow, by: &str, remark: &str, at_ms: i64) -> Track {
-    let receiver = order.receiver.as_ref().map_or("", |receiver| receiver.name.as_str());
+    let OrderDestination { address, receiver } = order_row::destination(order);
+    let receiver = receiver.as_ref().map_or("", |receiver| receiver.name.as_str());
     let by = if by.is_empty() { receiver } else { by };
     let remark = if remark.is_empty() { String::new() } else { format!("，{remark}") };
     Track {
-        location: order.address.clone(),
+        location: address,
         description: format!("快件已签收，签收人：{by}{remark}"),
         at_ms,
         operator_name: by.to_owned(),
@@ -324,7 +326,7 @@ fn find(state: &mut State, order_id: &str) -> Result<u64, Code> {
 }
 
 pub fn parcel(order: &OrderRow) -> &ParcelRow {
-    order.parcel.as_ref().unwrap_or_else(|| panic!("order {} has no parcel", order.order_id))
+    order.parcel.as_ref().unwrap_or_else(|| panic!("order {} has no parcel", order_row::id(order)))
 }
 
 pub fn row(order: &mut OrderRow) -> &mut ParcelRow {

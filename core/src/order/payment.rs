@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{KeyRow, OrderRow, PaymentChangeRow, PaymentRow, Waiter};
+use emshop_proto::internal::{KeyRow, OrderRow, PaymentRow, Waiter};
 use emshop_proto::v1::{
     CancelPaymentRequest, CloseReason, ConfirmPaymentRequest, OrderStatus, PayWithBalanceRequest, PaymentAction, PaymentMethod,
     PaymentStatus, RefundPaymentRequest, SagaKind, SagaStatus, SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest,
@@ -13,7 +13,7 @@ use emshop_proto::v1::{
 
 use super::case::Case;
 use super::row::{By, check_user, existing, payment, saga};
-use super::{latch, row as rows, steps, view};
+use super::{journal, latch, row as rows, steps, view};
 use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::idempotency;
@@ -43,17 +43,10 @@ pub fn may_follow(from: PaymentStatus, to: PaymentStatus) -> bool {
 /// When the table does not allow it: callers refuse what a client may not do before.
 pub fn set_status(order: &mut OrderRow, to: PaymentStatus, action: PaymentAction, by: By) {
     let from = payment(order).status();
-    assert!(may_follow(from, to), "the payment of order {} cannot go from {from:?} to {to:?}", order.order_id);
+    assert!(may_follow(from, to), "the payment of order {} cannot go from {from:?} to {to:?}", rows::id(order));
     let amount_minor = if action == PaymentAction::Confirm { order.total_minor } else { 0 };
     row(order).set_status(to);
-    note(order, action, amount_minor, by);
-}
-
-fn note(order: &mut OrderRow, action: PaymentAction, amount_minor: i64, by: By) {
-    let By { operator, reason, at_ms, log_sequence } = by;
-    let payment = row(order);
-    let (action, to) = (action.into(), payment.status);
-    payment.log.push(PaymentChangeRow { action, to, amount_minor, at_ms, operator, reason, log_sequence });
+    journal::payment(order, action, amount_minor, by);
 }
 
 pub fn confirm(turn: &mut Turn, request: ConfirmPaymentRequest) -> Handled {
@@ -118,7 +111,7 @@ fn pay_again(turn: &mut Turn, number: u64, request: &ConfirmPaymentRequest) -> H
         _ if is_being_paid(order) => return latch_payment(turn, number),
         // The money of this very confirmation was given back because of the parcel: that was its outcome.
         (PaymentStatus::Refunded, CloseReason::ParcelFailed) => {
-            return Answer::from(order.refusal.clone().expect("a failed parcel says why")).repeated().now();
+            return Answer::from(order.refusal.as_deref().expect("a failed parcel says why").clone()).repeated().now();
         }
         _ => return answer(order).repeated().now(),
     };
@@ -143,8 +136,8 @@ fn is_being_paid(order: &OrderRow) -> bool {
 }
 
 fn is_of_another_amount(order: &OrderRow, request: &ConfirmPaymentRequest) -> bool {
-    let paid = request.amount.as_ref().map(|amount| (amount.amount_minor, amount.currency.as_str()));
-    paid.is_some_and(|paid| paid != (order.total_minor, order.currency.as_str()))
+    let paid = request.amount.as_ref().map(|amount| (amount.amount_minor, amount.currency.as_bytes()));
+    paid.is_some_and(|paid| paid != (order.total_minor, order.currency.as_ref()))
 }
 
 pub fn simulate_success(turn: &mut Turn, request: SimulatePaymentSuccessRequest) -> Handled {
@@ -212,7 +205,7 @@ pub fn refund(turn: &mut Turn, request: RefundPaymentRequest) -> Handled {
     let order = existing(turn.state, number);
     let left_minor = order.total_minor - payment(order).refunded_minor;
     let amount_minor = match &request.amount {
-        Some(amount) if amount.currency != order.currency => return Err(Code::CurrencyMismatch.into()),
+        Some(amount) if amount.currency.as_bytes() != order.currency => return Err(Code::CurrencyMismatch.into()),
         Some(amount) => amount.amount_minor,
         None => left_minor,
     };
@@ -238,13 +231,13 @@ fn refund_part(turn: &mut Turn, number: u64, amount_minor: i64, reason: &str) ->
     if amount_minor <= 0 || amount_minor > order.total_minor - of.refunded_minor {
         return Err(Code::PaymentAmountInvalid.into());
     }
-    if of.log.iter().filter(|change| change.action() == PaymentAction::RefundPart).count() >= REFUND_PARTS_MAX {
+    if journal::payment_entries(order, &[PaymentAction::RefundPart]).count() >= REFUND_PARTS_MAX {
         return Err(Code::PaymentStatusInvalid.into());
     }
     Ok(Case::open(turn, number, |case| {
         row(case.row).refunded_minor += amount_minor;
         let by = case.by(reason);
-        note(case.row, PaymentAction::RefundPart, amount_minor, by);
+        journal::payment(case.row, PaymentAction::RefundPart, amount_minor, by);
         if payment(case.row).method() == PaymentMethod::Balance {
             steps::ask_balance(case, amount_minor);
         }
@@ -293,11 +286,11 @@ pub fn refund_rest(order: &mut OrderRow, by: By) -> i64 {
     let left_minor = total_minor - payment(order).refunded_minor;
     for status in [PaymentStatus::Refunding, PaymentStatus::Refunded] {
         let from = payment(order).status();
-        assert!(may_follow(from, status), "the payment of order {} cannot go from {from:?} to {status:?}", order.order_id);
+        assert!(may_follow(from, status), "the payment of order {} cannot go from {from:?} to {status:?}", rows::id(order));
         row(order).set_status(status);
     }
     row(order).refunded_minor = total_minor;
-    note(order, PaymentAction::Refund, left_minor, by);
+    journal::payment(order, PaymentAction::Refund, left_minor, by);
     left_minor
 }
 

@@ -2,11 +2,15 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
-use emshop_proto::internal::{OrderRow, PaymentRow, SagaRow, StatusChangeRow};
+use emshop_proto::internal::{OrderDestination, OrderRow, PaymentRow, SagaRow};
 use emshop_proto::v1::{Money, Operator, OrderReceipt, OrderStatus, SagaStatus};
+use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, decode_varint, skip_field};
 
+use super::journal;
 use crate::context::Context;
 use crate::state::State;
+use crate::state::rows::read_text;
 use crate::state::timers::{Timer, TimerKind};
 
 /// Which status may follow which. The one place that says so.
@@ -22,6 +26,42 @@ pub fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
             | (Refunding, Refunded | Paid)
             | (Returning, Returned | Delivered)
     )
+}
+
+/// Field number of the id in the requests that make orders.
+const ORDER_ID_FIELD: u32 = 1;
+
+/// The id of an order, in the request that made it.
+pub fn id(order: &OrderRow) -> &str {
+    id_in(&order.request)
+}
+
+/// The id that a request gives its order; empty when it gives none.
+pub fn id_in(request: &[u8]) -> &str {
+    let mut rest = request;
+    while let Ok((field, wire_type)) = decode_key(&mut rest) {
+        if field == ORDER_ID_FIELD {
+            let length = decode_varint(&mut rest).expect(DECODED_BEFORE) as usize;
+            return std::str::from_utf8(&rest[..length]).expect(DECODED_BEFORE);
+        }
+        skip_field(wire_type, field, &mut rest, DecodeContext::default()).expect(DECODED_BEFORE);
+    }
+    ""
+}
+
+const DECODED_BEFORE: &str = "an ingress has encoded the request";
+
+/// Where an order goes to.
+pub fn destination(order: &OrderRow) -> OrderDestination {
+    match &order.destination {
+        Some(destination) => OrderDestination::clone(destination),
+        None => OrderDestination::decode(order.request.as_slice()).expect(DECODED_BEFORE),
+    }
+}
+
+/// An amount in the currency of an order.
+pub fn money(order: &OrderRow, amount_minor: i64) -> Money {
+    Money { amount_minor, currency: read_text(&order.currency) }
 }
 
 /// Who changes something, why, and where in the log.
@@ -47,11 +87,10 @@ impl By {
 /// When the table does not allow it: callers refuse what a client may not do before.
 pub fn set_status(order: &mut OrderRow, to: OrderStatus, by: By) {
     let from = order.status();
-    assert!(may_follow(from, to), "order {} cannot go from {from:?} to {to:?}", order.order_id);
+    assert!(may_follow(from, to), "order {} cannot go from {from:?} to {to:?}", id(order));
     order.set_status(to);
-    let By { operator, reason, at_ms, log_sequence } = by;
-    order.history.push(StatusChangeRow { to: to.into(), at_ms, operator, reason, log_sequence });
-    order.updated_at_ms = at_ms;
+    order.updated_at_ms = by.at_ms;
+    journal::status(order, by);
 }
 
 /// The number of an order.
@@ -61,7 +100,7 @@ pub fn set_status(order: &mut OrderRow, to: OrderStatus, by: By) {
 pub fn find(state: &mut State, order_id: &str, missing: Code) -> Result<u64, Code> {
     let number = state.order_number(order_id).ok_or(missing)?;
     // The index knows hashes.
-    if existing(state, number).order_id == order_id { Ok(number) } else { Err(missing) }
+    if id(existing(state, number)) == order_id { Ok(number) } else { Err(missing) }
 }
 
 /// # Panics
@@ -111,10 +150,10 @@ pub fn check_idle(order: &OrderRow) -> Result<(), Code> {
 /// What a client gets to know of an order at once.
 pub fn receipt(order: &OrderRow) -> OrderReceipt {
     OrderReceipt {
-        order_id: order.order_id.clone(),
+        order_id: id(order).to_owned(),
         status: order.status,
-        payment_id: ids::payment_id(&order.order_id),
-        total: Some(Money::new(order.total_minor, &order.currency)),
+        payment_id: ids::payment_id(id(order)),
+        total: Some(money(order, order.total_minor)),
         expires_at_ms: payment(order).expires_at_ms,
     }
 }

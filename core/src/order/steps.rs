@@ -3,20 +3,21 @@
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{
-    BalanceReply, BalanceRequest, CartLine, CartReply, CartRequest, LineRow, LineStock, OwnerKind, StockAction, StockReply,
+    BalanceReply, BalanceRequest, CartLine, CartReply, CartRequest, LineRow, LineStock, OrderDestination, OwnerKind, StockAction,
+    StockReply,
 };
 use emshop_proto::money::total_minor;
 use emshop_proto::v1::{
-    CloseReason, Money, OrderStatus, PaymentAction, PaymentMethod, PaymentStatus, Refusal, SagaEvent, SagaKind, SagaStatus,
-    SagaStep,
+    CloseReason, OrderStatus, PaymentAction, PaymentMethod, PaymentStatus, Refusal, SagaKind, SagaStatus, SagaStep,
 };
 
 use super::case::Case;
 use super::row;
 use super::saga::{self, Event, Position};
-use super::{parcel, payment, view};
+use super::{journal, parcel, payment, view};
 use crate::context::Turn;
 use crate::effects::Refused;
+use crate::state::rows::read_text;
 use crate::stock::allocation::{self, Progress};
 use crate::timer;
 
@@ -188,17 +189,7 @@ fn advance(case: &mut Case, refusal: Option<Refusal>) {
         _ => false,
     };
     let refused_code = refusal.as_ref().map_or(0, |refusal| refusal.code);
-    // Who wants to pay from a balance that is not enough may try for as long as there is time: the last try is kept.
-    order.timeline.pop_if(|last| refused_code != 0 && (last.step, last.refused_code) == (step as i32, refused_code));
-    order.timeline.push(SagaEvent {
-        saga: kind.into(),
-        step: step.into(),
-        compensation: status == SagaStatus::Compensating,
-        refused_code,
-        at_ms: case.turn.ctx.time_ms,
-        log_sequence: case.turn.ctx.sequence,
-        name: String::new(),
-    });
+    journal::step(order, &case.turn.ctx, refused_code);
     order.updated_at_ms = case.turn.ctx.time_ms;
     let event = if refusal.is_some() { Event::Refused { held } } else { Event::Done };
     let to = saga::next(of(kind).len(), Position { status, step: index(kind, step) }, event);
@@ -206,7 +197,7 @@ fn advance(case: &mut Case, refusal: Option<Refusal>) {
     saga.set_status(to.status);
     saga.set_step(of(kind)[to.step].step);
     if status == SagaStatus::Running && refusal.is_some() {
-        order.refusal = refusal;
+        order.refusal = refusal.map(Box::new);
         match (kind, step) {
             // The order waits for its payment as before.
             (SagaKind::PaymentSuccess, SagaStep::ConfirmPayment) => {}
@@ -258,8 +249,8 @@ fn cart_replied(case: &mut Case, reply: CartReply) -> Flow {
             |CartLine { goods_id, quantity, added_at_ms }| LineRow { goods_id, quantity, added_at_ms, ..LineRow::default() };
         case.row.lines = reply.lines.into_iter().map(line).collect();
         if case.row.address_id != 0 {
-            case.row.address = reply.address;
-            case.row.receiver = reply.receiver;
+            let destination = OrderDestination { address: reply.address, receiver: reply.receiver };
+            case.row.destination = Some(Box::new(destination));
         }
     }
     Flow::Done
@@ -324,13 +315,15 @@ fn price(case: &mut Case) -> Result<(), Box<Refusal>> {
     let order = &mut *case.row;
     let lines = order.lines.iter().map(|line| (line.unit_price_minor, line.quantity));
     order.total_minor = total_minor(lines).ok_or_else(|| Box::new(Code::TotalTooLarge.refusal()))?;
-    let code = match &order.expected_total {
+    let code = match order.expected_total.take() {
         _ if !payment::AMOUNT_MINOR.contains(&order.total_minor) => Code::PaymentAmountInvalid,
-        Some(expected) if expected.currency != order.currency => return Err(Box::new(Code::CurrencyMismatch.refusal())),
+        Some(expected) if expected.currency.as_bytes() != order.currency => {
+            return Err(Box::new(Code::CurrencyMismatch.refusal()));
+        }
         Some(expected) if expected.amount_minor != order.total_minor => Code::PriceChanged,
         _ => return Ok(()),
     };
-    let actual_total = Some(Money::new(order.total_minor, &order.currency));
+    let actual_total = Some(row::money(order, order.total_minor));
     Err(Box::new(Refusal { actual_total, ..code.refusal() }))
 }
 
@@ -376,7 +369,7 @@ fn refund_payment(case: &mut Case) -> Flow {
 
 /// Moves money between the order and its user's balance. Only what is taken is replied to.
 pub fn ask_balance(case: &mut Case, delta_minor: i64) -> Option<Option<BalanceReply>> {
-    let request = BalanceRequest { user_id: case.row.user_id, delta_minor, currency: case.row.currency.clone() };
+    let request = BalanceRequest { user_id: case.row.user_id, delta_minor, currency: read_text(&case.row.currency) };
     let owner = case.turn.ctx.owner(OwnerKind::Order, case.number);
     case.turn.ask(owner, request)
 }

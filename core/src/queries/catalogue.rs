@@ -103,6 +103,7 @@ fn rows_after<R: Listed>(
 mod tests {
     use std::sync::Arc;
 
+    use crate::entry::Entry;
     use crate::state::memory::MemoryStore;
     use emshop_proto::internal::{Envelope, QueryReply, Record, record};
     use emshop_proto::partitioner::Partitioner;
@@ -123,11 +124,12 @@ mod tests {
         let store = Arc::new(MemoryStore::default()) as _;
         let mut replica = Replica::open(&store, "test", 0, Partitioner::new(1)).expect("an empty state");
         let record = |body| {
-            let body = Some(record::Body::Command(Box::new(Command { tag: 0, body: Some(body) })));
+            let command = Command { tag: 0, body: Some(body) }.encode_to_vec();
+            let body = Some(record::Body::Command(command.into()));
             Record { body, ..Record::default() }
         };
         let records = commands.into_iter().map(record).collect();
-        replica.turn(1, 1, Envelope { records, ..Envelope::default() });
+        replica.turn(1, 1, Entry::read(Envelope { records, ..Envelope::default() }).expect("just made"));
         replica
     }
 

@@ -11,8 +11,8 @@ use emshop_proto::internal::{
 use emshop_proto::v1::PaymentStatus;
 
 use super::refused;
-use crate::order::payment as payment_of;
 use crate::order::view;
+use crate::order::{payment as payment_of, row as order_row};
 use crate::replica::Replica;
 use crate::state::State;
 use crate::state::order_index::UserOrder;
@@ -64,7 +64,7 @@ pub fn owners(replica: &Replica, query: &OwnersQuery) -> Answer {
     let (log, state) = (replica.number(), &replica.state);
     let id = |owner: &Owner| match owner.kind() {
         _ if owner.log != log => None,
-        OwnerKind::Order => state.orders.peek(&owner.number, |row| row.order_id.clone()),
+        OwnerKind::Order => state.orders.peek(&owner.number, |row| order_row::id(row).to_owned()),
         OwnerKind::Reservation => state.reservations.peek(&owner.number, |row| row.business_id.clone()),
         OwnerKind::Goods | OwnerKind::User | OwnerKind::Unspecified => None,
     };
@@ -82,7 +82,7 @@ fn show(
     match replica.state.order_number(order_id) {
         Some(number) => show_number(replica, number, viewer, missing, |row| {
             // The index knows hashes.
-            if row.order_id == *order_id { show(row) } else { None }
+            if order_row::id(row) == order_id { show(row) } else { None }
         }),
         None => refused(missing),
     }
@@ -163,7 +163,9 @@ impl Wanted<'_> {
             _ if *before_ms == 0 => true,
             Ordering::Less => true,
             Ordering::Greater => false,
-            Ordering::Equal => self.state.orders.peek(&index.number, |row| row.order_id < *before_order_id).unwrap_or(false),
+            Ordering::Equal => {
+                self.state.orders.peek(&index.number, |row| order_row::id(row) < before_order_id.as_str()).unwrap_or(false)
+            }
         }
     }
 }

@@ -112,8 +112,8 @@ impl State {
     }
 
     /// Gives a new order its number.
-    pub fn number_order(&mut self, order_id: &str, user_id: u64, created_at_ms: i64) -> u64 {
-        let (number, page) = self.order_index.add(IdHash::of(order_id.as_bytes()), user_id, created_at_ms);
+    pub fn number_order(&mut self, id: IdHash, user_id: u64, created_at_ms: i64) -> u64 {
+        let (number, page) = self.order_index.add(id, user_id, created_at_ms);
         self.counters.entry(&()).orders = number;
         if let Some(Page { number, hashes }) = page {
             self.order_id_pages.insert_new(number, hashes);

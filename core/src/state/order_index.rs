@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::order::row;
 use crate::state::keys::{self, Kind};
 use crate::state::order_filter::{OrderFilter, Page};
 use crate::state::rows::{Counters, OrderIdPages, Orders, read_at};
@@ -156,7 +157,7 @@ fn load_filter(store: &Arc<dyn StateStore>) -> (OrderFilter, u64) {
     let last = Table::<Counters>::new(Arc::clone(store)).peek(&(), |counters| counters.orders).unwrap_or(0);
     let orders = Table::<Orders>::new(Arc::clone(store));
     for number in filter.first_open_order()..=last {
-        let id = orders.peek(&number, |order| IdHash::of(order.order_id.as_bytes()));
+        let id = orders.peek(&number, |order| IdHash::of(row::id(order).as_bytes()));
         filter.add(id.expect("orders are numbered without gaps").short());
     }
     (filter, last)

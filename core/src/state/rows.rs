@@ -250,7 +250,7 @@ pub fn text(text: &String, bytes: &mut Vec<u8>) {
 }
 
 pub fn read_text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("keys of text are UTF-8")
+    std::str::from_utf8(bytes).expect("text is stored as UTF-8").to_owned()
 }
 
 #[cfg(test)]

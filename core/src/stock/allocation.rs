@@ -6,6 +6,7 @@
 //! One log is asked after the other, by ascending number: of two owners that want the same last units in two logs the one that is
 //! first in the lower log gets through.
 
+use bytes::Bytes;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{LineRow, LineStock, Owner, PricedGoods, Step, StockAction, StockReply, StockRequest, step};
 use emshop_proto::v1::{GoodsQuantity, Money, Refusal};
@@ -13,6 +14,7 @@ use emshop_proto::v1::{GoodsQuantity, Money, Refusal};
 use super::act;
 use crate::context::Turn;
 use crate::effects::Refused;
+use crate::state::rows::read_text;
 
 /// How far an action over several logs is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub fn carry(
     turn: &mut Turn,
     owner: &Owner,
     lines: &mut [LineRow],
-    mut currency: Option<&mut String>,
+    mut currency: Option<&mut Bytes>,
     action: StockAction,
 ) -> Result<Progress, Refused> {
     let (from, _) = transition(action);
@@ -60,7 +62,7 @@ pub fn carry(
     }
 }
 
-fn request(turn: &Turn, lines: &[LineRow], currency: Option<&mut String>, action: StockAction, log: u32) -> StockRequest {
+fn request(turn: &Turn, lines: &[LineRow], currency: Option<&mut Bytes>, action: StockAction, log: u32) -> StockRequest {
     let (from, _) = transition(action);
     let of_log = |line: &&LineRow| line.stock() == from && turn.ctx.partitioner.of_goods(line.goods_id).log == log;
     let lines = lines.iter().filter(of_log);
@@ -68,7 +70,7 @@ fn request(turn: &Turn, lines: &[LineRow], currency: Option<&mut String>, action
         action: action.into(),
         lines: lines.map(|line| GoodsQuantity { goods_id: line.goods_id, quantity: line.quantity }).collect(),
         priced: currency.is_some(),
-        currency: currency.cloned().unwrap_or_default(),
+        currency: currency.map(|currency| read_text(currency)).unwrap_or_default(),
     }
 }
 
@@ -83,13 +85,14 @@ pub fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
         ..LineRow::default()
     };
     let mut lines: Vec<LineRow> = request.lines.iter().map(line).collect();
-    let mut currency = request.priced.then_some(request.currency);
+    let mut currency = request.priced.then(|| Bytes::from(request.currency));
     let done = act(turn, &owner, &mut lines, currency.as_mut(), action);
     let priced = action == StockAction::Reserve && request.priced;
     let goods = |LineRow { goods_id, name, unit_price_minor, weight_grams, .. }: LineRow| PricedGoods {
         goods_id,
-        name,
-        unit_price: priced.then(|| Money::new(unit_price_minor, currency.as_deref().unwrap_or_default())),
+        name: read_text(&name),
+        unit_price: priced
+            .then(|| Money { amount_minor: unit_price_minor, currency: currency.as_deref().map(read_text).unwrap_or_default() }),
         weight_grams,
     };
     let (goods, refusal) = match done {
@@ -104,7 +107,7 @@ pub fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
 ///
 /// # Errors
 /// What that log refused; the lines stay.
-pub fn settle(lines: &mut [LineRow], currency: Option<&mut String>, reply: StockReply) -> Result<(), Refused> {
+pub fn settle(lines: &mut [LineRow], currency: Option<&mut Bytes>, reply: StockReply) -> Result<(), Refused> {
     let (from, to) = transition(reply.action());
     if let Some(refusal) = reply.refusal {
         return Err(refusal.into());
@@ -116,13 +119,13 @@ pub fn settle(lines: &mut [LineRow], currency: Option<&mut String>, reply: Stock
         line.set_stock(to);
         if let Some(price) = goods.unit_price {
             line.unit_price_minor = price.amount_minor;
-            line.name = goods.name;
+            line.name = goods.name.into();
             line.weight_grams = goods.weight_grams;
             told = Some(price.currency);
         }
     }
     if let (Some(currency), Some(told)) = (currency, told) {
-        *currency = told;
+        *currency = told.into();
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod history;
 pub mod levels;
 pub mod reservation;
 
+use bytes::Bytes;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{HoldRow, LineRow, LineStock, Owner, StockAction, StockRow};
 use emshop_proto::v1::{
@@ -63,7 +64,7 @@ pub fn act(
     turn: &mut Turn,
     owner: &Owner,
     lines: &mut [LineRow],
-    currency: Option<&mut String>,
+    currency: Option<&mut Bytes>,
     action: StockAction,
 ) -> Result<(), Refused> {
     let (from, to) = transition(action);
@@ -87,7 +88,7 @@ fn check<'l>(
     turn: &mut Turn,
     owner: &Owner,
     lines: impl Iterator<Item = &'l mut LineRow>,
-    mut currency: Option<&mut String>,
+    mut currency: Option<&mut Bytes>,
 ) -> Result<(), Refused> {
     let mut wrong = Shortcomings::default();
     for line in lines {

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use emshop_core::entry::Entry;
 use emshop_core::rules;
 use emshop_core::state::memory::MemoryStore;
 use emshop_proto::envelope::{decode, encode};
@@ -42,7 +43,7 @@ fn to_text(stream: &Stream) -> String {
 fn from_text(text: &str) -> Stream {
     let line = |line: &str| {
         let (time_ms, bytes) = line.split_once(' ').expect("a time and an envelope");
-        (time_ms.parse().expect("a time"), decode(&unhex(bytes)).expect("an envelope that can still be read"))
+        (time_ms.parse().expect("a time"), decode(&unhex(bytes).into()).expect("an envelope that can still be read"))
     };
     text.lines().map(line).collect()
 }
@@ -53,7 +54,8 @@ fn meaning(stream: &Stream) -> String {
     let mut replica = open(&store, 0, 1);
     let mut told = Xxh3::new();
     for (sequence, (time_ms, envelope)) in (1..).zip(stream) {
-        for event in events::decode(replica.turn(sequence, *time_ms, envelope.clone()).events) {
+        let entry = Entry::read(envelope.clone()).expect("a recorded envelope");
+        for event in events::decode(replica.turn(sequence, *time_ms, entry).events) {
             told.update(event.event_type.name().as_bytes());
             told.update(&event.previous_number.to_le_bytes());
             told.update(&event.event.encode_to_vec());

@@ -81,7 +81,8 @@ type Effects = (BTreeMap<u64, Vec<(u64, Outcome)>>, Vec<EventRun>, Vec<u32>);
 fn turn(replica: &mut Replica, stream: &Stream) -> Effects {
     let sequence = replica.applied_sequence() + 1;
     let (time_ms, envelope) = stream[sequence as usize - 1].clone();
-    let TurnEffects { outcomes, events, channels } = replica.turn(sequence, time_ms, envelope);
+    let TurnEffects { outcomes, events, channels } =
+        replica.turn(sequence, time_ms, emshop_core::entry::Entry::read(envelope).expect("just made"));
     (outcomes, events, channels)
 }
 

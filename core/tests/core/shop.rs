@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use emshop_core::entry::Entry;
 use emshop_core::order::view;
 use emshop_core::replica::Replica;
 use emshop_core::state::keys::Kind;
@@ -56,8 +57,8 @@ pub fn open(store: &Arc<MemoryStore>, log: u32, logs: u32) -> Replica {
 }
 
 pub fn record_of(command: Command, ticket: u64) -> Record {
-    let body_hash = xxh3_64(&command.encode_to_vec());
-    Record { ticket, body_hash, operator: None, body: Some(record::Body::Command(Box::new(command))) }
+    let command = command.encode_to_vec();
+    Record { ticket, body_hash: xxh3_64(&command), operator: None, body: Some(record::Body::Command(command.into())) }
 }
 
 pub fn envelope_of(records: Vec<Record>) -> Envelope {
@@ -221,7 +222,7 @@ impl Shop {
     pub fn apply(&mut self, log: u32, envelope: Envelope) {
         let now_ms = self.now_ms;
         let Log { store, replica, events } = &mut self.logs[log as usize];
-        let effects = replica.turn(replica.applied_sequence() + 1, now_ms, envelope);
+        let effects = replica.turn(replica.applied_sequence() + 1, now_ms, Entry::read(envelope).expect("just made"));
         checkpoint(replica, store);
         events.extend(events::decode(effects.events));
         for (ticket, outcome) in effects.outcomes.into_values().flatten() {

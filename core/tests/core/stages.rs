@@ -2,7 +2,7 @@
 //! changes nothing.
 
 use emshop_core::order;
-use emshop_core::order::payment;
+use emshop_core::order::{journal, payment};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{
     CancelOrderRequest, Command, LogisticsStatus, Operator, OperatorKind, OrderStatus, PaymentStatus, command,
@@ -138,12 +138,12 @@ fn every_command_at_every_stage() {
 fn histories_follow_the_tables() {
     for stage in STAGES {
         let row = stage.shop().order_row("o");
-        let moves = row.history.iter().map(|change| change.to());
-        moves.fold(OrderStatus::Unspecified, |from, to| {
+        let moves = journal::history(&row);
+        moves.iter().map(|change| change.to()).fold(OrderStatus::Unspecified, |from, to| {
             assert!(order::may_follow(from, to), "{:?}: from {from:?} to {to:?}", stage.way);
             to
         });
-        let log = row.payment.expect("orders have a payment").log;
+        let log = journal::payment_log(&row);
         log.iter().map(|change| change.to()).fold(PaymentStatus::Unspecified, |from, to| {
             // A refund is noted once it is over.
             let legal = payment::may_follow(from, to) || (from, to) == (PaymentStatus::Paid, PaymentStatus::Refunded);

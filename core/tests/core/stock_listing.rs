@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use emshop_core::entry::Entry;
 use emshop_core::queries;
 use emshop_core::replica::Replica;
 use emshop_core::state::memory::MemoryStore;
@@ -15,7 +16,7 @@ const ONLY_LOW: u32 = 1;
 
 fn apply(replica: &mut Replica, commands: impl IntoIterator<Item = Command>) {
     let records = commands.into_iter().map(|command| record_of(command, 0)).collect();
-    replica.turn(replica.applied_sequence() + 1, START_MS, envelope_of(records));
+    replica.turn(replica.applied_sequence() + 1, START_MS, Entry::read(envelope_of(records)).expect("just made"));
 }
 
 fn page(replica: &mut Replica, after: u64, limit: u32, filter: u32) -> Stocks {

@@ -2,7 +2,8 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
-    Channel, Envelope, OrderQuery, Record, StockAction, StockRequest, query, query_reply, record, step,
+    Channel, Envelope, OrderQuery, Owner, OwnerKind, Record, Step, StockAction, StockReply, StockRequest, query, query_reply,
+    record, step,
 };
 use emshop_proto::v1::{
     CloseReason, Command, LogisticsStatus, Money, OrderStatus, PaymentStatus, ReservationStatus, SagaStatus, StockCause, outcome,
@@ -459,7 +460,10 @@ fn w35_money_is_an_integer() {
 fn w45_a_panic_is_not_success() {
     let mut shop = with_order();
     let before = shop.rows();
-    let broken = Envelope { records: vec![Record::default()], ..Envelope::default() };
+    let owner = Owner { log: 0, kind: OwnerKind::Order.into(), number: 99 };
+    let reply = step::Body::Reply(StockReply { action: StockAction::Reserve.into(), ..StockReply::default() });
+    let to_nobody = record::Body::Step(Step { owner: Some(owner), body: Some(reply) });
+    let broken = Envelope { records: vec![Record { body: Some(to_nobody), ..Record::default() }], ..Envelope::default() };
     let applied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shop.apply(0, broken)));
     assert!(applied.is_err());
     assert_eq!(shop.rows(), before);

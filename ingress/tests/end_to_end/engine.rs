@@ -16,9 +16,9 @@ use emshop_proto::internal::{
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
-    BatchGetStockResponse, Brand, Category, CategoryBrand, Goods, ListTracksResponse, LogInspection, LogPosition, LogisticsOrder,
-    Order, OrderReceipt, OrderStatus, Outcome, Reservation, ReservationStatus, ReserveStockRequest, SetOnSaleRequest,
-    SetStockRequest, Shortage, StockChange, StockLevel, SubmitOrderRequest,
+    BatchGetStockResponse, Brand, Category, CategoryBrand, Command, Goods, ListTracksResponse, LogInspection, LogPosition,
+    LogisticsOrder, Order, OrderReceipt, OrderStatus, Outcome, Reservation, ReservationStatus, ReserveStockRequest,
+    SetOnSaleRequest, SetStockRequest, Shortage, StockChange, StockLevel, SubmitOrderRequest,
 };
 use emshop_proto::{envelope, ids, subjects};
 use futures::StreamExt;
@@ -73,6 +73,7 @@ impl Engine {
             self.commands.fetch_add(1, Ordering::Relaxed);
             let outcome = match record.body {
                 Some(record::Body::Command(command)) => {
+                    let command = Command::decode(command).expect("a command");
                     self.apply(command.body.expect("a body"), record.body_hash, entry.sequence)
                 }
                 _ => Some(Outcome { result: Some(OutcomeResult::Refusal(not_played())), ..Outcome::default() }),

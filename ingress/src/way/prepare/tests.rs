@@ -16,7 +16,8 @@ fn prepared(body: Body) -> (Prepared, Record, Body) {
     let prepared = prepare(&mut command, None, Partitioner::new(4), DEFAULTS);
     let record = Record::decode(prepared.record.as_slice()).expect("a record");
     let Some(record::Body::Command(command)) = record.body.clone() else { panic!("{record:?} is not a command") };
-    let Command { tag: 0, body: Some(body) } = *command else { panic!("{record:?} is not a command without tag") };
+    let command = Command::decode(command).expect("a command");
+    let Command { tag: 0, body: Some(body) } = command else { panic!("{record:?} is not a command without tag") };
     (prepared, record, body)
 }
 

@@ -16,7 +16,7 @@ use crate::LogError;
 /// The oldest release of nats-server that is known to do what we need.
 pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
 /// Of what the streams' metadata, subjects and envelopes and the rows of the states mean together.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What to ask of a cluster's streams.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,186 @@
+//! An entry of the log as a turn takes it. It is read apart from the engine's thread.
+//!
+//! Of a new order only what the turn needs is read: names and addresses stay the bytes that they came as.
+
+use bytes::Bytes;
+use emshop_proto::envelope::DecodeError;
+use emshop_proto::internal::{
+    AccountCommand, Channel, Envelope, OrderCommand, OrderRequest, Record, Rules, Step, order_command, record,
+};
+use emshop_proto::v1::{Command, Operator};
+use prost::Message;
+
+use crate::order::row;
+use crate::state::order_index::IdHash;
+
+/// The records of one envelope.
+pub struct Entry {
+    pub writer: u64,
+    pub channel: Option<Channel>,
+    pub records: Vec<EntryRecord>,
+}
+
+pub struct EntryRecord {
+    pub ticket: u64,
+    pub body_hash: u64,
+    pub operator: Option<Operator>,
+    pub body: Body,
+}
+
+pub enum Body {
+    NewOrder(NewOrder),
+    /// All other commands.
+    Command(Box<Command>),
+    AccountCommand(AccountCommand),
+    Step(Step),
+    Tick,
+    Rules(Rules),
+}
+
+/// An order that somebody submits, or a cart that they check out.
+pub struct NewOrder {
+    pub id: IdHash,
+    /// As it came: the order keeps it.
+    pub bytes: Bytes,
+    pub request: OrderRequest,
+    pub from_cart: bool,
+}
+
+impl Entry {
+    /// Reads the commands of an envelope.
+    ///
+    /// # Errors
+    /// [`DecodeError::Body`] when a record is not what it has to be. To skip it would change what later ones mean.
+    pub fn read(envelope: Envelope) -> Result<Self, DecodeError> {
+        let records = envelope.records.into_iter().map(EntryRecord::read).collect::<Result<_, _>>()?;
+        Ok(Self { writer: envelope.writer, channel: envelope.channel, records })
+    }
+}
+
+impl EntryRecord {
+    fn read(record: Record) -> Result<Self, DecodeError> {
+        let Record { ticket, body_hash, operator, body } = record;
+        let body = match body {
+            Some(record::Body::Command(bytes)) => {
+                Body::read_command(bytes).map_err(|error| DecodeError::Body(error.to_string()))?
+            }
+            Some(record::Body::AccountCommand(command)) => Body::AccountCommand(command),
+            Some(record::Body::Step(step)) => Body::Step(step),
+            Some(record::Body::Tick(_)) => Body::Tick,
+            Some(record::Body::Rules(rules)) => Body::Rules(rules),
+            None => return Err(DecodeError::Body("a record is of no kind that this release knows".to_owned())),
+        };
+        Ok(Self { ticket, body_hash, operator, body })
+    }
+}
+
+impl Body {
+    fn read_command(bytes: Bytes) -> Result<Self, prost::DecodeError> {
+        let (bytes, from_cart) = match OrderCommand::decode(bytes.clone())?.body {
+            Some(order_command::Body::SubmitOrder(bytes)) => (bytes, false),
+            Some(order_command::Body::CheckoutCart(bytes)) => (bytes, true),
+            None => return Command::decode(bytes).map(|command| Self::Command(Box::new(command))),
+        };
+        let request = OrderRequest::decode(bytes.as_ref())?;
+        let id = IdHash::of(row::id_in(&bytes).as_bytes());
+        Ok(Self::NewOrder(NewOrder { id, bytes, request, from_cart }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use emshop_proto::internal::OrderDestination;
+    use emshop_proto::v1::command::Body as CommandBody;
+    use emshop_proto::v1::{
+        CheckoutCartRequest, GoodsQuantity, Money, PaymentMethod, Receiver, ShippingMethod, SubmitOrderRequest, SubmitWait,
+    };
+
+    use super::*;
+
+    fn read(body: Option<record::Body>) -> Result<Body, DecodeError> {
+        let envelope = Envelope { records: vec![Record { body, ..Record::default() }], ..Envelope::default() };
+        Entry::read(envelope).map(|entry| entry.records.into_iter().next().expect("a record").body)
+    }
+
+    fn new_order(body: CommandBody) -> NewOrder {
+        let command = Command { tag: 7, body: Some(body) }.encode_to_vec();
+        match read(Some(record::Body::Command(command.into()))) {
+            Ok(Body::NewOrder(order)) => order,
+            _ => panic!("no new order"),
+        }
+    }
+
+    /// Of both requests, so that one reading fits them.
+    #[test]
+    fn a_narrow_reading_of_an_order_finds_what_the_wide_one_has() {
+        let receiver = Receiver { name: "李".to_owned(), phone: "13800000000".to_owned() };
+        let total = Money::new(5, "CNY");
+        let lines = vec![GoodsQuantity { goods_id: 7, quantity: 2 }, GoodsQuantity { goods_id: 9, quantity: 1 }];
+        let submit = SubmitOrderRequest {
+            order_id: "order-1".to_owned(),
+            idempotency_key: "key".to_owned(),
+            user_id: 3,
+            lines: lines.clone(),
+            address: "路 1".to_owned(),
+            receiver: Some(receiver.clone()),
+            payment_method: PaymentMethod::Wechat.into(),
+            expires_in_seconds: 60,
+            expected_total: Some(total.clone()),
+            wait: SubmitWait::Accepted.into(),
+            logistics_company: 2,
+            shipping_method: ShippingMethod::Express.into(),
+            insured: true,
+        };
+        let checkout = CheckoutCartRequest {
+            order_id: submit.order_id.clone(),
+            idempotency_key: submit.idempotency_key.clone(),
+            user_id: submit.user_id,
+            address: submit.address.clone(),
+            receiver: submit.receiver.clone(),
+            payment_method: submit.payment_method,
+            expires_in_seconds: submit.expires_in_seconds,
+            expected_total: submit.expected_total.clone(),
+            logistics_company: submit.logistics_company,
+            shipping_method: submit.shipping_method,
+            insured: submit.insured,
+            address_id: 4,
+        };
+        let request = OrderRequest {
+            user_id: 3,
+            lines,
+            payment_method: PaymentMethod::Wechat.into(),
+            expires_in_seconds: 60,
+            expected_total: Some(total),
+            logistics_company: 2,
+            shipping_method: ShippingMethod::Express.into(),
+            insured: true,
+            address_id: 0,
+        };
+        let (of_submit, of_checkout) =
+            (new_order(CommandBody::SubmitOrder(submit)), new_order(CommandBody::CheckoutCart(checkout)));
+        assert_eq!((of_submit.from_cart, of_checkout.from_cart), (false, true));
+        assert_eq!(of_submit.request, request);
+        assert_eq!(of_checkout.request, OrderRequest { lines: Vec::new(), address_id: 4, ..request });
+        for order in [of_submit, of_checkout] {
+            assert_eq!(row::id_in(&order.bytes), "order-1");
+            assert!(order.id == IdHash::of(b"order-1"));
+            let destination = OrderDestination { address: "路 1".to_owned(), receiver: Some(receiver.clone()) };
+            assert_eq!(OrderDestination::decode(order.bytes), Ok(destination));
+        }
+    }
+
+    #[test]
+    fn the_id_is_found_wherever_it_stands() {
+        let ids = [(&b""[..], ""), (b"\x18\x03", ""), (b"\x18\x03\x22\x02\x08\x07\x0a\x01o", "o")];
+        for (request, id) in ids {
+            assert_eq!(row::id_in(request), id);
+        }
+    }
+
+    /// Such as one of a newer release: what is skipped would change what later ones mean.
+    #[test]
+    fn an_unknown_record_is_no_entry() {
+        assert!(matches!(read(None), Err(DecodeError::Body(_))));
+        assert!(matches!(read(Some(record::Body::Command(Bytes::from_static(b"\x12")))), Err(DecodeError::Body(_))));
+    }
+}
