@@ -15,8 +15,8 @@ const OPEN_FILES_MAX: i32 = 256;
 /// Nothing is ever written to a memtable; it only has to be there.
 const MEMTABLE_BYTES: usize = 64 << 10;
 
-/// Checkpoints of some seconds are merged at once …
-const FRESH_FILES: i32 = 4;
+/// Checkpoints of so many seconds are merged at once: what does not wait for this is written again and again …
+const FRESH_FILES: i32 = 12;
 /// … into a level of this size, which is what each merge may have to write again.
 const FIRST_LEVEL_BYTES: u64 = 64 << 20;
 const FILE_BYTES: u64 = 32 << 20;

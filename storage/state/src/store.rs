@@ -11,7 +11,7 @@ use crate::options;
 use crate::staging::Staging;
 
 /// Files at the level that checkpoints come to; with more of them a commit waits for compaction, since each costs every look-up.
-const FRESH_FILES_MAX: u64 = 24;
+const FRESH_FILES_MAX: u64 = 32;
 const COMPACTION_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 #[derive(Debug, thiserror::Error)]
