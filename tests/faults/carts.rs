@@ -180,7 +180,7 @@ async fn what_a_user_keeps_is_listed_page_by_page() {
     }
     let request = ListMessagesRequest { user_id: USER, kind: MessageKind::Complaint.into(), page_size: 1, page_token };
     let first = users.list_messages(request.clone()).await.expect("a page").into_inner();
-    assert_eq!((first.messages[0].subject.as_str(), first.total), ("c", 2));
+    assert_eq!(first.messages[0].subject, "c");
     let second = ListMessagesRequest { page_token: first.next_page_token, ..request };
     let second = users.list_messages(second).await.expect("a page").into_inner();
     assert_eq!((second.messages[0].subject.as_str(), second.next_page_token.as_str()), ("a", ""));

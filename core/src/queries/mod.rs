@@ -9,8 +9,19 @@ use emshop_proto::errors::Code;
 use emshop_proto::internal::query::Body as Question;
 use emshop_proto::internal::query_reply::Body as Answer;
 use emshop_proto::internal::{Query, QueryReply};
+use emshop_proto::v1::Refusal;
+use prost::Message as _;
 
 use crate::replica::Replica;
+
+/// Rows that a page looks at, however few it lets through: each may have to be read from the store, and no turn is made meanwhile.
+const LOOKED_AT_MAX: usize = 500;
+
+/// Lists that have grown beyond this are cut: the next page goes on.
+const LIST_BYTES_MAX: usize = 512 * 1024;
+
+/// What NATS takes in one message, with room for its head.
+const REPLY_BYTES_MAX: usize = 1024 * 1024 - 4096;
 
 /// Answers a query. `None` when the answer comes from the checkpoint thread.
 pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
@@ -42,7 +53,14 @@ pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
         Some(Question::Inspect(_)) => return None,
         None => Answer::Refusal(Code::ValidationFailed.refusal()),
     };
-    Some(QueryReply { body: Some(body) })
+    let reply = QueryReply { body: Some(body) };
+    if reply.encoded_len() <= REPLY_BYTES_MAX {
+        return Some(reply);
+    }
+    // It would never arrive, and the client would not know why.
+    let message = "What was asked for is too large for one answer: ask for less at once".to_owned();
+    let refusal = Refusal { message, ..Code::ValidationFailed.refusal() };
+    Some(QueryReply { body: Some(Answer::Refusal(refusal)) })
 }
 
 fn refused(code: Code) -> Answer {

@@ -6,15 +6,16 @@ use std::ops::ControlFlow;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::query_reply::Body as Answer;
 use emshop_proto::internal::{
-    OrderNumberQuery, OrderQuery, OrderRow, Orders, Owner, OwnerKind, Owners, OwnersQuery, UserOrdersQuery,
+    ListedOrder, OrderNumberQuery, OrderPlace, OrderQuery, OrderRow, Orders, Owner, OwnerKind, Owners, OwnersQuery,
+    UserOrdersQuery,
 };
 use emshop_proto::v1::PaymentStatus;
+use prost::Message as _;
 
-use super::refused;
+use super::{LIST_BYTES_MAX, LOOKED_AT_MAX, refused};
 use crate::order::view;
 use crate::order::{payment as payment_of, row as order_row};
 use crate::replica::Replica;
-use crate::state::State;
 use crate::state::order_index::UserOrder;
 
 pub fn order(replica: &Replica, query: &OrderQuery, viewer: u64) -> Answer {
@@ -105,67 +106,56 @@ fn show_number(
     shown.flatten().unwrap_or_else(|| refused(missing))
 }
 
-/// The newest orders of a user that the filters let through, after the cursor; and how many there are without it.
+/// The newest orders of a user that the filters let through, after the place where the previous page ended.
 pub fn of_user(replica: &Replica, query: &UserOrdersQuery) -> Answer {
+    let (mut orders, mut last, mut looked_at, mut bytes, mut goes_on) = (Vec::new(), None, 0, 0, false);
     let state = &replica.state;
-    let mut wanted = Wanted { query, state, total: 0, newest: Vec::new() };
-    wanted.scan();
-    let found = wanted.newest.iter().filter_map(|index| state.orders.peek(&index.number, |row| view::order(row)));
-    let mut orders: Vec<_> = found.collect();
-    orders.sort_by(|a, b| (b.created_at_ms, &b.order_id).cmp(&(a.created_at_ms, &a.order_id)));
-    orders.truncate(query.limit as usize);
-    Answer::UserOrders(Orders { orders, total: wanted.total })
+    state.order_index.of_user(&first_place(query, replica.number()), |index| {
+        if index.created_at_ms < query.created_from_ms {
+            return ControlFlow::Break(());
+        }
+        if orders.len() == query.limit as usize || looked_at == LOOKED_AT_MAX || bytes > LIST_BYTES_MAX {
+            goes_on = true;
+            return ControlFlow::Break(());
+        }
+        let place = OrderPlace { created_at_ms: index.created_at_ms, log: replica.number(), number: index.number };
+        let is_wanted = |row: &OrderRow| query.statuses.is_empty() || query.statuses.contains(&row.status);
+        let order = state.orders.peek(&index.number, |row| is_wanted(row).then(|| view::order(row))).flatten();
+        if let Some(order) = order {
+            bytes += order.encoded_len();
+            orders.push(ListedOrder { place: Some(place), order: Some(order) });
+        }
+        (last, looked_at) = (Some(place), looked_at + 1);
+        ControlFlow::Continue(())
+    });
+    Answer::UserOrders(Orders { orders, reached: last.filter(|_| goes_on) })
 }
 
-/// What there is for a list. The index alone tells times; rows are read for what it does not.
-struct Wanted<'a> {
-    query: &'a UserOrdersQuery,
-    state: &'a State,
-    total: u64,
-    /// The newest after the cursor, and whatever is as old as the last of them: ids decide which of these comes first.
-    newest: Vec<UserOrder>,
+/// Where this log's part of a page begins.
+fn first_place(query: &UserOrdersQuery, log: u32) -> UserOrder {
+    let newest_ms = if query.created_before_ms == 0 { i64::MAX } else { query.created_before_ms - 1 };
+    let at = |created_at_ms, number| UserOrder { user_id: query.user_id, created_at_ms, number };
+    let Some(after) = query.after.filter(|after| after.created_at_ms <= newest_ms) else { return at(newest_ms, u64::MAX) };
+    match log.cmp(&after.log) {
+        Ordering::Less => at(after.created_at_ms - 1, u64::MAX),
+        Ordering::Equal => at(after.created_at_ms, after.number.saturating_sub(1)),
+        Ordering::Greater => at(after.created_at_ms, u64::MAX),
+    }
 }
 
-impl Wanted<'_> {
-    fn scan(&mut self) {
-        let UserOrdersQuery { user_id, created_from_ms, created_before_ms, .. } = *self.query;
-        let newest_ms = if created_before_ms == 0 { i64::MAX } else { created_before_ms - 1 };
-        let from = UserOrder { user_id, created_at_ms: newest_ms, number: u64::MAX };
-        let state = self.state;
-        state.order_index.of_user(&from, |index| {
-            if index.created_at_ms < created_from_ms {
-                return ControlFlow::Break(());
-            }
-            self.take(index);
-            ControlFlow::Continue(())
-        });
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn take(&mut self, index: UserOrder) {
-        let query = self.query;
-        if !query.statuses.is_empty() {
-            let status = self.state.orders.peek(&index.number, |row| row.status);
-            if !status.is_some_and(|status| query.statuses.contains(&status)) {
-                return;
-            }
-        }
-        self.total += 1;
-        let full = self.newest.len() >= query.limit as usize;
-        let among_last = self.newest.last().is_some_and(|last| last.created_at_ms == index.created_at_ms);
-        if (!full || among_last) && self.is_after_cursor(index) {
-            self.newest.push(index);
-        }
-    }
-
-    fn is_after_cursor(&self, index: UserOrder) -> bool {
-        let UserOrdersQuery { before_ms, before_order_id, .. } = self.query;
-        match index.created_at_ms.cmp(before_ms) {
-            _ if *before_ms == 0 => true,
-            Ordering::Less => true,
-            Ordering::Greater => false,
-            Ordering::Equal => {
-                self.state.orders.peek(&index.number, |row| order_row::id(row) < before_order_id.as_str()).unwrap_or(false)
-            }
-        }
+    #[test]
+    fn each_log_goes_on_behind_the_last_order_of_the_page() {
+        let after = Some(OrderPlace { created_at_ms: 50, log: 1, number: 7 });
+        let first = |log, created_before_ms| {
+            let query = UserOrdersQuery { user_id: 3, after, created_before_ms, ..UserOrdersQuery::default() };
+            let UserOrder { user_id: 3, created_at_ms, number } = first_place(&query, log) else { panic!("another user") };
+            (created_at_ms, number)
+        };
+        assert_eq!([0, 1, 2].map(|log| first(log, 0)), [(49, u64::MAX), (50, 6), (50, u64::MAX)]);
+        assert_eq!([0, 1, 2].map(|log| first(log, 40)), [(39, u64::MAX); 3], "the page before had other filters");
     }
 }

@@ -12,8 +12,8 @@ use crate::replica::Replica;
 use crate::state::State;
 use crate::stock;
 
-/// Rows that one question looks at: turns wait meanwhile. Whoever wants more asks again.
-const LOOKED_AT_MAX: usize = 4_000;
+/// Rows that one question looks at. They are small and lie together, so these may be more than of other lists.
+const STOCKS_LOOKED_AT_MAX: usize = 4_000;
 
 /// Of `PageQuery.filter`.
 const ONLY_LOW: u32 = 1;
@@ -34,7 +34,7 @@ pub fn page(replica: &Replica, query: &PageQuery) -> Answer {
     let limit = query.limit as usize;
     let (mut stocks, mut looked_at, mut after) = (Vec::new(), 0, 0);
     replica.state.stocks.scan(&query.after.saturating_add(1), |goods_id, row| {
-        if stocks.len() == limit || looked_at == LOOKED_AT_MAX {
+        if stocks.len() == limit || looked_at == STOCKS_LOOKED_AT_MAX {
             // There are more: the next page goes on behind the last one looked at.
             after = goods_id - 1;
             return ControlFlow::Break(());

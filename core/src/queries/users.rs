@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::query_reply::Body as Answer;
-use emshop_proto::internal::{BalanceRow, Credentials, FavouriteQuery, MobileQuery, PageQuery, UserQuery, UserRow, UsersQuery};
-use emshop_proto::v1::{
-    CartItems, ListAddressesResponse, ListFavouritesResponse, ListMessagesResponse, ListUsersResponse, MessageKind,
+use emshop_proto::internal::{
+    BalanceRow, Credentials, FavouriteQuery, Messages, MobileQuery, PageQuery, UserQuery, UserRow, Users, UsersQuery,
 };
+use emshop_proto::v1::{CartItems, ListAddressesResponse, ListFavouritesResponse, MessageKind};
 
-use super::refused;
+use super::{LOOKED_AT_MAX, refused};
 use crate::replica::Replica;
 use crate::state::rows::Newest;
 use crate::user;
@@ -57,19 +57,20 @@ fn page_of<T>(mut all: Vec<T>, query: &PageQuery, position: impl Fn(&T) -> (i64,
 
 /// Newest first; the cursor is the message id.
 pub fn messages(replica: &Replica, query: &PageQuery) -> Answer {
-    let mut page = ListMessagesResponse::default();
+    let first = Newest { user_id: query.user_id, number: if query.after == 0 { u64::MAX } else { query.after - 1 } };
     let is_wanted = |kind: MessageKind| query.filter == 0 || kind as u32 == query.filter;
-    replica.state.messages.scan(&Newest::first(query.user_id), |key, row| {
+    let (mut page, mut last, mut looked_at) = (Messages::default(), 0, 0);
+    replica.state.messages.scan(&first, |key, row| {
         if key.user_id != query.user_id {
             return ControlFlow::Break(());
         }
-        let message = row.message.as_ref().expect("a row of a message has one");
-        if is_wanted(message.kind()) {
-            page.total += 1;
-            if (query.after == 0 || key.number < query.after) && page.messages.len() < query.limit as usize {
-                page.messages.push(message.clone());
-            }
+        if page.messages.len() == query.limit as usize || looked_at == LOOKED_AT_MAX {
+            page.after = last;
+            return ControlFlow::Break(());
         }
+        (last, looked_at) = (key.number, looked_at + 1);
+        let message = row.message.as_ref().expect("a row of a message has one");
+        page.messages.extend(is_wanted(message.kind()).then(|| message.clone()));
         ControlFlow::Continue(())
     });
     Answer::Messages(page)
@@ -104,30 +105,24 @@ pub fn mobile(replica: &Replica, query: &MobileQuery) -> Answer {
     }
 }
 
-/// Users by ascending id. Without a filter the counters know how many there are; with one every user has to be looked at.
+/// Users by ascending id.
 pub fn page(replica: &Replica, query: &UsersQuery) -> Answer {
-    let filtered = query.role != 0 || query.status != 0;
     let wanted = |row: &UserRow| {
         let of_role = query.role == 0 || row.role == query.role;
         !row.registering && of_role && (query.status == 0 || row.status == query.status)
     };
-    let limit = query.limit as usize;
-    let from = if filtered { 0 } else { query.after_user_id.saturating_add(1) };
-    let (mut users, mut total) = (Vec::new(), 0);
-    replica.state.users.scan(&from, |user_id, row| {
-        if !wanted(row) {
-            return ControlFlow::Continue(());
+    let total = replica.state.counters.peek(&(), |counters| counters.users).unwrap_or(0);
+    let (mut page, mut looked_at) = (Users { total, ..Users::default() }, 0);
+    replica.state.users.scan(&query.after_user_id.saturating_add(1), |user_id, row| {
+        if page.users.len() == query.limit as usize || looked_at == LOOKED_AT_MAX {
+            page.after = user_id - 1;
+            return ControlFlow::Break(());
         }
-        total += u64::from(filtered);
-        if *user_id > query.after_user_id && users.len() < limit {
-            users.push(user::view(*user_id, row));
-        }
-        if users.len() == limit && !filtered { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        looked_at += 1;
+        page.users.extend(wanted(row).then(|| user::view(*user_id, row)));
+        ControlFlow::Continue(())
     });
-    if !filtered {
-        total = replica.state.counters.peek(&(), |counters| counters.users).unwrap_or(0);
-    }
-    Answer::Users(ListUsersResponse { users, next_page_token: String::new(), total })
+    Answer::Users(page)
 }
 
 pub fn balance(replica: &Replica, query: &UserQuery) -> Answer {

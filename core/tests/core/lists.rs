@@ -2,6 +2,7 @@
 
 use emshop_proto::internal::{Orders, Owner, OwnerKind, OwnersQuery, UserOrdersQuery, query, query_reply};
 use emshop_proto::v1::{Order, OrderStatus, SubmitOrderRequest};
+use prost::Message as _;
 
 use crate::commands::*;
 use crate::shop::*;
@@ -27,27 +28,32 @@ fn shop_with_orders() -> (Shop, Vec<Order>) {
     let store = std::sync::Arc::clone(&shop.logs[0].store);
     shop.logs[0].replica = open(&store, 0, 1);
     orders.retain(|order| order.user_id == USER);
-    orders.sort_by(|a, b| (b.created_at_ms, &b.order_id).cmp(&(a.created_at_ms, &a.order_id)));
+    // The later one of a millisecond is listed first.
+    orders.reverse();
     (shop, orders)
 }
 
-/// All pages of a list, with the total that each of them tells.
-fn pages(shop: &mut Shop, first: UserOrdersQuery) -> (Vec<Order>, Vec<u64>) {
-    let (mut query, mut all, mut totals) = (first, Vec::new(), Vec::new());
+/// All pages of a list.
+fn pages(shop: &mut Shop, mut query: UserOrdersQuery) -> Vec<Orders> {
+    let mut pages = Vec::new();
     loop {
-        let query_reply::Body::UserOrders(Orders { orders, total }) = shop.ask(0, 0, query::Body::UserOrders(query.clone()))
-        else {
+        let query_reply::Body::UserOrders(page) = shop.ask(0, 0, query::Body::UserOrders(query.clone())) else {
             panic!("not a list of orders")
         };
-        totals.push(total);
-        let Some(last) = orders.last() else { return (all, totals) };
-        (query.before_ms, query.before_order_id) = (last.created_at_ms, last.order_id.clone());
-        all.extend(orders);
+        query.after = page.reached;
+        pages.push(page);
+        if query.after.is_none() {
+            return pages;
+        }
     }
 }
 
+fn orders_of(pages: Vec<Orders>) -> Vec<Order> {
+    pages.into_iter().flat_map(|page| page.orders).filter_map(|listed| listed.order).collect()
+}
+
 #[test]
-fn pages_hold_what_the_filters_let_through_each_once_and_every_total_is_of_all() {
+fn pages_hold_what_the_filters_let_through_each_once() {
     let (mut shop, orders) = shop_with_orders();
     use OrderStatus::*;
     let statuses: [&[OrderStatus]; 4] = [&[], &[Cancelled], &[Pending, Paid], &[Returned]];
@@ -68,11 +74,42 @@ fn pages_hold_what_the_filters_let_through_each_once_and_every_total_is_of_all()
                 created_before_ms: before_ms,
                 ..UserOrdersQuery::default()
             };
-            let (listed, totals) = pages(&mut shop, query);
-            assert_eq!(listed, expected, "{statuses:?} from {from_ms} before {before_ms}, {limit} a page");
-            assert_eq!(totals, vec![expected.len() as u64; expected.len().div_ceil(limit as usize) + 1]);
+            let pages = pages(&mut shop, query);
+            assert!(pages.iter().all(|page| page.orders.len() <= limit as usize));
+            assert_eq!(orders_of(pages), expected, "{statuses:?} from {from_ms} before {before_ms}, {limit} a page");
         }
     }
+}
+
+/// A list that let few through of many orders read every one of them before it answered, and no command was applied meanwhile.
+#[test]
+fn a_page_looks_at_so_many_orders_and_no_more() {
+    let mut shop = Shop::with_two_goods();
+    shop.send_one(adjust_stock(1, 2_000, "more"));
+    for number in 0..1_200 {
+        assert_done(&shop.send_one(submit(order(&format!("o{number}"), &[(1, 1)]))));
+    }
+    assert_done(&shop.send_one(cancel("o3")));
+    let statuses = vec![OrderStatus::Cancelled.into()];
+    let pages = pages(&mut shop, UserOrdersQuery { user_id: USER, limit: 20, statuses, ..UserOrdersQuery::default() });
+    assert_eq!(pages.iter().map(|page| page.orders.len()).collect::<Vec<_>>(), [0, 0, 1]);
+    assert_eq!(orders_of(pages)[0].order_id, "o3");
+}
+
+/// A page of large orders was larger than what NATS takes, and the client waited for it in vain.
+#[test]
+fn a_page_fits_into_an_answer() {
+    let mut shop = Shop::new(1);
+    for goods_id in 1..=200 {
+        shop.stock_up(goods_id, 1, 1_000);
+    }
+    let lines: Vec<_> = (1..=200).map(|goods_id| (goods_id, 1)).collect();
+    for number in 0..100 {
+        assert_done(&shop.send_one(submit(order(&format!("o{number}"), &lines))));
+    }
+    let pages = pages(&mut shop, UserOrdersQuery { user_id: USER, limit: 100, ..UserOrdersQuery::default() });
+    assert!(pages.len() > 1 && pages.iter().all(|page| page.encoded_len() < 600 * 1024));
+    assert_eq!(orders_of(pages).len(), 100);
 }
 
 #[test]

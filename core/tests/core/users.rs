@@ -10,12 +10,12 @@ use emshop_proto::events::EventType;
 use emshop_proto::ids;
 use emshop_proto::internal::account_command::Body as Account;
 use emshop_proto::internal::{
-    IssueCode, MobileQuery, Query, RegisterUser, SetPassword, UseCode, UserQuery, UsersQuery, query, query_reply,
+    IssueCode, MobileQuery, Query, RegisterUser, SetPassword, UseCode, UserQuery, Users, UsersQuery, query, query_reply,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    Command, Gender, ListUsersResponse, Outcome, Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User,
-    UserStatus, event, outcome,
+    Command, Gender, Outcome, Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User, UserStatus, event,
+    outcome,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -323,18 +323,18 @@ fn users_are_listed_by_id_with_their_total() {
     let mut list = |after_user_id, role: Role, status: UserStatus| {
         let query = UsersQuery { after_user_id, limit: 7, role: role.into(), status: status.into() };
         match ask(&mut shop, 0, query::Body::Users(query)) {
-            query_reply::Body::Users(ListUsersResponse { users, total, .. }) => {
-                (users.iter().map(|user| user.user_id).collect::<Vec<_>>(), total)
+            query_reply::Body::Users(Users { users, after, total: 40 }) => {
+                (users.iter().map(|user| user.user_id).collect::<Vec<_>>(), after)
             }
             other => panic!("{other:?}"),
         }
     };
     let (any_role, any_status) = (Role::Unspecified, UserStatus::Unspecified);
-    assert_eq!(list(0, any_role, any_status), ((1..=7).collect(), 40));
-    assert_eq!(list(36, any_role, any_status), ((37..=40).collect(), 40));
-    assert_eq!(list(u64::MAX, any_role, any_status), (vec![], 40));
-    assert_eq!(list(8, Role::Admin, UserStatus::Active), (vec![12, 16, 20, 24, 28, 32, 36], 10));
-    assert_eq!(list(36, Role::User, any_status), (vec![37, 38, 39], 30));
+    assert_eq!(list(0, any_role, any_status), ((1..=7).collect(), 7));
+    assert_eq!(list(36, any_role, any_status), ((37..=40).collect(), 0));
+    assert_eq!(list(u64::MAX, any_role, any_status), (vec![], 0));
+    assert_eq!(list(8, Role::Admin, UserStatus::Active), (vec![12, 16, 20, 24, 28, 32, 36], 36));
+    assert_eq!(list(36, Role::User, any_status), (vec![37, 38, 39], 0));
     assert_eq!(list(0, any_role, UserStatus::Disabled), (vec![], 0));
 }
 

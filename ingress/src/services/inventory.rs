@@ -21,7 +21,7 @@ use emshop_proto::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{Gateway, accept, respond};
-use crate::page_token::{self, Position};
+use crate::page_token;
 use crate::queries::{questions, unexpected};
 use crate::{status, validate};
 
@@ -116,7 +116,7 @@ impl InventoryService for Gateway {
                 break;
             }
         }
-        Ok(Response::new(ListStocksResponse { stocks, next_page_token: next_page_token(after) }))
+        Ok(Response::new(ListStocksResponse { stocks, next_page_token: page_token::after(after) }))
     }
 
     async fn list_stock_changes(
@@ -163,10 +163,6 @@ impl Gateway {
     }
 }
 
-fn next_page_token(after: u64) -> String {
-    if after == 0 { String::new() } else { [after].encode() }
-}
-
 /// The lowest of what the logs gave, as far as all of them were looked through.
 fn merge(of_logs: Vec<Stocks>, limit: usize) -> Stocks {
     let complete_through = of_logs.iter().map(|of_log| of_log.after).filter(|after| *after != 0).min();
@@ -201,7 +197,7 @@ fn changes(page: StockChanges, ids: &HashMap<Owner, String>) -> ListStockChanges
             _ => change,
         }
     };
-    let next_page_token = next_page_token(page.before_sequence);
+    let next_page_token = page_token::after(page.before_sequence);
     ListStockChangesResponse { changes: page.changes.into_iter().map(named).collect(), next_page_token }
 }
 

@@ -2,18 +2,17 @@
 
 use std::cmp::Reverse;
 
-use emshop_proto::internal::{OrderQuery, UserOrdersQuery};
+use emshop_proto::internal::{ListedOrder, OrderPlace, OrderQuery, Orders, UserOrdersQuery};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::order_service_server::OrderService;
 use emshop_proto::v1::{
     CancelOrderRequest, CancelOrderResponse, CompleteOrderRequest, GetOrderRequest, GetOrderResponse, ListOrdersRequest,
-    ListOrdersResponse, Order, OrderResponse, RequestReturnRequest, ResolveReturnRequest, SubmitOrderRequest,
-    SubmitOrderResponse,
+    ListOrdersResponse, OrderResponse, RequestReturnRequest, ResolveReturnRequest, SubmitOrderRequest, SubmitOrderResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::{Gateway, accept, respond};
-use crate::page_token::{self, OrderPosition};
+use crate::page_token::{self, Position};
 use crate::queries::questions;
 use crate::{access, validate};
 
@@ -39,21 +38,16 @@ impl OrderService for Gateway {
         let request = request.into_inner();
         accept(validate::list_orders(&request))?;
         let size = page_token::size(request.page_size, PAGE_SIZE_DEFAULT);
-        let before: OrderPosition = page_token::start(&request.page_token);
-        // One more than the page tells whether there is another page.
         let question = UserOrdersQuery {
             user_id: request.user_id,
-            limit: size + 1,
-            before_ms: before.created_at_ms,
-            before_order_id: before.order_id,
+            limit: size,
+            after: place(page_token::start(&request.page_token)),
             statuses: request.statuses,
             created_from_ms: request.created_from_ms,
             created_before_ms: request.created_before_ms,
         };
         let of_logs = self.queries.ask_everywhere(questions::UserOrders(question)).await?;
-        let total = of_logs.iter().map(|of_log| of_log.total).sum();
-        let orders = of_logs.into_iter().flat_map(|of_log| of_log.orders).collect();
-        Ok(Response::new(page(orders, size, total)))
+        Ok(Response::new(page(of_logs, size as usize)))
     }
 
     async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Result<Response<CancelOrderResponse>, Status> {
@@ -77,27 +71,81 @@ impl OrderService for Gateway {
     }
 }
 
-/// The newest `size` of what the logs gave, of `total` that they have.
-fn page(mut orders: Vec<Order>, size: u32, total: u64) -> ListOrdersResponse {
-    orders.sort_by(|a, b| Reverse((a.created_at_ms, &a.order_id)).cmp(&Reverse((b.created_at_ms, &b.order_id))));
-    let position = |last: &Order| OrderPosition { created_at_ms: last.created_at_ms, order_id: last.order_id.clone() };
-    let next_page_token = page_token::cut(&mut orders, size, position);
-    ListOrdersResponse { orders, next_page_token, total }
+/// The place of the last order of a page: its time, log and number.
+pub type OrderPosition = [u64; 3];
+
+fn place(position: OrderPosition) -> Option<OrderPlace> {
+    let [created_at_ms, log, number] = position;
+    // Tokens of our own making fit.
+    let log = u32::try_from(log).unwrap_or(u32::MAX);
+    (position != OrderPosition::START).then(|| OrderPlace { created_at_ms: created_at_ms.cast_signed(), log, number })
+}
+
+fn position(place: &OrderPlace) -> OrderPosition {
+    [place.created_at_ms.cast_unsigned(), place.log.into(), place.number]
+}
+
+/// Ascending as lists go on.
+fn in_list(place: &OrderPlace) -> (Reverse<i64>, u32, Reverse<u64>) {
+    (Reverse(place.created_at_ms), place.log, Reverse(place.number))
+}
+
+/// The first `size` orders of what the logs gave, but none behind a place that a log has not looked beyond.
+fn page(of_logs: Vec<Orders>, size: usize) -> ListOrdersResponse {
+    let reached = of_logs.iter().filter_map(|of_log| of_log.reached).min_by_key(in_list);
+    let listed = of_logs.into_iter().flat_map(|of_log| of_log.orders);
+    let mut orders: Vec<_> = listed.filter_map(|ListedOrder { place, order }| Some((place?, order?))).collect();
+    orders.sort_by_key(|(place, _)| in_list(place));
+    let known = reached.map_or(orders.len(), |reached| orders.partition_point(|(place, _)| in_list(place) <= in_list(&reached)));
+    let is_cut = orders.len() > size.min(known);
+    orders.truncate(size.min(known));
+    let last = orders.last().map(|(place, _)| *place).filter(|_| orders.len() == size);
+    let end = if is_cut || reached.is_some() { last.or(reached) } else { None };
+    ListOrdersResponse {
+        orders: orders.into_iter().map(|(_, order)| order).collect(),
+        next_page_token: end.map(|place| position(&place).encode()).unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use emshop_proto::v1::Order;
+
     use super::*;
 
+    fn orders(of_log: &[(i64, u32, u64)], reached: Option<(i64, u32, u64)>) -> Orders {
+        let place = |(created_at_ms, log, number): (i64, u32, u64)| OrderPlace { created_at_ms, log, number };
+        let listed = |at: &(i64, u32, u64)| {
+            let order = Order { order_id: format!("{}.{}.{} ", at.0, at.1, at.2), ..Order::default() };
+            ListedOrder { place: Some(place(*at)), order: Some(order) }
+        };
+        Orders { orders: of_log.iter().map(listed).collect(), reached: reached.map(place) }
+    }
+
     #[test]
-    fn pages_are_newest_first_over_all_logs() {
-        let order = |created_at_ms, id: &str| Order { created_at_ms, order_id: id.to_owned(), ..Order::default() };
-        let orders = vec![order(3, "c"), order(1, "a"), order(4, "x"), order(3, "d")];
-        let ids = |page: &ListOrdersResponse| page.orders.iter().map(|order| order.order_id.clone()).collect::<String>();
-        let first = page(orders.clone(), 3, 9);
-        assert_eq!((ids(&first).as_str(), first.next_page_token.as_str(), first.total), ("xdc", "3.c", 9));
-        let whole = page(orders, 4, 4);
-        assert_eq!((ids(&whole).as_str(), whole.next_page_token.as_str()), ("xdca", ""));
-        assert_eq!(page(Vec::new(), 4, 0), ListOrdersResponse::default());
+    fn pages_are_newest_first_over_all_logs_and_end_where_a_log_has_not_looked() {
+        let ids = |of_logs: &[Orders], size| {
+            let ListOrdersResponse { orders, next_page_token } = page(of_logs.to_vec(), size);
+            (orders.into_iter().map(|order| order.order_id).collect::<String>(), next_page_token)
+        };
+        let told = |ids: &str, token: &str| (ids.to_owned(), token.to_owned());
+        let whole = [orders(&[(4, 0, 9), (3, 0, 8), (3, 0, 7)], None), orders(&[(5, 1, 2), (3, 1, 1)], None)];
+        assert_eq!(ids(&whole, 5), told("5.1.2 4.0.9 3.0.8 3.0.7 3.1.1 ", ""));
+        assert_eq!(ids(&whole, 3), told("5.1.2 4.0.9 3.0.8 ", "3.0.8"));
+        let full = [orders(&[(4, 0, 9), (3, 0, 8)], Some((3, 0, 8))), orders(&[(5, 1, 2), (2, 1, 1)], Some((2, 1, 1)))];
+        assert_eq!(ids(&full, 2), told("5.1.2 4.0.9 ", "4.0.9"));
+        assert_eq!(ids(&full, 9), told("5.1.2 4.0.9 3.0.8 ", "3.0.8"), "the first log may have more before 2.1.1");
+        let seldom = [orders(&[], Some((3, 0, 4))), orders(&[(5, 1, 2)], None)];
+        assert_eq!(ids(&seldom, 9), told("5.1.2 ", "3.0.4"));
+        assert_eq!(ids(&seldom, 1), told("5.1.2 ", "5.1.2"));
+        assert_eq!(ids(&[orders(&[], Some((3, 0, 4)))], 9), told("", "3.0.4"), "a page of nothing goes on");
+        assert_eq!(ids(&[orders(&[], None)], 9), told("", ""));
+    }
+
+    #[test]
+    fn places_come_back_as_they_went() {
+        let at = OrderPlace { created_at_ms: 1_700_000_000_123, log: 3, number: 7 };
+        assert_eq!(place(position(&at)), Some(at));
+        assert_eq!(place(OrderPosition::START), None);
     }
 }

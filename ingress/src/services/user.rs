@@ -3,7 +3,9 @@
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
 use emshop_proto::internal::account_command::Body as AccountBody;
-use emshop_proto::internal::{Credentials, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UserQuery, UsersQuery};
+use emshop_proto::internal::{
+    Credentials, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UserQuery, Users, UsersQuery,
+};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::user_service_server::UserService;
@@ -146,10 +148,9 @@ impl UserService for Gateway {
         accept(validate::user::list_users(&request))?;
         let size = page_token::size(request.page_size, PAGE_SIZE_DEFAULT);
         let [after_user_id] = page_token::start(&request.page_token);
-        // One more than the page tells whether there is another page.
-        let question = UsersQuery { after_user_id, limit: size + 1, role: request.role, status: request.status };
+        let question = UsersQuery { after_user_id, limit: size, role: request.role, status: request.status };
         let of_logs = self.queries.ask_everywhere(questions::Users(question)).await?;
-        Ok(Response::new(page(of_logs, size)))
+        Ok(Response::new(page(of_logs, size as usize)))
     }
 
     async fn set_user_status(&self, request: Request<SetUserStatusRequest>) -> Result<Response<UserResponse>, Status> {
@@ -235,13 +236,17 @@ fn user_of(outcome: Outcome) -> Result<User, Status> {
     }
 }
 
-/// The first `size` of what the logs gave.
-fn page(of_logs: Vec<ListUsersResponse>, size: u32) -> ListUsersResponse {
-    let total = of_logs.iter().map(|page| page.total).sum();
-    let mut users: Vec<_> = of_logs.into_iter().flat_map(|page| page.users).collect();
+/// The first `size` of what the logs gave, as far as all of them were looked through.
+fn page(of_logs: Vec<Users>, size: usize) -> ListUsersResponse {
+    let total = of_logs.iter().map(|of_log| of_log.total).sum();
+    let through = of_logs.iter().map(|of_log| of_log.after).filter(|after| *after != 0).min();
+    let mut users: Vec<_> = of_logs.into_iter().flat_map(|of_log| of_log.users).collect();
+    users.retain(|user| through.is_none_or(|through| user.user_id <= through));
     users.sort_unstable_by_key(|user| user.user_id);
-    let next_page_token = page_token::cut(&mut users, size, |last| [last.user_id]);
-    ListUsersResponse { users, next_page_token, total }
+    let is_full = users.len() > size;
+    users.truncate(size);
+    let after = if is_full { users.last().map(|last| last.user_id) } else { through };
+    ListUsersResponse { users, next_page_token: page_token::after(after.unwrap_or(0)), total }
 }
 
 #[cfg(test)]
@@ -250,16 +255,18 @@ mod tests {
 
     #[test]
     fn pages_are_by_id_over_all_logs() {
-        let of_log = |user_ids: &[u64], total| ListUsersResponse {
+        let of_log = |user_ids: &[u64], after, total| Users {
             users: user_ids.iter().map(|&user_id| User { user_id, ..User::default() }).collect(),
+            after,
             total,
-            ..ListUsersResponse::default()
         };
-        let logs = vec![of_log(&[1, 4, 7], 10), of_log(&[2, 3, 9], 20)];
+        let logs = vec![of_log(&[1, 4, 7], 0, 10), of_log(&[2, 3, 9], 0, 20)];
         let ids = |page: &ListUsersResponse| page.users.iter().map(|user| user.user_id).collect::<Vec<_>>();
         let first = page(logs.clone(), 3);
         assert_eq!((ids(&first), first.next_page_token.as_str(), first.total), (vec![1, 2, 3], "3", 30));
         let whole = page(logs, 6);
         assert_eq!((ids(&whole), whole.next_page_token.as_str(), whole.total), (vec![1, 2, 3, 4, 7, 9], "", 30));
+        let cut = page(vec![of_log(&[1, 4, 7], 8, 10), of_log(&[2], 5, 20)], 6);
+        assert_eq!((ids(&cut), cut.next_page_token.as_str()), (vec![1, 2, 4], "5"), "the second log may have more after 5");
     }
 }

@@ -1,13 +1,13 @@
 //! What users keep: favourites, addresses, messages.
 
-use emshop_proto::internal::{FavouriteQuery, PageQuery};
+use emshop_proto::internal::{FavouriteQuery, Messages, PageQuery};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::user_operation_service_server::UserOperationService;
 use emshop_proto::v1::{
     AddFavouriteRequest, Address, AddressResponse, CreateAddressRequest, CreateMessageRequest, DeleteAddressRequest, Favourite,
     FavouriteResponse, GetFavouriteRequest, GetFavouriteResponse, ListAddressesRequest, ListAddressesResponse,
     ListFavouritesRequest, ListFavouritesResponse, ListMessagesRequest, ListMessagesResponse, MessageResponse,
-    RemoveFavouriteRequest, UpdateAddressRequest, UserMessage,
+    RemoveFavouriteRequest, UpdateAddressRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -86,10 +86,10 @@ impl UserOperationService for Gateway {
         accept(validate::list_messages(&request))?;
         let [after] = page_token::start(&request.page_token);
         let size = page_token::size(request.page_size, PAGE_SIZE_DEFAULT);
-        let question = PageQuery { after, filter: request.kind() as u32, ..first_page(request.user_id, size) };
-        let mut list = self.ask_of_user(request.user_id, questions::Messages(question)).await?;
-        list.next_page_token = page_token::cut(&mut list.messages, size, |last: &UserMessage| [last.message_id]);
-        Ok(Response::new(list))
+        let (user_id, filter) = (request.user_id, request.kind() as u32);
+        let question = PageQuery { user_id, limit: size, after, filter, ..PageQuery::default() };
+        let Messages { messages, after } = self.ask_of_user(user_id, questions::Messages(question)).await?;
+        Ok(Response::new(ListMessagesResponse { messages, next_page_token: page_token::after(after) }))
     }
 }
 

@@ -8,7 +8,6 @@ use emshop_proto::v1::{
 use super::fields::Check;
 use super::logistics::completes_after;
 use super::{ADDRESS_BYTES_MAX, EXPIRES_IN_SECONDS_MAX, PAGE_SIZE_MAX, REASON_BYTES_MAX};
-use crate::page_token::OrderPosition;
 
 /// Statuses that a list is asked for: no more than there are.
 const STATUSES_MAX: usize = 10;
@@ -85,7 +84,7 @@ pub fn resolve_return(check: &mut Check, request: &ResolveReturnRequest) {
 pub fn list_orders(request: &ListOrdersRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.numeric_id("user_id", request.user_id);
-    check.page::<OrderPosition>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
+    check.page::<[u64; 3]>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
     check.number("statuses", request.statuses.len(), 0..=STATUSES_MAX);
     for (index, status) in request.statuses.iter().enumerate().take(STATUSES_MAX) {
         let status = OrderStatus::try_from(*status);
@@ -150,7 +149,7 @@ mod tests {
                 ("user_id", |r| r.user_id = 0),
                 ("", |r| r.page_size = 100),
                 ("page_size", |r| r.page_size = 101),
-                ("", |r| r.page_token = "1700000000000.o1".to_owned()),
+                ("", |r| r.page_token = "1700000000000.0.7".to_owned()),
                 ("page_token", |r| r.page_token = "o1".to_owned()),
                 ("", |r| r.statuses = (1..=10).collect()),
                 ("statuses[1]", |r| r.statuses = vec![1, 0]),

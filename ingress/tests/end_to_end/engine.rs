@@ -9,9 +9,9 @@ use emshop_ingress::LocalOutcomes;
 use emshop_log::{CommandLog, Entry};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
-    Catalogue, CatalogueKind, CatalogueQuery, GoodsEntries, OrderNumberQuery, Orders, OwnedStockChange, Owner, OwnerKind, Owners,
-    PageQuery, Query, QueryReply, StockChanges, StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, query,
-    query_reply, record,
+    Catalogue, CatalogueKind, CatalogueQuery, GoodsEntries, ListedOrder, OrderNumberQuery, OrderPlace, Orders, OwnedStockChange,
+    Owner, OwnerKind, Owners, PageQuery, Query, QueryReply, StockChanges, StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes,
+    UserOrdersQuery, query, query_reply, record,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
@@ -184,13 +184,18 @@ impl Engine {
 
     /// Every user has ten orders in each log, at the times 1 to 10.
     fn orders_of(&self, query: &UserOrdersQuery) -> Orders {
-        let all = (1..=10).rev().map(|created_at_ms| {
+        let all = (1..=10).rev().map(|number| {
             let order_id = format!("{}-{}", query.user_id, self.log);
-            Order { order_id, created_at_ms, ..Order::default() }
+            let place = OrderPlace { created_at_ms: number, log: self.log, number: number as u64 };
+            ListedOrder { place: Some(place), order: Some(Order { order_id, created_at_ms: number, ..Order::default() }) }
         });
-        let before = (query.before_ms, query.before_order_id.as_str());
-        let wanted = |order: &Order| before.0 == 0 || (order.created_at_ms, order.order_id.as_str()) < before;
-        Orders { orders: all.filter(wanted).take(query.limit as usize).collect(), total: 10 }
+        let after = query.after.map_or((0, 0), |after| (-after.created_at_ms, after.log));
+        let wanted = |listed: &ListedOrder| {
+            listed.place.is_some_and(|place| query.after.is_none() || (-place.created_at_ms, place.log) > after)
+        };
+        let orders: Vec<_> = all.filter(wanted).take(query.limit as usize).collect();
+        let reached = orders.last().filter(|_| orders.len() == query.limit as usize).and_then(|last| last.place);
+        Orders { orders, reached }
     }
 
     /// Of two logs each has every other SKU, of which every tenth is low. One question looks at ten of them.
