@@ -37,14 +37,8 @@ const BOXED: [&str; 7] = [
 ];
 
 /// Bytes that are shared with what they came in, instead of copied.
-const SHARED: [&str; 6] = [
-    ".emshop.internal.v1.Record.command",
-    ".emshop.internal.v1.OrderCommand",
-    ".emshop.internal.v1.OrderRow.currency",
-    ".emshop.internal.v1.LineRow.name",
-    ".emshop.internal.v1.GoodsRow",
-    ".emshop.internal.v1.TicketOutcome.outcome",
-];
+const SHARED: [&str; 3] =
+    [".emshop.internal.v1.Record.command", ".emshop.internal.v1.OrderCommand", ".emshop.internal.v1.TicketOutcome.outcome"];
 
 const ACCESS_OPTION: &str = "emshop.v1.access";
 const API_PACKAGE: &str = "emshop.v1";

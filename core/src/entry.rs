@@ -89,7 +89,7 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
-    use emshop_proto::internal::OrderDestination;
+    use emshop_proto::internal::{GoodsName, OrderTexts};
     use emshop_proto::v1::command::Body as CommandBody;
     use emshop_proto::v1::{
         CheckoutCartRequest, GoodsQuantity, Money, PaymentMethod, Receiver, ShippingMethod, SubmitOrderRequest, SubmitWait,
@@ -164,8 +164,12 @@ mod tests {
         for order in [of_submit, of_checkout] {
             assert_eq!(row::id_in(&order.bytes), "order-1");
             assert!(order.id == IdHash::of(b"order-1"));
-            let destination = OrderDestination { address: "路 1".to_owned(), receiver: Some(receiver.clone()) };
-            assert_eq!(OrderDestination::decode(order.bytes), Ok(destination));
+            let mut texts = order.bytes.to_vec();
+            row::add_name(&mut texts, 300, "名");
+            let names = vec![GoodsName { goods_id: 300, name: "名".to_owned() }];
+            let expected = OrderTexts { address: "路 1".to_owned(), receiver: Some(receiver.clone()), names };
+            assert_eq!(OrderTexts::decode(texts.as_slice()), Ok(expected));
+            assert_eq!(row::id_in(&texts), "order-1");
         }
     }
 

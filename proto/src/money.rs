@@ -10,6 +10,21 @@ pub fn total_minor(lines: impl IntoIterator<Item = (i64, u64)>) -> Option<i64> {
     })
 }
 
+/// A currency as rows have it: its three letters as one number, which costs no memory of its own. 0 when it is not three capital letters.
+pub fn currency_code(currency: &str) -> u32 {
+    match currency.as_bytes() {
+        letters @ [_, _, _] if letters.iter().all(u8::is_ascii_uppercase) => {
+            letters.iter().fold(0, |code, letter| code << 8 | u32::from(*letter))
+        }
+        _ => 0,
+    }
+}
+
+/// The letters of a currency; none of 0.
+pub fn currency_text(code: u32) -> String {
+    code.to_be_bytes().into_iter().filter(|letter| *letter != 0).map(char::from).collect()
+}
+
 impl Money {
     /// An amount of a currency, by its ISO 4217 code.
     pub fn new(amount_minor: i64, currency: impl Into<String>) -> Self {
@@ -20,6 +35,15 @@ impl Money {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn currencies_come_back_as_they_went() {
+        assert_eq!(currency_code("CNY"), 0x43_4e_59);
+        for currency in ["CNY", "EUR", "USD", "AAA", "ZZZ", ""] {
+            assert_eq!(currency_text(currency_code(currency)), currency);
+        }
+        assert_eq!(["cny", "CN", "CNYX", "C1Y", "元"].map(currency_code), [0; 5]);
+    }
 
     #[test]
     fn totals_are_exact_or_refused() {

@@ -10,6 +10,7 @@ use emshop_proto::events::EventType;
 use emshop_proto::internal::{
     CatalogueReferences, CatalogueReply, CatalogueRequest, GoodsChangeRow, GoodsDetailRow, GoodsRow, OwnerKind,
 };
+use emshop_proto::money::{currency_code, currency_text};
 use emshop_proto::v1::{
     CreateGoodsRequest, DeleteGoodsRequest, Goods, Money, SetOnSaleRequest, UpdateGoodsRequest, event, outcome,
 };
@@ -17,7 +18,6 @@ use emshop_proto::v1::{
 use crate::context::{Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Effects, Handled};
 use crate::state::State;
-use crate::state::rows::read_text;
 
 pub fn create(turn: &mut Turn, request: CreateGoodsRequest) -> Handled {
     let goods = request.goods.ok_or(Code::ValidationFailed)?;
@@ -113,8 +113,8 @@ impl Entry {
     fn given(goods: Goods, off_sale: bool) -> Self {
         let price = goods.unit_price.unwrap_or_default();
         let order = GoodsRow {
-            name: goods.name.into(),
-            currency: price.currency.into(),
+            name: goods.name,
+            currency: currency_code(&price.currency),
             unit_price_minor: price.amount_minor,
             weight_grams: goods.weight_grams,
             off_sale,
@@ -156,10 +156,10 @@ impl Entry {
     /// All but what is counted: `sold` and `favourites`.
     fn goods(&self, goods_id: u64) -> Goods {
         let Self { order, detail } = self;
-        let money = |amount_minor| Money { amount_minor, currency: read_text(&order.currency) };
+        let money = |amount_minor| Money { amount_minor, currency: currency_text(order.currency) };
         Goods {
             goods_id,
-            name: read_text(&order.name),
+            name: order.name.clone(),
             unit_price: Some(money(order.unit_price_minor)),
             weight_grams: order.weight_grams,
             category_id: detail.category_id,

@@ -15,6 +15,9 @@ use crate::effects::{Answer, Answered, Handled};
 use crate::entry::NewOrder;
 use crate::state::rows::Shared;
 
+/// Room for what goods are called.
+const USUAL_NAME_BYTES: usize = 32;
+
 /// Submits an order, or what is selected in the user's cart.
 pub fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
     if let Some(number) = turn.state.order_index.number(new.id) {
@@ -33,9 +36,11 @@ fn new_order(new: NewOrder, ctx: &Context) -> OrderRow {
     let NewOrder { bytes, request, from_cart, .. } = new;
     let line = |line: &GoodsQuantity| LineRow { goods_id: line.goods_id, quantity: line.quantity, ..LineRow::default() };
     let expires_at_ms = ctx.time_ms + i64::from(request.expires_in_seconds) * 1000;
+    // Copied: a part of an envelope would keep all of it in memory.
+    let mut texts = Vec::with_capacity(bytes.len() + request.lines.len() * USUAL_NAME_BYTES);
+    texts.extend_from_slice(&bytes);
     OrderRow {
-        // Copied: a part of an envelope would keep all of it in memory.
-        request: bytes.to_vec(),
+        texts,
         user_id: request.user_id,
         body_hash: ctx.body_hash,
         lines: request.lines.iter().map(line).collect(),

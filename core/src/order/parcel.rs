@@ -3,7 +3,7 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{OrderDestination, OrderRow, ParcelRow, Waiter};
+use emshop_proto::internal::{OrderRow, OrderTexts, ParcelRow, Waiter};
 use emshop_proto::logistics::tracking_number::{self, OrderNumber};
 use emshop_proto::logistics::{WAREHOUSE_ADDRESS, company, delivery_hours, fee};
 use emshop_proto::v1::{
@@ -66,7 +66,7 @@ fn new_parcel(
     let company = company(company_number).ok_or(Code::LogisticsCompanyNotSupported)?;
     let mut weights = order.lines.iter().map(|line| line.weight_grams.checked_mul(line.quantity));
     let weight_grams = weights.try_fold(0_u64, |sum, weight| sum.checked_add(weight?)).ok_or(Code::InvalidGoodsWeight)?;
-    let distance_km = fee::distance_km(WAREHOUSE_ADDRESS, &order_row::destination(order).address);
+    let distance_km = fee::distance_km(WAREHOUSE_ADDRESS, &order_row::texts(order).address);
     let fee_minor = fee::shipping_minor(method, weight_grams, distance_km).ok_or(Code::InvalidGoodsWeight)?;
     let insured_minor = if order.insured { order.total_minor } else { 0 };
     let insurance_fee_minor = fee::insurance_minor(insured_minor).ok_or(Code::ShippingFeeCalculationFailed)?;
@@ -275,7 +275,7 @@ fn goes_with(from: LogisticsStatus, order: OrderStatus) -> bool {
 /// What is told of a move by hand, in the words of whoever made it as far as there are any.
 fn told(order: &OrderRow, to: LogisticsStatus, location: &str, remark: &str, at_ms: i64) -> Track {
     use LogisticsStatus::*;
-    let door = order_row::destination(order).address;
+    let door = order_row::texts(order).address;
     let (usual_location, usual_words) = match to {
         Shipped => (WAREHOUSE_ADDRESS, "快件已发出"),
         InTransit => ("", "快件运输中"),
@@ -298,7 +298,7 @@ fn told(order: &OrderRow, to: LogisticsStatus, location: &str, remark: &str, at_
 
 /// What is told of a parcel that somebody signed for: its receiver unless another is named.
 pub fn signed(order: &OrderRow, by: &str, remark: &str, at_ms: i64) -> Track {
-    let OrderDestination { address, receiver } = order_row::destination(order);
+    let OrderTexts { address, receiver, .. } = order_row::texts(order);
     let receiver = receiver.as_ref().map_or("", |receiver| receiver.name.as_str());
     let by = if by.is_empty() { receiver } else { by };
     let remark = if remark.is_empty() { String::new() } else { format!("，{remark}") };

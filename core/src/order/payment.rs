@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{KeyRow, OrderRow, PaymentRow, Waiter};
+use emshop_proto::money::currency_code;
 use emshop_proto::v1::{
     CancelPaymentRequest, CloseReason, ConfirmPaymentRequest, OrderStatus, PayWithBalanceRequest, PaymentAction, PaymentMethod,
     PaymentStatus, RefundPaymentRequest, SagaKind, SagaStatus, SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest,
@@ -136,8 +137,8 @@ fn is_being_paid(order: &OrderRow) -> bool {
 }
 
 fn is_of_another_amount(order: &OrderRow, request: &ConfirmPaymentRequest) -> bool {
-    let paid = request.amount.as_ref().map(|amount| (amount.amount_minor, amount.currency.as_bytes()));
-    paid.is_some_and(|paid| paid != (order.total_minor, order.currency.as_ref()))
+    let paid = request.amount.as_ref().map(|amount| (amount.amount_minor, currency_code(&amount.currency)));
+    paid.is_some_and(|paid| paid != (order.total_minor, order.currency))
 }
 
 pub fn simulate_success(turn: &mut Turn, request: SimulatePaymentSuccessRequest) -> Handled {
@@ -205,7 +206,7 @@ pub fn refund(turn: &mut Turn, request: RefundPaymentRequest) -> Handled {
     let order = existing(turn.state, number);
     let left_minor = order.total_minor - payment(order).refunded_minor;
     let amount_minor = match &request.amount {
-        Some(amount) if amount.currency.as_bytes() != order.currency => return Err(Code::CurrencyMismatch.into()),
+        Some(amount) if currency_code(&amount.currency) != order.currency => return Err(Code::CurrencyMismatch.into()),
         Some(amount) => amount.amount_minor,
         None => left_minor,
     };

@@ -2,15 +2,18 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
-use emshop_proto::internal::{OrderDestination, OrderRow, PaymentRow, SagaRow};
+use emshop_proto::internal::{OrderDestination, OrderRow, OrderTexts, PaymentRow, SagaRow};
+use emshop_proto::money::currency_text;
 use emshop_proto::v1::{Money, Operator, OrderReceipt, OrderStatus, SagaStatus};
 use prost::Message;
-use prost::encoding::{DecodeContext, decode_key, decode_varint, skip_field};
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
+    uint64,
+};
 
 use super::journal;
 use crate::context::Context;
 use crate::state::State;
-use crate::state::rows::read_text;
 use crate::state::timers::{Timer, TimerKind};
 
 /// Which status may follow which. The one place that says so.
@@ -30,10 +33,14 @@ pub fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
 
 /// Field number of the id in the requests that make orders.
 const ORDER_ID_FIELD: u32 = 1;
+/// Of `OrderTexts` and `GoodsName`.
+const NAMES_FIELD: u32 = 100;
+const GOODS_ID_FIELD: u32 = 1;
+const NAME_FIELD: u32 = 2;
 
-/// The id of an order, in the request that made it.
+/// The id of an order.
 pub fn id(order: &OrderRow) -> &str {
-    id_in(&order.request)
+    id_in(&order.texts)
 }
 
 /// The id that a request gives its order; empty when it gives none.
@@ -51,17 +58,30 @@ pub fn id_in(request: &[u8]) -> &str {
 
 const DECODED_BEFORE: &str = "an ingress has encoded the request";
 
-/// Where an order goes to.
-pub fn destination(order: &OrderRow) -> OrderDestination {
-    match &order.destination {
-        Some(destination) => OrderDestination::clone(destination),
-        None => OrderDestination::decode(order.request.as_slice()).expect(DECODED_BEFORE),
+/// Where an order goes to, and what its goods are called.
+pub fn texts(order: &OrderRow) -> OrderTexts {
+    let texts = OrderTexts::decode(order.texts.as_slice()).expect(DECODED_BEFORE);
+    match order.destination.as_deref().cloned() {
+        Some(OrderDestination { address, receiver }) => OrderTexts { address, receiver, ..texts },
+        None => texts,
     }
+}
+
+/// Notes what goods are called when they are reserved.
+pub fn add_name(texts: &mut Vec<u8>, goods_id: u64, name: &str) {
+    let bytes =
+        uint64::encoded_len(GOODS_ID_FIELD, &goods_id) + key_len(NAME_FIELD) + encoded_len_varint(name.len() as u64) + name.len();
+    encode_key(NAMES_FIELD, WireType::LengthDelimited, texts);
+    encode_varint(bytes as u64, texts);
+    uint64::encode(GOODS_ID_FIELD, &goods_id, texts);
+    encode_key(NAME_FIELD, WireType::LengthDelimited, texts);
+    encode_varint(name.len() as u64, texts);
+    texts.extend_from_slice(name.as_bytes());
 }
 
 /// An amount in the currency of an order.
 pub fn money(order: &OrderRow, amount_minor: i64) -> Money {
-    Money { amount_minor, currency: read_text(&order.currency) }
+    Money { amount_minor, currency: currency_text(order.currency) }
 }
 
 /// Who changes something, why, and where in the log.

@@ -6,7 +6,7 @@ use emshop_proto::internal::{
     BalanceReply, BalanceRequest, CartLine, CartReply, CartRequest, LineRow, LineStock, OrderDestination, OwnerKind, StockAction,
     StockReply,
 };
-use emshop_proto::money::total_minor;
+use emshop_proto::money::{currency_code, currency_text, total_minor};
 use emshop_proto::v1::{
     CloseReason, OrderStatus, PaymentAction, PaymentMethod, PaymentStatus, Refusal, SagaKind, SagaStatus, SagaStep,
 };
@@ -17,8 +17,7 @@ use super::saga::{self, Event, Position};
 use super::{journal, parcel, payment, view};
 use crate::context::Turn;
 use crate::effects::Refused;
-use crate::state::rows::read_text;
-use crate::stock::allocation::{self, Progress};
+use crate::stock::allocation::{self, Progress, Terms};
 use crate::timer;
 
 /// A step and the compensation that undoes it, with their names as people read them.
@@ -172,7 +171,8 @@ pub fn balance_reply(turn: &mut Turn, number: u64, reply: BalanceReply) {
 /// Takes the reply of another log's stock; the step goes on with the next log, if there is one.
 pub fn stock_reply(turn: &mut Turn, number: u64, reply: StockReply) {
     Case::open(turn, number, |case| {
-        let settled = allocation::settle(&mut case.row.lines, Some(&mut case.row.currency), reply);
+        let terms = Terms { currency: &mut case.row.currency, texts: &mut case.row.texts };
+        let settled = allocation::settle(&mut case.row.lines, Some(terms), reply);
         let flow = settled.map_or_else(|Refused(refusal)| Flow::Refused(refusal), |()| Flow::Waiting);
         resume(case, flow);
     });
@@ -303,7 +303,8 @@ fn reback(case: &mut Case) -> Flow {
 fn ask_stock(case: &mut Case, action: StockAction) -> Flow {
     let owner = case.turn.ctx.owner(OwnerKind::Order, case.number);
     let order = &mut *case.row;
-    match allocation::carry(case.turn, &owner, &mut order.lines, Some(&mut order.currency), action) {
+    let mut terms = Terms { currency: &mut order.currency, texts: &mut order.texts };
+    match allocation::carry(case.turn, &owner, &mut order.lines, Some(&mut terms), action) {
         Ok(Progress::Done) => Flow::Done,
         Ok(Progress::Waiting) => Flow::Waiting,
         Err(Refused(refusal)) => Flow::Refused(refusal),
@@ -317,7 +318,7 @@ fn price(case: &mut Case) -> Result<(), Box<Refusal>> {
     order.total_minor = total_minor(lines).ok_or_else(|| Box::new(Code::TotalTooLarge.refusal()))?;
     let code = match order.expected_total.take() {
         _ if !payment::AMOUNT_MINOR.contains(&order.total_minor) => Code::PaymentAmountInvalid,
-        Some(expected) if expected.currency.as_bytes() != order.currency => {
+        Some(expected) if currency_code(&expected.currency) != order.currency => {
             return Err(Box::new(Code::CurrencyMismatch.refusal()));
         }
         Some(expected) if expected.amount_minor != order.total_minor => Code::PriceChanged,
@@ -369,7 +370,7 @@ fn refund_payment(case: &mut Case) -> Flow {
 
 /// Moves money between the order and its user's balance. Only what is taken is replied to.
 pub fn ask_balance(case: &mut Case, delta_minor: i64) -> Option<Option<BalanceReply>> {
-    let request = BalanceRequest { user_id: case.row.user_id, delta_minor, currency: read_text(&case.row.currency) };
+    let request = BalanceRequest { user_id: case.row.user_id, delta_minor, currency: currency_text(case.row.currency) };
     let owner = case.turn.ctx.owner(OwnerKind::Order, case.number);
     case.turn.ask(owner, request)
 }

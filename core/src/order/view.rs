@@ -1,7 +1,9 @@
 //! Rows as clients see them.
 
+use std::collections::BTreeMap;
+
 use emshop_proto::ids;
-use emshop_proto::internal::{OrderDestination, OrderRow};
+use emshop_proto::internal::{OrderRow, OrderTexts};
 use emshop_proto::logistics::{WAREHOUSE_ADDRESS, fee};
 use emshop_proto::v1::{
     GoodsQuantity, ListTracksResponse, LogisticsOrder, LogisticsStatus, Money, Order, OrderChanged, OrderLine, Payment,
@@ -9,17 +11,17 @@ use emshop_proto::v1::{
 };
 
 use super::{journal, parcel, row as rows};
-use crate::state::rows::read_text;
 
 pub fn order(row: &OrderRow) -> Order {
     let saga_row = rows::saga(row);
+    let OrderTexts { address, receiver, names } = rows::texts(row);
+    let names: BTreeMap<u64, String> = names.into_iter().map(|goods| (goods.goods_id, goods.name)).collect();
     let lines = row.lines.iter().map(|line| OrderLine {
         goods_id: line.goods_id,
         quantity: line.quantity,
-        goods_name: read_text(&line.name),
+        goods_name: names.get(&line.goods_id).cloned().unwrap_or_default(),
         unit_price: Some(rows::money(row, line.unit_price_minor)),
     });
-    let OrderDestination { address, receiver } = rows::destination(row);
     Order {
         order_id: rows::id(row).to_owned(),
         user_id: row.user_id,
@@ -83,7 +85,7 @@ pub fn tracks(row: &OrderRow) -> Option<ListTracksResponse> {
 /// `None` when the order has no parcel.
 pub fn logistics_order(row: &OrderRow) -> Option<LogisticsOrder> {
     let parcel = row.parcel.as_ref()?;
-    let OrderDestination { address, receiver } = rows::destination(row);
+    let OrderTexts { address, receiver, .. } = rows::texts(row);
     let receiver = receiver.unwrap_or_default();
     Some(LogisticsOrder {
         logistics_id: ids::logistics_id(rows::id(row)),

@@ -6,15 +6,26 @@
 //! One log is asked after the other, by ascending number: of two owners that want the same last units in two logs the one that is
 //! first in the lower log gets through.
 
-use bytes::Bytes;
+use std::collections::BTreeMap;
+
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{LineRow, LineStock, Owner, PricedGoods, Step, StockAction, StockReply, StockRequest, step};
-use emshop_proto::v1::{GoodsQuantity, Money, Refusal};
+use emshop_proto::internal::{
+    LineRow, LineStock, OrderTexts, Owner, PricedGoods, Step, StockAction, StockReply, StockRequest, step,
+};
+use emshop_proto::v1::{GoodsQuantity, Refusal};
+use prost::Message as _;
 
 use super::act;
 use crate::context::Turn;
 use crate::effects::Refused;
-use crate::state::rows::read_text;
+use crate::order::row;
+
+/// What an order takes over from goods entries, besides what its lines do.
+pub struct Terms<'o> {
+    pub currency: &'o mut u32,
+    /// See [`row::add_name`].
+    pub texts: &'o mut Vec<u8>,
+}
 
 /// How far an action over several logs is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +55,7 @@ pub fn carry(
     turn: &mut Turn,
     owner: &Owner,
     lines: &mut [LineRow],
-    mut currency: Option<&mut Bytes>,
+    mut terms: Option<&mut Terms>,
     action: StockAction,
 ) -> Result<Progress, Refused> {
     let (from, _) = transition(action);
@@ -54,23 +65,23 @@ pub fn carry(
             return Ok(Progress::Done);
         };
         if log != turn.ctx.log {
-            let request = request(turn, lines, currency, action, log);
+            let request = request(turn, lines, terms, action, log);
             turn.fx.step(log, Step { owner: Some(*owner), body: Some(step::Body::Request(request)) });
             return Ok(Progress::Waiting);
         }
-        act(turn, owner, lines, currency.as_deref_mut(), action)?;
+        act(turn, owner, lines, terms.as_deref_mut(), action)?;
     }
 }
 
-fn request(turn: &Turn, lines: &[LineRow], currency: Option<&mut Bytes>, action: StockAction, log: u32) -> StockRequest {
+fn request(turn: &Turn, lines: &[LineRow], terms: Option<&mut Terms>, action: StockAction, log: u32) -> StockRequest {
     let (from, _) = transition(action);
     let of_log = |line: &&LineRow| line.stock() == from && turn.ctx.partitioner.of_goods(line.goods_id).log == log;
     let lines = lines.iter().filter(of_log);
     StockRequest {
         action: action.into(),
         lines: lines.map(|line| GoodsQuantity { goods_id: line.goods_id, quantity: line.quantity }).collect(),
-        priced: currency.is_some(),
-        currency: currency.map(|currency| read_text(currency)).unwrap_or_default(),
+        priced: terms.is_some(),
+        currency: terms.map_or(0, |terms| *terms.currency),
     }
 }
 
@@ -85,47 +96,52 @@ pub fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
         ..LineRow::default()
     };
     let mut lines: Vec<LineRow> = request.lines.iter().map(line).collect();
-    let mut currency = request.priced.then(|| Bytes::from(request.currency));
-    let done = act(turn, &owner, &mut lines, currency.as_mut(), action);
-    let priced = action == StockAction::Reserve && request.priced;
-    let goods = |LineRow { goods_id, name, unit_price_minor, weight_grams, .. }: LineRow| PricedGoods {
-        goods_id,
-        name: read_text(&name),
-        unit_price: priced
-            .then(|| Money { amount_minor: unit_price_minor, currency: currency.as_deref().map(read_text).unwrap_or_default() }),
-        weight_grams,
-    };
+    let (mut currency, mut texts) = (request.currency, Vec::new());
+    let mut terms = request.priced.then_some(Terms { currency: &mut currency, texts: &mut texts });
+    let done = act(turn, &owner, &mut lines, terms.as_mut(), action);
     let (goods, refusal) = match done {
-        Ok(()) => (lines.into_iter().map(goods).collect(), None),
+        Ok(()) => (priced(&lines, &texts), None),
         Err(Refused(refusal)) => (Vec::new(), Some(*refusal)),
     };
-    let reply = StockReply { action: action.into(), goods, refusal };
+    let reply = StockReply { action: action.into(), goods, refusal, currency };
     turn.fx.step(owner.log, Step { owner: Some(owner), body: Some(step::Body::Reply(reply)) });
+}
+
+/// Lines as their owner's log gets to know them. Only those that were reserved have names.
+fn priced(lines: &[LineRow], texts: &[u8]) -> Vec<PricedGoods> {
+    let names = OrderTexts::decode(texts).expect("just written").names;
+    let mut names: BTreeMap<u64, String> = names.into_iter().map(|goods| (goods.goods_id, goods.name)).collect();
+    let goods = |line: &LineRow| PricedGoods {
+        goods_id: line.goods_id,
+        name: names.remove(&line.goods_id).unwrap_or_default(),
+        unit_price_minor: line.unit_price_minor,
+        weight_grams: line.weight_grams,
+    };
+    lines.iter().map(goods).collect()
 }
 
 /// Moves the lines of another log's reply on.
 ///
 /// # Errors
 /// What that log refused; the lines stay.
-pub fn settle(lines: &mut [LineRow], currency: Option<&mut Bytes>, reply: StockReply) -> Result<(), Refused> {
+pub fn settle(lines: &mut [LineRow], terms: Option<Terms>, reply: StockReply) -> Result<(), Refused> {
     let (from, to) = transition(reply.action());
     if let Some(refusal) = reply.refusal {
         return Err(refusal.into());
     }
-    let mut told = None;
+    let mut terms = terms.filter(|_| reply.action() == StockAction::Reserve);
+    if let Some(terms) = &mut terms {
+        *terms.currency = reply.currency;
+    }
     for goods in reply.goods {
         let line = lines.iter_mut().find(|line| line.goods_id == goods.goods_id && line.stock() == from);
         let line = line.unwrap_or_else(|| panic!("a reply about goods {} that nobody asked for", goods.goods_id));
         line.set_stock(to);
-        if let Some(price) = goods.unit_price {
-            line.unit_price_minor = price.amount_minor;
-            line.name = goods.name.into();
+        if let Some(terms) = &mut terms {
+            line.unit_price_minor = goods.unit_price_minor;
             line.weight_grams = goods.weight_grams;
-            told = Some(price.currency);
+            row::add_name(terms.texts, goods.goods_id, &goods.name);
         }
-    }
-    if let (Some(currency), Some(told)) = (currency, told) {
-        *currency = told.into();
     }
     Ok(())
 }

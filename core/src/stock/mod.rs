@@ -8,17 +8,17 @@ pub mod history;
 pub mod levels;
 pub mod reservation;
 
-use bytes::Bytes;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{HoldRow, LineRow, LineStock, Owner, StockAction, StockRow};
 use emshop_proto::v1::{
     AdjustStockRequest, SetStockRequest, SetStockThresholdRequest, Shortage, StockCause, StockLevel, outcome,
 };
 
-use self::allocation::{Shortcomings, transition};
+use self::allocation::{Shortcomings, Terms, transition};
 use crate::context::Turn;
 use crate::effects::{Answer, Handled, Refused};
 use crate::idempotency;
+use crate::order::row;
 use crate::state::State;
 use crate::state::rows::Hold;
 
@@ -56,7 +56,7 @@ fn put_available(turn: &mut Turn, goods_id: u64, stock: StockRow, available: u64
 
 /// Carries out one action on the lines that it is for and whose SKU is in this log: as a whole, or not at all.
 ///
-/// With a currency the lines are priced by their goods entries, and all must be of that currency; an empty one takes that of the first.
+/// With terms the lines are priced by their goods entries, and all must be of one currency; the first one's when none is set.
 ///
 /// # Errors
 /// All that keeps lines from being reserved, or that a hold of another log's owner does not allow it.
@@ -64,7 +64,7 @@ pub fn act(
     turn: &mut Turn,
     owner: &Owner,
     lines: &mut [LineRow],
-    currency: Option<&mut Bytes>,
+    terms: Option<&mut Terms>,
     action: StockAction,
 ) -> Result<(), Refused> {
     let (from, to) = transition(action);
@@ -72,7 +72,7 @@ pub fn act(
     let partitioner = turn.ctx.partitioner;
     let is_here = |line: &LineRow| line.stock() == from && partitioner.of_goods(line.goods_id).log == log;
     if action == StockAction::Reserve {
-        check(turn, owner, lines.iter_mut().filter(|line| is_here(line)), currency)?;
+        check(turn, owner, lines.iter_mut().filter(|line| is_here(line)), terms)?;
     } else if !turn.ctx.is_local(owner) {
         check_holds(turn.state, owner, lines.iter().filter(|line| is_here(line)), action)?;
     }
@@ -83,12 +83,12 @@ pub fn act(
     Ok(())
 }
 
-/// Whether all lines can be reserved; those that can be get name, price and weight.
+/// Whether all lines can be reserved; those that can be get price and weight, and terms get names.
 fn check<'l>(
     turn: &mut Turn,
     owner: &Owner,
     lines: impl Iterator<Item = &'l mut LineRow>,
-    mut currency: Option<&mut Bytes>,
+    mut terms: Option<&mut Terms>,
 ) -> Result<(), Refused> {
     let mut wrong = Shortcomings::default();
     for line in lines {
@@ -96,7 +96,7 @@ fn check<'l>(
         if !turn.ctx.is_local(owner) && turn.state.holds.get(&Hold::new(owner, goods_id)).is_some() {
             wrong.released_before = true;
         }
-        if let Some(currency) = currency.as_deref_mut() {
+        if let Some(terms) = terms.as_deref_mut() {
             let Some(goods) = turn.state.goods.get(&goods_id) else {
                 wrong.refusal.unknown_goods_ids.push(goods_id);
                 continue;
@@ -104,11 +104,11 @@ fn check<'l>(
             if goods.off_sale {
                 wrong.refusal.off_sale_goods_ids.push(goods_id);
             }
-            if currency.is_empty() {
-                currency.clone_from(&goods.currency);
+            if *terms.currency == 0 {
+                *terms.currency = goods.currency;
             }
-            wrong.mixed_currencies |= *currency != goods.currency;
-            line.name.clone_from(&goods.name);
+            wrong.mixed_currencies |= *terms.currency != goods.currency;
+            row::add_name(terms.texts, goods_id, &goods.name);
             (line.unit_price_minor, line.weight_grams) = (goods.unit_price_minor, goods.weight_grams);
         }
         let available = turn.state.stocks.get(&goods_id).map_or(0, |stock| stock.available);
