@@ -5,13 +5,16 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use emshop_bench::{ORDERS_PER_CHECKPOINT, Shop, read, submits};
 use emshop_core::replica::Checkpoint;
+use emshop_core::state::batch::Batch;
 use tempfile::TempDir;
 
 fn checkpoint(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("checkpoint");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
-    let rows = changed().0.replica.checkpoint().encode().len();
+    let mut batch = Batch::default();
+    changed().0.replica.checkpoint().encode(&mut batch);
+    let rows = batch.len();
     group.throughput(Throughput::Elements(rows as u64));
     group.bench_function("take", |bencher| {
         let take = |(mut shop, folder): (Shop, TempDir)| (shop.replica.checkpoint(), shop, folder);

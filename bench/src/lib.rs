@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use emshop_core::entry::Entry;
 use emshop_core::replica::{Checkpoint, Replica, TurnEffects};
+use emshop_core::state::batch::Batch;
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::StateStore;
 use emshop_proto::envelope::{decode, encode};
@@ -109,7 +110,9 @@ impl Shop {
 
     /// Writes what a checkpoint has taken.
     pub fn commit(&self, checkpoint: Checkpoint) {
-        self.store.commit(checkpoint.encode());
+        let mut batch = Batch::default();
+        checkpoint.encode(&mut batch);
+        self.store.commit(&mut batch);
     }
 }
 

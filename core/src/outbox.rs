@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 
 use crate::state::keys::{self, Kind};
-use crate::state::store::{Change, StateStore};
+use crate::state::store::StateStore;
 use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
 use emshop_proto::internal::{Channel, Envelope, OutboxRow, Record, Step, record};
 use prost::Message;
+
+/// The key of a row, and its new value; `None` when it is gone.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
 #[derive(Default)]
 pub struct Outbox {

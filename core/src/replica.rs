@@ -13,10 +13,11 @@ use crate::context::{Context, SYSTEM, Turn};
 use crate::effects::Effects;
 use crate::entry::{Body, Entry, EntryRecord};
 use crate::events::{EventRun, Events};
-use crate::outbox::Outbox;
+use crate::outbox::{self, Outbox};
 use crate::rules::{self, UnknownRules};
+use crate::state::batch::Batch;
 use crate::state::keys::{self, Kind};
-use crate::state::store::{Change, StateStore};
+use crate::state::store::StateStore;
 use crate::state::{Changes, State};
 use crate::stock::history;
 use crate::stock::levels::{self, Untold};
@@ -41,17 +42,21 @@ pub struct Checkpoint {
     changes: Changes,
     log: LogRow,
     cluster: ClusterRow,
-    outbox: Vec<Change>,
+    outbox: Vec<outbox::Change>,
 }
 
 impl Checkpoint {
-    /// The changed rows as the store takes them.
-    pub fn encode(self) -> Vec<Change> {
-        let mut changes = self.changes.encode();
-        changes.push((keys::prefix(Kind::Log).to_vec(), Some(self.log.encode_to_vec())));
-        changes.push((keys::prefix(Kind::Cluster).to_vec(), Some(self.cluster.encode_to_vec())));
-        changes.extend(self.outbox);
-        changes
+    /// Adds the changed rows as the store takes them.
+    pub fn encode(self, batch: &mut Batch) {
+        self.changes.encode(batch);
+        batch.put(&keys::prefix(Kind::Log), &self.log.encode_to_vec());
+        batch.put(&keys::prefix(Kind::Cluster), &self.cluster.encode_to_vec());
+        for (key, value) in self.outbox {
+            match value {
+                Some(value) => batch.put(&key, &value),
+                None => batch.remove(&key),
+            }
+        }
     }
 }
 

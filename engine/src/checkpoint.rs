@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use emshop_core::replica::Checkpoint;
+use emshop_core::state::batch::Batch;
 use emshop_core::state::store::StateStore;
 use tokio::sync::watch;
 
@@ -32,7 +33,7 @@ impl Writer {
     ) -> Self {
         let (jobs, receiver) = unbounded();
         let durable_sequence = Arc::new(AtomicU64::new(durable_sequence));
-        let work = Work { store, durable_sequence: Arc::clone(&durable_sequence), published };
+        let work = Work { store, durable_sequence: Arc::clone(&durable_sequence), published, batch: Batch::default() };
         let runtime = tokio::runtime::Handle::current();
         let run = move || work.run(&runtime, &receiver, written);
         let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(run).expect("threads can be started");
@@ -68,6 +69,8 @@ struct Work {
     store: Arc<dyn StateStore>,
     durable_sequence: Arc<AtomicU64>,
     published: watch::Receiver<u64>,
+    /// Of the last checkpoint: its memory is that of the next one.
+    batch: Batch,
 }
 
 impl Work {
@@ -91,9 +94,11 @@ impl Work {
         runtime.block_on(self.published.wait_for(|published| *published >= last_event)).is_ok()
     }
 
-    fn write(&self, checkpoint: Checkpoint) {
+    fn write(&mut self, checkpoint: Checkpoint) {
         let applied_sequence = checkpoint.applied_sequence;
-        self.store.commit(checkpoint.encode());
+        self.batch.clear();
+        checkpoint.encode(&mut self.batch);
+        self.store.commit(&mut self.batch);
         self.durable_sequence.store(applied_sequence, Ordering::Relaxed);
     }
 }
@@ -106,7 +111,7 @@ mod tests {
     use emshop_core::entry::Entry;
     use emshop_core::replica::Replica;
     use emshop_core::state::memory::MemoryStore;
-    use emshop_core::state::store::{Change, StateReader, Visit};
+    use emshop_core::state::store::{StateReader, Visit};
     use emshop_proto::internal::{Envelope, Record, record};
     use emshop_proto::partitioner::Partitioner;
     use emshop_proto::v1::{AdjustBalanceRequest, Command, Money, command};
@@ -137,7 +142,7 @@ mod tests {
     }
 
     impl StateStore for SlowStore {
-        fn commit(&self, changes: Vec<Change>) {
+        fn commit(&self, changes: &mut Batch) {
             let _ = self.permits.recv();
             self.rows.commit(changes);
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::store::{Change, StateReader, StateStore, Visit};
+use super::batch::Batch;
+use super::store::{StateReader, StateStore, Visit};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -39,13 +40,13 @@ impl StateReader for MemoryStore {
 }
 
 impl StateStore for MemoryStore {
-    fn commit(&self, changes: Vec<Change>) {
+    fn commit(&self, changes: &mut Batch) {
         let mut rows = self.lock();
         let rows = Arc::make_mut(&mut rows);
-        for (key, value) in changes {
+        for (key, value) in changes.iter() {
             match value {
-                Some(value) => rows.insert(key, value),
-                None => rows.remove(&key),
+                Some(value) => rows.insert(key.to_vec(), value.to_vec()),
+                None => rows.remove(key),
             };
         }
     }

@@ -1,5 +1,6 @@
 //! The tables of one log, and the store behind them.
 
+pub mod batch;
 pub mod keys;
 pub mod memory;
 pub mod order_filter;
@@ -11,10 +12,11 @@ pub mod timers;
 
 use std::sync::Arc;
 
+use self::batch::Batch;
 use self::order_filter::Page;
 use self::order_index::{Entries, IdHash, OrderIndex};
 use self::rows::*;
-use self::store::{Change, StateStore};
+use self::store::StateStore;
 use self::table::{Changed, Table};
 use crate::timer::First;
 
@@ -64,12 +66,10 @@ macro_rules! tables {
         }
 
         impl Changes {
-            /// As the store takes them, each kind by ascending key.
-            pub fn encode(self) -> Vec<Change> {
-                let mut changes = Vec::with_capacity(self.order_index.rows() $(+ self.$table.len())+);
-                $(table::encode::<$rows>(self.$table, &mut changes);)+
-                self.order_index.encode(&mut changes);
-                changes
+            /// Adds them as the store takes them, each kind by ascending key.
+            pub fn encode(self, batch: &mut Batch) {
+                $(table::encode::<$rows>(self.$table, batch);)+
+                self.order_index.encode(batch);
             }
         }
     };

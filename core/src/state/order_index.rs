@@ -9,10 +9,11 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::order::row;
+use crate::state::batch::Batch;
 use crate::state::keys::{self, Kind};
 use crate::state::order_filter::{OrderFilter, Page};
 use crate::state::rows::{Counters, OrderIdPages, Orders, read_at};
-use crate::state::store::{Change, StateStore};
+use crate::state::store::StateStore;
 use crate::state::table::Table;
 
 /// Orders that are found without the store.
@@ -170,22 +171,17 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Rows that they make.
-    pub fn rows(&self) -> usize {
-        2 * self.entries.len()
-    }
-
-    /// Rows by ascending key.
-    pub fn encode(self, changes: &mut Vec<Change>) {
+    /// Adds the rows that they make, by ascending key.
+    pub fn encode(self, batch: &mut Batch) {
         let Self { first, entries } = self;
         let mut ids: Vec<_> = entries.iter().zip(first..).map(|(entry, number)| (entry.id, number)).collect();
         ids.sort_unstable();
-        changes.extend(ids.into_iter().map(|(id, number)| (id_key(id).to_vec(), Some(number.to_be_bytes().to_vec()))));
+        ids.into_iter().for_each(|(id, number)| batch.put(&id_key(id), &number.to_be_bytes()));
         let of_user =
             |(entry, number): (&Entry, u64)| UserOrder { user_id: entry.user_id, created_at_ms: entry.created_at_ms, number };
         let mut orders: Vec<_> = entries.iter().zip(first..).map(of_user).collect();
         orders.sort_unstable_by_key(UserOrder::sort_key);
-        changes.extend(orders.into_iter().map(|order| (order.key().to_vec(), Some(Vec::new()))));
+        orders.into_iter().for_each(|order| batch.put(&order.key(), &[]));
     }
 }
 
@@ -278,14 +274,14 @@ mod tests {
                     }
                     Action::Take => {
                         taken += 1;
-                        let mut changes = Vec::new();
+                        let mut changes = Batch::default();
                         index.take_changes(taken).encode(&mut changes);
-                        prop_assert!(changes.is_sorted());
+                        prop_assert!(changes.iter().is_sorted());
                         under_way.push_back((taken, changes));
                     }
                     Action::Write => {
-                        let Some((number, changes)) = under_way.pop_front() else { continue };
-                        store.commit(changes);
+                        let Some((number, mut changes)) = under_way.pop_front() else { continue };
+                        store.commit(&mut changes);
                         index.written(number);
                         while !keeps && index.first <= index.written {
                             index.forget_first();

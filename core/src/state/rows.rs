@@ -37,8 +37,8 @@ macro_rules! rows {
                 decode(bytes)
             }
 
-            fn encode_value(value: &$value) -> Vec<u8> {
-                Stored::encode(value)
+            fn encode_value(value: &$value, bytes: &mut Vec<u8>) {
+                Stored::encode(value, bytes);
             }
 
             fn decode_value(bytes: &[u8]) -> $value {
@@ -55,13 +55,13 @@ macro_rules! rows {
 
 /// How a value is written down.
 trait Stored {
-    fn encode(&self) -> Vec<u8>;
+    fn encode(&self, bytes: &mut Vec<u8>);
     fn decode(bytes: &[u8], kind: Kind) -> Self;
 }
 
 impl<M: Message + Default> Stored for M {
-    fn encode(&self) -> Vec<u8> {
-        self.encode_to_vec()
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        Message::encode(self, bytes).expect("a vector grows");
     }
 
     fn decode(bytes: &[u8], kind: Kind) -> Self {
@@ -72,8 +72,8 @@ impl<M: Message + Default> Stored for M {
 macro_rules! shared {
     ($($row:ty)+) => {$(
         impl Stored for Shared<$row> {
-            fn encode(&self) -> Vec<u8> {
-                self.encode_to_vec()
+            fn encode(&self, bytes: &mut Vec<u8>) {
+                Stored::encode(&**self, bytes);
             }
 
             fn decode(bytes: &[u8], kind: Kind) -> Self {

@@ -4,8 +4,7 @@
 
 use std::ops::ControlFlow;
 
-/// One changed row: its key, and its value or `None` when it is gone.
-pub type Change = (Vec<u8>, Option<Vec<u8>>);
+use super::batch::Batch;
 
 /// Takes a key and its value, and says whether the scan goes on.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
@@ -22,9 +21,9 @@ pub trait StateReader {
 
 /// Rows of one log's state. One thread writes; any may read.
 pub trait StateStore: StateReader + Send + Sync + 'static {
-    /// Writes the changes, each key at most once. When it returns they survive the loss of the process and of power; until then none
-    /// of them does.
-    fn commit(&self, changes: Vec<Change>);
+    /// Writes the changes, each key at most once; sorts them. When it returns they survive the loss of the process and of power; until
+    /// then none of them does.
+    fn commit(&self, changes: &mut Batch);
 
     /// The rows as they are now, whatever is committed afterwards. It keeps what it shows from being forgotten, so it is not kept for long.
     fn snapshot(&self) -> Box<dyn StateReader + '_>;

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::state::batch::Batch;
 use crate::state::keys::{self, Kind};
-use crate::state::store::{Change, StateStore};
+use crate::state::store::StateStore;
 
 /// One kind of rows. Keys sort in memory as their bytes sort in the store.
 pub trait Rows {
@@ -28,7 +29,7 @@ pub trait Rows {
     /// When the bytes are not such a key: the store holds something else.
     fn decode_key(bytes: &[u8]) -> Self::Key;
 
-    fn encode_value(value: &Self::Value) -> Vec<u8>;
+    fn encode_value(value: &Self::Value, bytes: &mut Vec<u8>);
     /// # Panics
     /// When the bytes are not such a value.
     fn decode_value(bytes: &[u8]) -> Self::Value;
@@ -271,17 +272,25 @@ fn mark<R: Rows>(slot: &mut Slot<R::Value>, changed: &mut Vec<R::Key>, unwritten
     }
 }
 
+fn write_key<R: Rows>(key: &R::Key, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&keys::prefix(R::KIND));
+    R::encode_key(key, bytes);
+}
+
 fn bytes_of<R: Rows>(key: &R::Key) -> Vec<u8> {
-    let mut bytes = keys::prefix(R::KIND).to_vec();
-    R::encode_key(key, &mut bytes);
+    let mut bytes = Vec::with_capacity(32);
+    write_key::<R>(key, &mut bytes);
     bytes
 }
 
-/// Changed rows as the store takes them, by ascending key.
-pub fn encode<R: Rows>(mut changed: Changed<R>, changes: &mut Vec<Change>) {
+/// Adds changed rows as the store takes them, by ascending key.
+pub fn encode<R: Rows>(mut changed: Changed<R>, batch: &mut Batch) {
     // Cheaper now than as bytes later.
     changed.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-    changes.extend(changed.into_iter().map(|(key, value)| (bytes_of::<R>(&key), value.as_ref().map(R::encode_value))));
+    for (key, value) in changed {
+        let value = value.as_ref().map(|value| |bytes: &mut Vec<u8>| R::encode_value(value, bytes));
+        batch.add(|bytes| write_key::<R>(&key, bytes), value);
+    }
 }
 
 #[cfg(test)]
@@ -310,8 +319,8 @@ mod tests {
             u64::from_be_bytes(bytes.try_into().unwrap())
         }
 
-        fn encode_value(value: &u64) -> Vec<u8> {
-            value.to_be_bytes().to_vec()
+        fn encode_value(value: &u64, bytes: &mut Vec<u8>) {
+            bytes.extend_from_slice(&value.to_be_bytes());
         }
 
         fn decode_value(bytes: &[u8]) -> u64 {
@@ -351,8 +360,8 @@ mod tests {
         rows
     }
 
-    fn take(table: &mut Table<Numbers>, number: u64) -> (u64, Vec<Change>) {
-        let mut changes = Vec::new();
+    fn take(table: &mut Table<Numbers>, number: u64) -> (u64, Batch) {
+        let mut changes = Batch::default();
         encode::<Numbers>(table.take_changes(number), &mut changes);
         (number, changes)
     }
@@ -392,8 +401,8 @@ mod tests {
                         under_way.push(take(&mut table, taken));
                     }
                     Action::Write if !under_way.is_empty() => {
-                        let (number, changes) = under_way.remove(0);
-                        store.commit(changes);
+                        let (number, mut changes) = under_way.remove(0);
+                        store.commit(&mut changes);
                         table.written(number);
                     }
                     Action::Write => {}
@@ -422,8 +431,8 @@ mod tests {
         table.insert(0, 5);
         table.remove(&0);
         let (third, nothing) = take(&mut table, 3);
-        for (number, changes) in [(first, inserted), (second, removed), (third, nothing)] {
-            store.commit(changes);
+        for (number, mut changes) in [(first, inserted), (second, removed), (third, nothing)] {
+            store.commit(&mut changes);
             table.written(number);
             assert_eq!((table.get(&0).copied(), everything(&table, 0)), (None, Vec::new()), "after checkpoint {number}");
         }
@@ -447,8 +456,8 @@ mod tests {
             // One row that changes each time, and a new one.
             table.insert(0, round);
             table.insert_new(round, round);
-            let (number, changes) = take(&mut table, round);
-            store.commit(changes);
+            let (number, mut changes) = take(&mut table, round);
+            store.commit(&mut changes);
             table.written(number);
             assert!(table.slots.len() <= Numbers::CACHED_ROWS_MAX && table.slots.contains_key(&0), "round {round}");
             assert!(table.clean.len() <= 2 * table.slots.len() + 1024);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use emshop_core::events::EventRun;
 use emshop_core::replica::{Checkpoint, Replica, TurnEffects};
+use emshop_core::state::batch::Batch;
 use emshop_core::state::keys;
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::rows::{Balances, Favourites, GoodsDetails, GoodsRows, Keys, Orders, PaymentHolds, Reservations};
@@ -139,7 +140,9 @@ fn disturbed_run(stream: &Stream, plan: Vec<Disturbance>) -> (Vec<Effects>, LogI
 fn write(replica: &mut Replica, store: &MemoryStore, checkpoint: Option<Checkpoint>) {
     if let Some(checkpoint) = checkpoint {
         let number = checkpoint.number;
-        store.commit(checkpoint.encode());
+        let mut changes = Batch::default();
+        checkpoint.encode(&mut changes);
+        store.commit(&mut changes);
         replica.checkpoint_written(number);
     }
 }

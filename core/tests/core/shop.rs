@@ -7,9 +7,10 @@ use std::sync::Arc;
 use emshop_core::entry::Entry;
 use emshop_core::order::view;
 use emshop_core::replica::Replica;
+use emshop_core::state::batch::Batch;
 use emshop_core::state::keys::Kind;
 use emshop_core::state::memory::MemoryStore;
-use emshop_core::state::store::{Change, StateReader, StateStore};
+use emshop_core::state::store::{StateReader, StateStore};
 use emshop_core::{inspect, queries};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
@@ -74,7 +75,9 @@ pub fn tick() -> Envelope {
 pub fn checkpoint(replica: &mut Replica, store: &MemoryStore) -> LogInspection {
     let checkpoint = replica.checkpoint();
     let number = checkpoint.number;
-    store.commit(checkpoint.encode());
+    let mut changes = Batch::default();
+    checkpoint.encode(&mut changes);
+    store.commit(&mut changes);
     replica.checkpoint_written(number);
     let inspection = inspect(store);
     assert_eq!(inspection.violations, Vec::<String>::new(), "after sequence {}", inspection.applied_sequence);
@@ -309,7 +312,7 @@ impl Shop {
     }
 
     /// Every row that commands make: all but how far the logs and the channels are.
-    pub fn rows(&self) -> Vec<Change> {
+    pub fn rows(&self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let mut rows = Vec::new();
         for log in &self.logs {
             log.store.scan(&[0], &[0xFF], &mut |key, value| {

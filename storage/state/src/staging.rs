@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use emshop_core::state::store::Change;
+use emshop_core::state::batch::Batch;
 use nix::fcntl::PosixFadviseAdvice;
 use rocksdb::{Cache, DB, IngestExternalFileOptions, Options, SstFileWriter};
 
@@ -36,11 +36,10 @@ impl Staging {
     }
 
     /// Makes the changes part of the database, all at once. On return they are on disk.
-    pub fn commit(&self, db: &DB, mut changes: Vec<Change>) -> Result<(), rocksdb::Error> {
-        // They come in sorted runs, which this finds and merges.
-        changes.sort_by(|(left, _), (right, _)| left.cmp(right));
-        let parts = parts::of(&changes, |key| last_stored(db, key));
-        let files = parts.iter().enumerate().map(|(number, part)| self.write(number, part));
+    pub fn commit(&self, db: &DB, changes: &mut Batch) -> Result<(), rocksdb::Error> {
+        changes.sort();
+        let parts = parts::of(changes, |key| last_stored(db, key));
+        let files = parts.iter().enumerate().map(|(number, part)| self.write(number, changes, part));
         let files = files.collect::<Result<Vec<_>, _>>()?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
@@ -48,18 +47,18 @@ impl Staging {
         db.ingest_external_file_opts(&options, files)
     }
 
-    fn write(&self, number: usize, part: &Part<'_>) -> Result<PathBuf, rocksdb::Error> {
+    fn write(&self, number: usize, changes: &Batch, part: &Part) -> Result<PathBuf, rocksdb::Error> {
         let path = self.folder.join(format!("{number}.sst"));
-        let (options, changes) = match part {
-            Part::Appended(changes) => (&self.of_appended, changes),
-            Part::Merged(changes) => (&self.of_merged, changes),
+        let (options, rows) = match part {
+            Part::Appended(rows) => (&self.of_appended, rows),
+            Part::Merged(rows) => (&self.of_merged, rows),
         };
         let mut file = SstFileWriter::create(options);
         file.open(&path)?;
-        for (key, value) in *changes {
-            match value {
-                Some(value) => file.put(key, value)?,
-                None => file.delete(key)?,
+        for row in rows.clone() {
+            match changes.value(row) {
+                Some(value) => file.put(changes.key(row), value)?,
+                None => file.delete(changes.key(row))?,
             }
         }
         file.finish()?;

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use emshop_core::state::store::{Change, StateReader, StateStore, Visit};
+use emshop_core::state::batch::Batch;
+use emshop_core::state::store::{StateReader, StateStore, Visit};
 use rocksdb::{Cache, DB, DBRawIterator, ReadOptions, Snapshot};
 
 use crate::options;
@@ -76,7 +77,7 @@ impl StateReader for RocksStore {
 }
 
 impl StateStore for RocksStore {
-    fn commit(&self, changes: Vec<Change>) {
+    fn commit(&self, changes: &mut Batch) {
         if changes.is_empty() {
             return;
         }

@@ -6,10 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use emshop_core::state::store::StateStore;
 use emshop_state::RocksStore;
 
-use crate::{generation, whole_generation};
+use crate::{commit, generation, whole_generation};
 
 const ROUNDS: u64 = 24;
 const FOLDER_VARIABLE: &str = "EMSHOP_TEST_STATE";
@@ -53,7 +52,7 @@ fn commits_until_it_is_killed() {
     let store = RocksStore::open(&folder).unwrap();
     println!("opened");
     for number in whole_generation(&store) + 1.. {
-        store.commit(generation(number));
+        commit(&store, generation(number));
         println!("committed {number}");
     }
 }

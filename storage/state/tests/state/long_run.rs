@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use emshop_core::state::keys::Kind;
-use emshop_core::state::store::{Change, StateReader, StateStore};
+use emshop_core::state::store::StateReader;
 use emshop_state::RocksStore;
 
-use crate::{LARGE, key, rows};
+use crate::{LARGE, commit, key, rows};
 
 const CHECKPOINTS: u64 = 150;
 
@@ -49,7 +49,7 @@ fn many_checkpoints_are_like_one_map() {
                 None => model.remove(&key),
             };
         }
-        store.commit(changes.into_iter().collect::<Vec<Change>>());
+        commit(&store, changes);
         if checkpoint.is_multiple_of(50) {
             check(&store, &model);
         }

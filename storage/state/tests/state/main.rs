@@ -9,7 +9,7 @@ mod snapshots;
 use std::ops::ControlFlow;
 
 use emshop_core::state::keys::{Kind, end, prefix};
-use emshop_core::state::store::{Change, StateReader};
+use emshop_core::state::store::{StateReader, StateStore};
 
 /// Bytes of a row of which a few are worth a file of their own.
 const LARGE: usize = 512 << 10;
@@ -35,6 +35,13 @@ fn values(store: &dyn StateReader, kind: Kind) -> Vec<Vec<u8>> {
 
 const STOCKS: u64 = 300;
 const ORDERS: u64 = 10;
+
+/// A key, and its value or that it is gone.
+type Change = (Vec<u8>, Option<Vec<u8>>);
+
+fn commit(store: &dyn StateStore, changes: impl IntoIterator<Item = Change>) {
+    store.commit(&mut changes.into_iter().collect());
+}
 
 /// A checkpoint that says its generation in everything: stocks change, orders are added, one timer follows the other. Every third one adds
 /// enough for a file of its own.

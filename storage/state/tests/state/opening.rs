@@ -3,17 +3,17 @@
 use std::fs;
 
 use emshop_core::state::keys::Kind;
-use emshop_core::state::store::{StateReader, StateStore};
+use emshop_core::state::store::StateReader;
 use emshop_state::{OpenError, RocksStore};
 use rocksdb::{DB, Options};
 
-use crate::key;
+use crate::{commit, key};
 
 #[test]
 fn rows_are_kept_and_a_second_process_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = RocksStore::open(folder.path()).unwrap();
-    store.commit(vec![(key(Kind::Order, 1), Some(b"kept".to_vec()))]);
+    commit(&store, vec![(key(Kind::Order, 1), Some(b"kept".to_vec()))]);
     let second = RocksStore::open(folder.path());
     assert!(matches!(second, Err(OpenError::InUse { .. })), "opened twice");
     drop(store);
@@ -29,7 +29,7 @@ fn files_that_a_killed_process_left_are_gone() {
     fs::write(staging.join("0.sst"), b"half a file").unwrap();
     let store = RocksStore::open(folder.path()).unwrap();
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
-    store.commit(vec![(key(Kind::Order, 1), Some(b"new".to_vec()))]);
+    commit(&store, vec![(key(Kind::Order, 1), Some(b"new".to_vec()))]);
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 0, "what is part of the database is not here any more");
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use emshop_core::state::store::StateStore;
 use emshop_state::RocksStore;
 
-use crate::{generation, whole_generation};
+use crate::{commit, generation, whole_generation};
 
 #[test]
 fn a_snapshot_shows_whole_checkpoints() {
@@ -16,7 +16,7 @@ fn a_snapshot_shows_whole_checkpoints() {
     let mut seen = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| {
-            (1..=60).for_each(|number| store.commit(generation(number)));
+            (1..=60).for_each(|number| commit(&store, generation(number)));
             done.store(true, Ordering::Release);
         });
         while !done.load(Ordering::Acquire) {
