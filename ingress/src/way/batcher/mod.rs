@@ -1,12 +1,13 @@
 //! From records to envelopes in one log.
 //!
-//! Batching is natural: an envelope takes what has come while all publish slots were busy, so a lone command does not wait and a flood
-//! makes full envelopes. There is no timer.
+//! Batching is natural: an envelope takes what has come while the one before it was on its way, so a lone command does not wait. Several
+//! are on their way at once only when each is full: the log syncs one after the other, and small ones would cost it as much as full ones.
+//! There is no timer.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,9 @@ const STALLED_AFTER: Duration = Duration::from_secs(2);
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// How long the answer to that may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Records taken in at once.
+const ARRIVALS_MAX: usize = 1024;
 
 /// A record on its way into the log.
 pub struct Pending {
@@ -57,7 +61,7 @@ impl Batcher {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (records, receiver) = mpsc::unbounded_channel();
         let (open, is_open) = watch::channel(true);
-        let inbox = Inbox { receiver, next: None };
+        let queue = Queue::new(receiver);
         let appends = FuturesUnordered::new();
         let worker = Worker {
             log,
@@ -65,7 +69,7 @@ impl Batcher {
             slots,
             waiters,
             reachable,
-            inbox,
+            queue,
             appends,
             sent: BTreeMap::new(),
             envelopes: 0,
@@ -92,34 +96,46 @@ impl Batcher {
     }
 }
 
-struct Inbox {
+/// Records that no envelope has taken yet.
+struct Queue {
     receiver: mpsc::UnboundedReceiver<Pending>,
-    /// The record that the last envelope had no room for.
-    next: Option<Pending>,
+    /// The handles are dropped: nothing more comes.
+    ended: bool,
+    arrived: Vec<Pending>,
+    waiting: VecDeque<Pending>,
+    /// What the waiting ones take up in envelopes.
+    bytes: usize,
 }
 
-impl Inbox {
-    async fn next(&mut self) -> Option<Pending> {
-        match self.next.take() {
-            Some(pending) => Some(pending),
-            None => self.receiver.recv().await,
-        }
+impl Queue {
+    fn new(receiver: mpsc::UnboundedReceiver<Pending>) -> Self {
+        Self { receiver, ended: false, arrived: Vec::new(), waiting: VecDeque::new(), bytes: 0 }
     }
 
-    /// `first` and all that is there and fits into its envelope.
-    fn gather(&mut self, first: Pending) -> Vec<Pending> {
-        let mut bytes = HEAD_BYTES + first.bytes_in_envelope();
-        assert!(bytes <= ENVELOPE_BYTES_MAX, "validation bounds a record far below an envelope");
-        let mut gathered = vec![first];
-        while let Ok(pending) = self.receiver.try_recv() {
+    /// Waits for the next records.
+    async fn fill(&mut self) {
+        self.ended = self.receiver.recv_many(&mut self.arrived, ARRIVALS_MAX).await == 0;
+        self.bytes += self.arrived.iter().map(Pending::bytes_in_envelope).sum::<usize>();
+        self.waiting.extend(self.arrived.drain(..));
+    }
+
+    /// Takes from the front what fits into one envelope.
+    fn take(&mut self) -> Vec<Pending> {
+        let mut bytes = HEAD_BYTES;
+        let fits = |pending: &&Pending| {
             bytes += pending.bytes_in_envelope();
-            if bytes > ENVELOPE_BYTES_MAX {
-                self.next = Some(pending);
-                break;
-            }
-            gathered.push(pending);
-        }
-        gathered
+            bytes <= ENVELOPE_BYTES_MAX
+        };
+        let count = self.waiting.iter().take_while(fits).count();
+        assert!(count > 0 || self.waiting.is_empty(), "validation bounds a record far below an envelope");
+        let taken: Vec<_> = self.waiting.drain(..count).collect();
+        self.bytes -= taken.iter().map(Pending::bytes_in_envelope).sum::<usize>();
+        taken
+    }
+
+    fn take_all(&mut self) -> impl Iterator<Item = Pending> {
+        self.bytes = 0;
+        self.waiting.drain(..)
     }
 }
 
@@ -147,7 +163,7 @@ struct Worker {
     slots: usize,
     waiters: Arc<Waiters>,
     reachable: Reachable,
-    inbox: Inbox,
+    queue: Queue,
     appends: FuturesUnordered<Append>,
     /// By the number of the envelope, in the order sent.
     sent: BTreeMap<u64, Sent>,
@@ -163,14 +179,20 @@ impl Worker {
         self.check_connection();
         loop {
             let open = self.probe.is_none();
+            if open {
+                while self.may_send() {
+                    self.send();
+                }
+            } else {
+                self.queue.take_all().for_each(refuse);
+            }
+            if self.queue.ended && self.queue.waiting.is_empty() {
+                break;
+            }
             let stalls_at = self.fresh().next().map(|sent| sent.since + STALLED_AFTER);
             tokio::select! {
                 Some((envelope, result)) = self.appends.next() => self.settle(envelope, result),
-                pending = self.inbox.next(), if !open || self.has_slot() => match pending {
-                    Some(pending) if open => self.send(pending),
-                    Some(pending) => refuse(pending),
-                    None => break,
-                },
+                () = self.queue.fill(), if !self.queue.ended => {}
                 Ok(()) = self.reachable.changed(), if open => self.check_connection(),
                 () = sleep_until(stalls_at), if open => self.close("appends are not answered"),
                 () = ended(&mut self.probe) => self.reopen(),
@@ -185,12 +207,15 @@ impl Worker {
         self.sent.values().filter(|sent| !sent.stale)
     }
 
-    fn has_slot(&self) -> bool {
-        self.fresh().count() < self.slots
+    fn may_send(&self) -> bool {
+        match self.fresh().count() {
+            0 => !self.queue.waiting.is_empty(),
+            under_way => under_way < self.slots && HEAD_BYTES + self.queue.bytes > ENVELOPE_BYTES_MAX,
+        }
     }
 
-    fn send(&mut self, first: Pending) {
-        let gathered = self.inbox.gather(first);
+    fn send(&mut self) {
+        let gathered = self.queue.take();
         let mut records = Vec::with_capacity(gathered.len());
         let mut waiting = Vec::with_capacity(gathered.len());
         let mut accepted = Vec::new();
