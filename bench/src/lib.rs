@@ -106,6 +106,7 @@ impl Shop {
         let number = checkpoint.number;
         self.commit(checkpoint);
         self.replica.checkpoint_written(number);
+        self.replica.forget_rows(usize::MAX);
     }
 
     /// Writes what a checkpoint has taken.

@@ -69,6 +69,15 @@ pub struct Replica {
     log: LogRow,
     pub outbox: Outbox,
     checkpoints: u64,
+    /// The checkpoint that is being taken, but for its rows.
+    taking: Option<Moment>,
+}
+
+/// Where a log stood when a checkpoint was begun.
+struct Moment {
+    number: u64,
+    log: LogRow,
+    outbox: Vec<outbox::Change>,
 }
 
 /// Why a state cannot be used.
@@ -105,7 +114,7 @@ impl Replica {
         let (state, outbox) = (State::new(store), Outbox::load(store.as_ref()));
         let (events, untold) = (Events::after(&log), Untold::load(store.as_ref(), &log));
         let effects = Effects { events, untold, ..Effects::default() };
-        Ok(Self { cluster, partitioner, state, effects, log, outbox, checkpoints: 0 })
+        Ok(Self { cluster, partitioner, state, effects, log, outbox, checkpoints: 0, taking: None })
     }
 
     pub fn number(&self) -> u32 {
@@ -220,23 +229,48 @@ impl Replica {
         self.state.changed_len()
     }
 
-    /// Takes all changes since the last checkpoint. The rows stay in memory until [`Replica::checkpoint_written`].
-    pub fn checkpoint(&mut self) -> Checkpoint {
+    /// Begins a checkpoint of all changes since the one before, as of now. Returns its number. Its rows are taken by [`Replica::take_rows`],
+    /// and turns may be made meanwhile.
+    pub fn begin_checkpoint(&mut self) -> u64 {
         self.checkpoints += 1;
-        Checkpoint {
-            number: self.checkpoints,
-            applied_sequence: self.log.applied_sequence,
-            last_event: self.log.events,
-            changes: self.state.take_changes(self.checkpoints),
-            log: self.log.clone(),
-            cluster: self.cluster.clone(),
-            outbox: self.outbox.take_changes(),
+        self.state.begin_take(self.checkpoints);
+        self.taking = Some(Moment { number: self.checkpoints, log: self.log.clone(), outbox: self.outbox.take_changes() });
+        self.checkpoints
+    }
+
+    /// A checkpoint was begun whose rows are not all taken.
+    pub fn is_taking(&self) -> bool {
+        self.taking.is_some()
+    }
+
+    /// Takes up to `most` rows of each kind for the checkpoint that was begun, and gives it when it has all. The rows stay in memory until
+    /// [`Replica::checkpoint_written`].
+    pub fn take_rows(&mut self, most: usize) -> Option<Checkpoint> {
+        if self.taking.is_none() || !self.state.take_some(most) {
+            return None;
         }
+        let Moment { number, log, outbox } = self.taking.take()?;
+        let (changes, cluster) = (self.state.end_take(), self.cluster.clone());
+        Some(Checkpoint { number, applied_sequence: log.applied_sequence, last_event: log.events, changes, log, cluster, outbox })
+    }
+
+    /// A checkpoint as of now, at once.
+    ///
+    /// # Panics
+    /// When one is being taken.
+    pub fn checkpoint(&mut self) -> Checkpoint {
+        self.begin_checkpoint();
+        self.take_rows(usize::MAX).expect("all rows are taken")
     }
 
     /// The store has all checkpoints up to `number`.
     pub fn checkpoint_written(&mut self, number: u64) {
         self.state.written(number);
+    }
+
+    /// Forgets rows that can be read again, when many are kept: up to `most` of each kind, so that the next turn need not wait long.
+    pub fn forget_rows(&mut self, most: usize) {
+        self.state.forget_some(most);
     }
 }
 

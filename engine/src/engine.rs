@@ -36,8 +36,8 @@ const TIMER_INTERVAL: Duration = Duration::from_millis(100);
 const TICK_PATIENCE: Duration = Duration::from_secs(5);
 const CHANNEL_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// How often rows that can be read again are forgotten, when many are kept.
-const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
+/// Rows of each kind that are taken for a checkpoint, or looked at to forget them, between two turns. More than a turn can add.
+const ROWS_PER_TURN: usize = 2_048;
 /// Envelopes that stay in the log below the durable sequence, for people who want to look at them; fewer when they would fill more than
 /// this part of the log.
 const LOG_KEPT_ENVELOPES: u64 = 10_000;
@@ -146,7 +146,6 @@ impl Engine {
             tick: TickState::Idle,
             replay: Some(Replay { until: bounds.last, caught_up, last_progress: Instant::now() }),
             last_timers: Instant::now(),
-            last_eviction: Instant::now(),
             last_trim: Instant::now(),
         };
         let run = move || {
@@ -223,7 +222,6 @@ struct Loop {
     tick: TickState,
     replay: Option<Replay>,
     last_timers: Instant,
-    last_eviction: Instant,
     last_trim: Instant,
 }
 
@@ -241,7 +239,8 @@ impl Loop {
             self.housekeeping();
             if let Some(input) = self.next_entry() {
                 self.turn(input);
-            } else if let Ok(message) = messages.recv_timeout(TIMER_INTERVAL)
+            } else if !self.replica.is_taking()
+                && let Ok(message) = messages.recv_timeout(TIMER_INTERVAL)
                 && self.take(message)?
             {
                 self.stop();
@@ -359,16 +358,14 @@ impl Loop {
 
     fn housekeeping(&mut self) {
         if self.schedule.is_due(self.replica.changed_rows(), self.replica.applied_sequence()) {
-            self.checkpoint();
+            self.begin_checkpoint();
         }
+        self.take_rows(ROWS_PER_TURN);
+        // Reads and refused commands keep rows as well.
+        self.replica.forget_rows(ROWS_PER_TURN);
         if self.last_timers.elapsed() > TIMER_INTERVAL && self.replay.is_none() {
             self.last_timers = Instant::now();
             self.append_when_due();
-        }
-        if self.last_eviction.elapsed() > EVICTION_INTERVAL {
-            self.last_eviction = Instant::now();
-            // Reads and refused commands keep rows as well, and may not lead to a checkpoint.
-            self.replica.checkpoint_written(self.schedule.last_written());
         }
         if self.last_trim.elapsed() > TRIM_INTERVAL {
             self.last_trim = Instant::now();
@@ -376,10 +373,22 @@ impl Loop {
         }
     }
 
+    fn begin_checkpoint(&mut self) {
+        let number = self.replica.begin_checkpoint();
+        self.schedule.taken(number, self.replica.applied_sequence());
+    }
+
+    fn take_rows(&mut self, most: usize) {
+        if let Some(checkpoint) = self.replica.take_rows(most) {
+            self.writer.write(checkpoint);
+        }
+    }
+
+    /// A checkpoint as of now, behind the one that is being taken.
     fn checkpoint(&mut self) {
-        let checkpoint = self.replica.checkpoint();
-        self.schedule.taken(checkpoint.number, checkpoint.applied_sequence);
-        self.writer.write(checkpoint);
+        self.take_rows(usize::MAX);
+        self.begin_checkpoint();
+        self.take_rows(usize::MAX);
     }
 
     /// Appends what the engine itself has to say, one record at a time.

@@ -17,8 +17,6 @@ pub struct Schedule {
     last_taken: Instant,
     /// Number of the last checkpoint taken, until it is written.
     under_way: Option<u64>,
-    /// Number of the last one written.
-    written: u64,
     /// The sequence that the last one taken reflects.
     sequence: u64,
 }
@@ -26,7 +24,7 @@ pub struct Schedule {
 impl Schedule {
     /// A checkpoint after `interval`, or when `rows_max` rows changed. The store reflects `sequence`.
     pub fn new(interval: Duration, rows_max: usize, sequence: u64) -> Self {
-        Self { interval, rows_max, last_taken: Instant::now(), under_way: None, written: 0, sequence }
+        Self { interval, rows_max, last_taken: Instant::now(), under_way: None, sequence }
     }
 
     /// Whether to take a checkpoint now that so many rows changed, at this sequence.
@@ -52,13 +50,7 @@ impl Schedule {
     }
 
     pub fn written(&mut self, number: u64) {
-        self.written = number;
         self.under_way = self.under_way.filter(|last| *last > number);
-    }
-
-    /// Number of the last checkpoint that is in the store; 0 before the first.
-    pub fn last_written(&self) -> u64 {
-        self.written
     }
 }
 

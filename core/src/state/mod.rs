@@ -26,6 +26,8 @@ macro_rules! tables {
         pub struct State {
             $(pub $table: Table<$rows>,)+
             pub order_index: OrderIndex,
+            /// Of the checkpoint that is being taken.
+            new_orders: Option<Entries>,
             /// See [`timer`](crate::timer), by which alone timers are set and removed.
             pub first_timer: First,
         }
@@ -41,15 +43,29 @@ macro_rules! tables {
                 Self {
                     $($table: Table::new(Arc::clone(store)),)+
                     order_index: OrderIndex::load(Arc::clone(store)),
+                    new_orders: None,
                     first_timer: First::default(),
                 }
             }
 
-            /// See [`Table::take_changes`].
-            pub fn take_changes(&mut self, checkpoint: u64) -> Changes {
+            /// See [`Table::begin_take`].
+            pub fn begin_take(&mut self, checkpoint: u64) {
+                self.new_orders = Some(self.order_index.take_changes(checkpoint));
+                $(self.$table.begin_take(checkpoint);)+
+            }
+
+            /// See [`Table::take_some`].
+            pub fn take_some(&mut self, most: usize) -> bool {
+                let mut is_whole = true;
+                $(is_whole &= self.$table.take_some(most);)+
+                is_whole
+            }
+
+            /// See [`Table::end_take`].
+            pub fn end_take(&mut self) -> Changes {
                 Changes {
-                    $($table: self.$table.take_changes(checkpoint),)+
-                    order_index: self.order_index.take_changes(checkpoint),
+                    $($table: self.$table.end_take(),)+
+                    order_index: self.new_orders.take().expect("a checkpoint was begun"),
                 }
             }
 
@@ -57,6 +73,12 @@ macro_rules! tables {
             pub fn written(&mut self, checkpoint: u64) {
                 $(self.$table.written(checkpoint);)+
                 self.order_index.written(checkpoint);
+            }
+
+            /// See [`Table::forget_some`].
+            pub fn forget_some(&mut self, most: usize) {
+                $(self.$table.forget_some(most);)+
+                self.order_index.forget_some(most);
             }
 
             /// Rows that the next checkpoint will carry.

@@ -129,7 +129,14 @@ impl OrderIndex {
         while let Some((_, last)) = self.under_way.pop_front_if(|(checkpoint, _)| *checkpoint <= written) {
             self.written = last;
         }
-        while self.newest.len() > NEWEST_MAX && self.first <= self.written {
+    }
+
+    /// Forgets up to `most` of the oldest orders that the store has, when there are many.
+    pub fn forget_some(&mut self, most: usize) {
+        for _ in 0..most {
+            if self.newest.len() <= NEWEST_MAX || self.first > self.written {
+                return;
+            }
             self.forget_first();
         }
     }

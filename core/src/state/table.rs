@@ -1,12 +1,16 @@
 //! Rows of one kind: decoded in memory, read from the store on demand, handed out as changes at a checkpoint.
 //!
 //! What is in memory and what only in the store never changes an answer; it is a cache with the changes of the last moments in it.
+//!
+//! A checkpoint is of one moment, but its rows are handed out some at a time, so that turns go on between them: a row that changes before
+//! its time comes is handed out first, as it was. Rows that the store has are forgotten some at a time as well.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::vec;
 
 use hashbrown::HashMap;
 
@@ -47,20 +51,47 @@ pub struct Table<R: Rows> {
     slots: HashMap<R::Key, Slot<R::Value>>,
     /// Keys whose slots the store may not have as they are, in order, for lists.
     unwritten: BTreeSet<R::Key>,
-    /// Keys of the slots that changed since the last checkpoint was taken.
+    /// Keys of the slots that changed since the last checkpoint was begun, which the one of number `next` is to carry.
     changed: Vec<R::Key>,
-    /// Checkpoints on their way to the store, with the keys that they carry.
-    under_way: VecDeque<(u64, Vec<R::Key>)>,
+    next: u64,
+    taking: Option<Taking<R>>,
+    /// Checkpoints on their way to the store, with the keys that they carry and that were not looked at since it is written.
+    under_way: VecDeque<(u64, vec::IntoIter<R::Key>)>,
     /// Number of the last checkpoint that the store has.
     written: u64,
     /// Slots that can be read again, in the order in which they became so; with the checkpoint that they are as in.
     clean: VecDeque<(u64, R::Key)>,
 }
 
+/// A checkpoint whose rows are being handed out.
+struct Taking<R: Rows> {
+    checkpoint: u64,
+    /// Those whose time has not come.
+    keys: vec::IntoIter<R::Key>,
+    changes: Changed<R>,
+    carried: Vec<R::Key>,
+}
+
+impl<R: Rows> Taking<R> {
+    /// Hands out a row as it is now. `false`: it came and went since the checkpoint before, so it is not written at all.
+    fn take(&mut self, key: &R::Key, slot: &mut Slot<R::Value>) -> bool {
+        slot.carrier = 0;
+        if slot.value.is_none() && !slot.stored {
+            return false;
+        }
+        slot.checkpoint = self.checkpoint;
+        slot.stored = slot.value.is_some();
+        self.changes.push((key.clone(), slot.value.clone()));
+        self.carried.push(key.clone());
+        true
+    }
+}
+
 struct Slot<V> {
     /// `None`: there is no such row.
     value: Option<V>,
-    changed: bool,
+    /// Number of the checkpoint that is to carry a change; 0 when there is none to carry.
+    carrier: u64,
     /// The store has, or is about to have, a row under this key.
     stored: bool,
     /// Number of the checkpoint that carries this value; until that is written the store may have an older one.
@@ -69,7 +100,7 @@ struct Slot<V> {
 
 impl<V> Slot<V> {
     fn empty(stored: bool) -> Self {
-        Self { value: None, changed: false, stored, checkpoint: 0 }
+        Self { value: None, carrier: 0, stored, checkpoint: 0 }
     }
 }
 
@@ -80,6 +111,8 @@ impl<R: Rows> Table<R> {
             slots: HashMap::new(),
             unwritten: BTreeSet::new(),
             changed: Vec::new(),
+            next: 1,
+            taking: None,
             under_way: VecDeque::new(),
             written: 0,
             clean: VecDeque::new(),
@@ -107,7 +140,9 @@ impl<R: Rows> Table<R> {
             self.load(key);
         }
         let slot = self.slots.get_mut(key).filter(|slot| slot.value.is_some())?;
-        mark::<R>(slot, &mut self.changed, &mut self.unwritten, key);
+        let mut marks =
+            Marks { next: self.next, taking: &mut self.taking, changed: &mut self.changed, unwritten: &mut self.unwritten };
+        marks.mark(key, slot);
         slot.value.as_mut()
     }
 
@@ -120,7 +155,9 @@ impl<R: Rows> Table<R> {
             self.load(key);
         }
         let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::empty(false));
-        mark::<R>(slot, &mut self.changed, &mut self.unwritten, key);
+        let mut marks =
+            Marks { next: self.next, taking: &mut self.taking, changed: &mut self.changed, unwritten: &mut self.unwritten };
+        marks.mark(key, slot);
         slot.value.get_or_insert_default()
     }
 
@@ -147,72 +184,106 @@ impl<R: Rows> Table<R> {
         self.put(key.clone(), None, true);
     }
 
-    /// Takes what changed since the last call, for checkpoint number `checkpoint`.
-    pub fn take_changes(&mut self, checkpoint: u64) -> Changed<R> {
-        let keys = std::mem::take(&mut self.changed);
-        let mut changes = Vec::with_capacity(keys.len());
-        let mut carried = Vec::with_capacity(keys.len());
-        for key in keys {
+    /// Begins checkpoint number `checkpoint`, 1, 2, 3 …: it carries the rows that changed since the one before was begun, as they are now.
+    ///
+    /// # Panics
+    /// When the one before has not been handed out.
+    pub fn begin_take(&mut self, checkpoint: u64) {
+        assert!(self.taking.is_none() && checkpoint == self.next, "checkpoints follow one another");
+        let (changes, carried) = (Vec::with_capacity(self.changed.len()), Vec::with_capacity(self.changed.len()));
+        let keys = std::mem::take(&mut self.changed).into_iter();
+        self.taking = Some(Taking { checkpoint, keys, changes, carried });
+        self.next = checkpoint + 1;
+    }
+
+    /// Hands out up to `most` rows of the checkpoint that was begun. `true` when it has all of them.
+    pub fn take_some(&mut self, most: usize) -> bool {
+        let Some(mut taking) = self.taking.take() else { return true };
+        for _ in 0..most {
+            let Some(key) = taking.keys.next() else { break };
             let slot = self.slots.get_mut(&key).expect("changed slots stay");
-            slot.changed = false;
-            // A row that came and went since the last checkpoint is not written at all.
-            if slot.value.is_none() && !slot.stored {
-                // A checkpoint on its way may be removing the one before it: until then the slot tells that there is none.
-                if slot.checkpoint <= self.written {
-                    self.slots.remove(&key);
-                    self.unwritten.remove(&key);
-                }
-                continue;
+            // Else it was handed out when it changed once more.
+            let is_due = slot.carrier == taking.checkpoint;
+            // A checkpoint on its way may be removing the one before it: until then the slot tells that there is none.
+            if is_due && !taking.take(&key, slot) && slot.checkpoint <= self.written {
+                self.slots.remove(&key);
+                self.unwritten.remove(&key);
             }
-            slot.checkpoint = checkpoint;
-            slot.stored = slot.value.is_some();
-            changes.push((key.clone(), slot.value.clone()));
-            carried.push(key);
         }
+        let is_whole = taking.keys.len() == 0;
+        self.taking = Some(taking);
+        is_whole
+    }
+
+    /// The rows of the checkpoint that was begun.
+    ///
+    /// # Panics
+    /// When they were not all handed out.
+    pub fn end_take(&mut self) -> Changed<R> {
+        let Taking { checkpoint, keys, changes, carried } = self.taking.take().expect("a checkpoint was begun");
+        assert!(keys.len() == 0, "a checkpoint is handed out as a whole");
         if !carried.is_empty() {
-            self.under_way.push_back((checkpoint, carried));
+            self.under_way.push_back((checkpoint, carried.into_iter()));
         }
         changes
     }
 
-    /// The store has all checkpoints up to `written`: forgets rows that can be read again, when there are many.
+    /// The store has all checkpoints up to `written`: their rows can be read again.
     pub fn written(&mut self, written: u64) {
         self.written = written;
-        while let Some((checkpoint, keys)) = self.under_way.pop_front_if(|(checkpoint, _)| *checkpoint <= written) {
-            for key in keys {
-                let Some(slot) = self.slots.get(&key).filter(|slot| !slot.changed && slot.checkpoint == checkpoint) else {
-                    continue;
-                };
-                let is_gone = slot.value.is_none();
-                self.unwritten.remove(&key);
-                if is_gone {
-                    self.slots.remove(&key);
-                } else {
-                    self.clean.push_back((checkpoint, key));
-                }
-            }
-        }
-        self.forget();
     }
 
     pub fn changed_len(&self) -> usize {
         self.changed.len()
     }
 
-    /// Drops the oldest of the rows that can be read again, until there are few enough.
-    fn forget(&mut self) {
-        while self.slots.len() > R::CACHED_ROWS_MAX
-            && let Some((checkpoint, key)) = self.clean.pop_front()
-        {
-            if self.slots.get(&key).is_some_and(|slot| !slot.changed && slot.checkpoint == checkpoint) {
-                self.slots.remove(&key);
+    /// Looks at up to `most` rows that can be read again; forgets those written longest ago, when there are many.
+    pub fn forget_some(&mut self, most: usize) {
+        for _ in 0..most {
+            if !self.look_at_written() && !self.forget_oldest() {
+                return;
             }
         }
-        // A busy row is noted at each checkpoint: only the last time counts.
-        if self.clean.len() > 2 * self.slots.len() + 1024 {
-            let slots = &self.slots;
-            self.clean.retain(|(checkpoint, key)| slots.get(key).is_some_and(|slot| slot.checkpoint == *checkpoint));
+    }
+
+    /// Looks at the next row of a checkpoint that is written. `false` when there is none.
+    fn look_at_written(&mut self) -> bool {
+        let Some((checkpoint, keys)) = self.under_way.front_mut().filter(|(checkpoint, _)| *checkpoint <= self.written) else {
+            return false;
+        };
+        let (checkpoint, key) = (*checkpoint, keys.next());
+        let Some(key) = key else {
+            self.under_way.pop_front();
+            return true;
+        };
+        if let Some(slot) = self.slots.get(&key).filter(|slot| slot.carrier == 0 && slot.checkpoint == checkpoint) {
+            let is_gone = slot.value.is_none();
+            self.unwritten.remove(&key);
+            if is_gone {
+                self.slots.remove(&key);
+            } else {
+                self.clean.push_back((checkpoint, key));
+            }
         }
+        true
+    }
+
+    /// Drops the oldest of the rows that can be read again, if there are too many. `false` when there is nothing to drop.
+    fn forget_oldest(&mut self) -> bool {
+        let is_full = self.slots.len() > R::CACHED_ROWS_MAX;
+        // A busy row is noted at each checkpoint: only the last time counts.
+        if !is_full && self.clean.len() <= 2 * self.slots.len() + 1024 {
+            return false;
+        }
+        let Some((checkpoint, key)) = self.clean.pop_front() else { return false };
+        if self.slots.get(&key).is_some_and(|slot| slot.carrier == 0 && slot.checkpoint == checkpoint) {
+            if is_full {
+                self.slots.remove(&key);
+            } else {
+                self.clean.push_back((checkpoint, key));
+            }
+        }
+        true
     }
 
     /// Reads a row that is not in memory; what is not there leaves nothing behind.
@@ -227,8 +298,10 @@ impl<R: Rows> Table<R> {
     /// An unknown slot counts as `stored` when nobody knows: at worst the store is told to remove what it does not have.
     fn put(&mut self, key: R::Key, value: Option<R::Value>, stored: bool) {
         let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::empty(stored));
+        let mut marks =
+            Marks { next: self.next, taking: &mut self.taking, changed: &mut self.changed, unwritten: &mut self.unwritten };
+        marks.mark(&key, slot);
         slot.value = value;
-        mark::<R>(slot, &mut self.changed, &mut self.unwritten, &key);
     }
 }
 
@@ -262,12 +335,26 @@ impl<R: Listed> Table<R> {
     }
 }
 
-fn mark<R: Rows>(slot: &mut Slot<R::Value>, changed: &mut Vec<R::Key>, unwritten: &mut BTreeSet<R::Key>, key: &R::Key) {
-    if !slot.changed {
-        slot.changed = true;
-        changed.push(key.clone());
+/// What is noted of a slot that is about to change.
+struct Marks<'t, R: Rows> {
+    next: u64,
+    taking: &'t mut Option<Taking<R>>,
+    changed: &'t mut Vec<R::Key>,
+    unwritten: &'t mut BTreeSet<R::Key>,
+}
+
+impl<R: Rows> Marks<'_, R> {
+    fn mark(&mut self, key: &R::Key, slot: &mut Slot<R::Value>) {
+        if slot.carrier == self.next {
+            return;
+        }
+        if slot.carrier != 0 {
+            self.taking.as_mut().expect("an earlier carrier is being taken").take(key, slot);
+        }
+        slot.carrier = self.next;
+        self.changed.push(key.clone());
         if R::LISTED {
-            unwritten.insert(key.clone());
+            self.unwritten.insert(key.clone());
         }
     }
 }
@@ -336,8 +423,10 @@ mod tests {
         Change(u64, u64),
         Remove(u64),
         Work(u64, u64),
-        Take,
+        Begin,
+        TakeSome(usize),
         Write,
+        ForgetSome(usize),
     }
 
     fn action() -> impl Strategy<Value = Action> {
@@ -346,8 +435,10 @@ mod tests {
             (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Change(key, value)),
             (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Work(key, value)),
             (0..12_u64).prop_map(Action::Remove),
-            Just(Action::Take),
+            Just(Action::Begin),
+            (1..4_usize).prop_map(Action::TakeSome),
             Just(Action::Write),
+            (1..9_usize).prop_map(Action::ForgetSome),
         ]
     }
 
@@ -360,10 +451,16 @@ mod tests {
         rows
     }
 
-    fn take(table: &mut Table<Numbers>, number: u64) -> (u64, Batch) {
+    fn taken(table: &mut Table<Numbers>) -> Batch {
         let mut changes = Batch::default();
-        encode::<Numbers>(table.take_changes(number), &mut changes);
-        (number, changes)
+        encode::<Numbers>(table.end_take(), &mut changes);
+        changes
+    }
+
+    fn take(table: &mut Table<Numbers>, number: u64) -> (u64, Batch) {
+        table.begin_take(number);
+        table.take_some(usize::MAX);
+        (number, taken(table))
     }
 
     proptest! {
@@ -373,7 +470,7 @@ mod tests {
             let store = Arc::new(MemoryStore::default());
             let mut table = Table::<Numbers>::new(Arc::clone(&store) as Arc<dyn StateStore>);
             let mut model = BTreeMap::new();
-            let (mut taken, mut under_way) = (0, Vec::new());
+            let (mut begun, mut as_of_begin, mut under_way) = (0, None, Vec::new());
             for action in actions {
                 match action {
                     Action::Insert(key, value) => {
@@ -396,14 +493,22 @@ mod tests {
                         table.remove(&key);
                         model.remove(&key);
                     }
-                    Action::Take => {
-                        taken += 1;
-                        under_way.push(take(&mut table, taken));
+                    Action::Begin if as_of_begin.is_none() => {
+                        begun += 1;
+                        table.begin_take(begun);
+                        as_of_begin = Some(model.clone());
                     }
+                    Action::TakeSome(most) if as_of_begin.is_some() && table.take_some(most) => {
+                        under_way.push((begun, taken(&mut table), as_of_begin.take().unwrap()));
+                    }
+                    Action::Begin | Action::TakeSome(_) => {}
+                    Action::ForgetSome(most) => table.forget_some(most),
                     Action::Write if !under_way.is_empty() => {
-                        let (number, mut changes) = under_way.remove(0);
+                        let (number, mut changes, as_of_begin) = under_way.remove(0);
                         store.commit(&mut changes);
                         table.written(number);
+                        let stored = Table::<Numbers>::new(Arc::clone(&store) as Arc<dyn StateStore>);
+                        prop_assert_eq!(everything(&stored, 0), as_of_begin.into_iter().collect::<Vec<_>>());
                     }
                     Action::Write => {}
                 }
@@ -434,6 +539,7 @@ mod tests {
         for (number, mut changes) in [(first, inserted), (second, removed), (third, nothing)] {
             store.commit(&mut changes);
             table.written(number);
+            table.forget_some(usize::MAX);
             assert_eq!((table.get(&0).copied(), everything(&table, 0)), (None, Vec::new()), "after checkpoint {number}");
         }
     }
@@ -459,6 +565,7 @@ mod tests {
             let (number, mut changes) = take(&mut table, round);
             store.commit(&mut changes);
             table.written(number);
+            table.forget_some(usize::MAX);
             assert!(table.slots.len() <= Numbers::CACHED_ROWS_MAX && table.slots.contains_key(&0), "round {round}");
             assert!(table.clean.len() <= 2 * table.slots.len() + 1024);
         }

@@ -95,12 +95,15 @@ fn run(stream: &Stream) -> (Vec<Effects>, LogInspection) {
     (effects, checkpoint(&mut replica, &store))
 }
 
+/// Fewer than a turn changes, so that rows change again before they are taken.
+const ROWS_PER_TURN: usize = 3;
+
 /// What may happen between two turns.
 #[derive(Clone, Copy, Debug)]
 enum Disturbance {
     Nothing,
-    /// A checkpoint is taken; it is written some turns later.
-    Take,
+    /// A checkpoint is begun; its rows are taken over some turns, and it is written some turns later.
+    Begin,
     /// The oldest checkpoint under way is written.
     Write,
     Crash,
@@ -108,7 +111,7 @@ enum Disturbance {
 
 fn disturbance() -> impl Strategy<Value = Disturbance> {
     use Disturbance::*;
-    prop_oneof![2 => Just(Nothing), 3 => Just(Take), 3 => Just(Write), 1 => Just(Crash)]
+    prop_oneof![2 => Just(Nothing), 3 => Just(Begin), 3 => Just(Write), 1 => Just(Crash)]
 }
 
 /// The same, with checkpoints and crashes in between; every envelope that is applied again has to make what it made before.
@@ -122,9 +125,12 @@ fn disturbed_run(stream: &Stream, plan: Vec<Disturbance>) -> (Vec<Effects>, LogI
             None => effects.push(made),
             Some(before) => assert_eq!(made, *before, "of envelope {}", replica.applied_sequence()),
         }
+        under_way.extend(replica.take_rows(ROWS_PER_TURN));
+        replica.forget_rows(ROWS_PER_TURN);
         match plan.next().unwrap_or(Disturbance::Nothing) {
             Disturbance::Nothing => {}
-            Disturbance::Take => under_way.push_back(replica.checkpoint()),
+            Disturbance::Begin if !replica.is_taking() => _ = replica.begin_checkpoint(),
+            Disturbance::Begin => {}
             Disturbance::Write => write(&mut replica, &store, under_way.pop_front()),
             Disturbance::Crash => {
                 under_way.clear();
@@ -133,6 +139,7 @@ fn disturbed_run(stream: &Stream, plan: Vec<Disturbance>) -> (Vec<Effects>, LogI
             }
         }
     }
+    under_way.extend(replica.take_rows(usize::MAX));
     under_way.into_iter().for_each(|checkpoint| write(&mut replica, &store, Some(checkpoint)));
     (effects, checkpoint(&mut replica, &store))
 }
