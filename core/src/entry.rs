@@ -89,7 +89,7 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
-    use emshop_proto::internal::{GoodsName, OrderTexts};
+    use emshop_proto::internal::{GoodsName, OrderDestination, OrderRow};
     use emshop_proto::v1::command::Body as CommandBody;
     use emshop_proto::v1::{
         CheckoutCartRequest, GoodsQuantity, Money, PaymentMethod, Receiver, ShippingMethod, SubmitOrderRequest, SubmitWait,
@@ -166,10 +166,11 @@ mod tests {
             assert!(order.id == IdHash::of(b"order-1"));
             let mut texts = order.bytes.to_vec();
             row::add_name(&mut texts, 300, "名");
-            let names = vec![GoodsName { goods_id: 300, name: "名".to_owned() }];
-            let expected = OrderTexts { address: "路 1".to_owned(), receiver: Some(receiver.clone()), names };
-            assert_eq!(OrderTexts::decode(texts.as_slice()), Ok(expected));
-            assert_eq!(row::id_in(&texts), "order-1");
+            let order = OrderRow { texts, ..OrderRow::default() };
+            assert_eq!((row::id(&order), row::address(&order)), ("order-1", "路 1"));
+            assert_eq!(row::names(&order), [GoodsName { goods_id: 300, name: "名".to_owned() }]);
+            let destination = OrderDestination { address: "路 1".to_owned(), receiver: Some(receiver.clone()) };
+            assert_eq!(row::destination(&order), destination);
         }
     }
 

@@ -268,9 +268,9 @@ impl Replica {
         self.state.written(number);
     }
 
-    /// Forgets rows that can be read again, when many are kept: up to `most` of each kind, so that the next turn need not wait long.
-    pub fn forget_rows(&mut self, most: usize) {
-        self.state.forget_some(most);
+    /// Forgets rows that can be read again, when many are kept: some of each kind, so that the next turn need not wait long.
+    pub fn forget_rows(&mut self, least: usize) {
+        self.state.forget_some(least);
     }
 }
 

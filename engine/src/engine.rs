@@ -36,7 +36,7 @@ const TIMER_INTERVAL: Duration = Duration::from_millis(100);
 const TICK_PATIENCE: Duration = Duration::from_secs(5);
 const CHANNEL_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// Rows of each kind that are taken for a checkpoint, or looked at to forget them, between two turns. More than a turn can add.
+/// Rows of each kind that are taken for a checkpoint, or at least looked at to forget them, between two turns.
 const ROWS_PER_TURN: usize = 2_048;
 /// Envelopes that stay in the log below the durable sequence, for people who want to look at them; fewer when they would fill more than
 /// this part of the log.

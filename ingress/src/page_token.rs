@@ -1,5 +1,7 @@
 //! Page tokens: where the previous page of a list ended, such as `17` or `<added_at_ms>.<goods_id>`.
 
+use emshop_proto::internal::OrderPlace;
+
 /// A place in a list, in the order of the list.
 pub trait Position: Sized {
     /// Before the first page.
@@ -23,6 +25,23 @@ impl<const N: usize> Position for [u64; N] {
         let numbers: Vec<u64> = token.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
         let position: Self = numbers.try_into().ok()?;
         (position.last() != Some(&0)).then_some(position)
+    }
+}
+
+/// In lists of orders.
+impl Position for OrderPlace {
+    const START: Self = Self { created_at_ms: 0, log: 0, number: 0 };
+
+    fn encode(&self) -> String {
+        format!("{}.{}.{}", self.created_at_ms, self.log, self.number)
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        let mut parts = token.splitn(3, '.');
+        let created_at_ms = parts.next()?.parse().ok().filter(|ms| *ms > 0)?;
+        let log = parts.next()?.parse().ok()?;
+        let number = parts.next()?.parse().ok().filter(|number| *number > 0)?;
+        Some(Self { created_at_ms, log, number })
     }
 }
 
@@ -77,10 +96,23 @@ mod tests {
         }
     }
 
+    /// A token whose time did not fit stopped the engines of all logs.
+    #[test]
+    fn places_of_orders_come_back_as_they_went() {
+        for place in [(1_700_000_000_123, 3, 7), (i64::MAX, u32::MAX, u64::MAX), (1, 0, 1)] {
+            let place = OrderPlace { created_at_ms: place.0, log: place.1, number: place.2 };
+            assert_eq!(decode(&place.encode()), Some(place));
+        }
+        let bad = [".", "7.0", "7.0.", "0.0.7", "7.0.0", "-1.0.7", "+1.0.7", "07.0.7", "7.0.7.1", "7.a.7", "7.4294967296.7"];
+        for bad in bad.into_iter().chain(["9223372036854775808.4294967295.1", "18446744073709551615.0.1"]) {
+            assert_eq!(decode::<OrderPlace>(bad), None, "{bad:?}");
+        }
+    }
+
     #[test]
     fn without_a_token_a_list_begins_at_its_start() {
         assert_eq!(decode(""), Some([0, 0]));
-        assert_eq!(start::<[u64; 3]>(""), <[u64; 3]>::START);
+        assert_eq!(start::<OrderPlace>(""), OrderPlace::START);
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub fn catalogue_reply(turn: &mut Turn, goods_id: u64, reply: CatalogueReply) {
 }
 
 /// An entry as clients see it, with what was counted; `None` when there is none.
-pub fn view(state: &mut State, goods_id: u64) -> Option<Goods> {
+pub fn view(state: &State, goods_id: u64) -> Option<Goods> {
     let entry = Entry::load(state, goods_id)?;
     Some(counted(state, &entry, entry.goods(goods_id)))
 }
@@ -103,9 +103,10 @@ struct Entry {
 }
 
 impl Entry {
-    fn load(state: &mut State, goods_id: u64) -> Option<Self> {
-        let order = state.goods.get(&goods_id)?.clone();
-        let detail = state.goods_details.get(&goods_id).cloned().unwrap_or_default();
+    /// Kept no longer than it is looked at: catalogues are read as a whole.
+    fn load(state: &State, goods_id: u64) -> Option<Self> {
+        let order = state.goods.peek(&goods_id, GoodsRow::clone)?;
+        let detail = state.goods_details.peek(&goods_id, GoodsDetailRow::clone).unwrap_or_default();
         Some(Self { order, detail })
     }
 
@@ -257,8 +258,8 @@ fn remove(state: &mut State, goods_id: u64, fx: &mut Effects) -> Goods {
     goods
 }
 
-fn counted(state: &mut State, entry: &Entry, goods: Goods) -> Goods {
-    let sold = state.stocks.get(&goods.goods_id).map_or(0, |stock| stock.sold);
+fn counted(state: &State, entry: &Entry, goods: Goods) -> Goods {
+    let sold = state.stocks.peek(&goods.goods_id, |stock| stock.sold).unwrap_or(0);
     Goods { sold, favourites: entry.order.favourites, ..goods }
 }
 

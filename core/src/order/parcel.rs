@@ -3,7 +3,7 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{OrderRow, OrderTexts, ParcelRow, Waiter};
+use emshop_proto::internal::{OrderDestination, OrderRow, ParcelRow, Waiter};
 use emshop_proto::logistics::tracking_number::{self, OrderNumber};
 use emshop_proto::logistics::{WAREHOUSE_ADDRESS, company, delivery_hours, fee};
 use emshop_proto::v1::{
@@ -66,7 +66,7 @@ fn new_parcel(
     let company = company(company_number).ok_or(Code::LogisticsCompanyNotSupported)?;
     let mut weights = order.lines.iter().map(|line| line.weight_grams.checked_mul(line.quantity));
     let weight_grams = weights.try_fold(0_u64, |sum, weight| sum.checked_add(weight?)).ok_or(Code::InvalidGoodsWeight)?;
-    let distance_km = fee::distance_km(WAREHOUSE_ADDRESS, &order_row::texts(order).address);
+    let distance_km = fee::distance_km(WAREHOUSE_ADDRESS, order_row::address(order));
     let fee_minor = fee::shipping_minor(method, weight_grams, distance_km).ok_or(Code::InvalidGoodsWeight)?;
     let insured_minor = if order.insured { order.total_minor } else { 0 };
     let insurance_fee_minor = fee::insurance_minor(insured_minor).ok_or(Code::ShippingFeeCalculationFailed)?;
@@ -275,13 +275,13 @@ fn goes_with(from: LogisticsStatus, order: OrderStatus) -> bool {
 /// What is told of a move by hand, in the words of whoever made it as far as there are any.
 fn told(order: &OrderRow, to: LogisticsStatus, location: &str, remark: &str, at_ms: i64) -> Track {
     use LogisticsStatus::*;
-    let door = order_row::texts(order).address;
+    let door = order_row::address(order);
     let (usual_location, usual_words) = match to {
         Shipped => (WAREHOUSE_ADDRESS, "快件已发出"),
         InTransit => ("", "快件运输中"),
         Delivering => ("", "快件派送中"),
-        Delivered => (door.as_str(), "快件已签收"),
-        Rejected => (door.as_str(), "收件人拒收"),
+        Delivered => (door, "快件已签收"),
+        Rejected => (door, "收件人拒收"),
         Returning => ("", "快件退回中"),
         Returned => (WAREHOUSE_ADDRESS, "快件已退回"),
         Pending | Cancelled | Unspecified => panic!("no parcel moves to {to:?}"),
@@ -298,7 +298,7 @@ fn told(order: &OrderRow, to: LogisticsStatus, location: &str, remark: &str, at_
 
 /// What is told of a parcel that somebody signed for: its receiver unless another is named.
 pub fn signed(order: &OrderRow, by: &str, remark: &str, at_ms: i64) -> Track {
-    let OrderTexts { address, receiver, .. } = order_row::texts(order);
+    let OrderDestination { address, receiver } = order_row::destination(order);
     let receiver = receiver.as_ref().map_or("", |receiver| receiver.name.as_str());
     let by = if by.is_empty() { receiver } else { by };
     let remark = if remark.is_empty() { String::new() } else { format!("，{remark}") };

@@ -2,7 +2,7 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
-use emshop_proto::internal::{OrderDestination, OrderRow, OrderTexts, PaymentRow, SagaRow};
+use emshop_proto::internal::{GoodsName, OrderDestination, OrderNames, OrderRow, PaymentRow, SagaRow};
 use emshop_proto::money::currency_text;
 use emshop_proto::v1::{Money, Operator, OrderReceipt, OrderStatus, SagaStatus};
 use prost::Message;
@@ -31,9 +31,10 @@ pub fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
     )
 }
 
-/// Field number of the id in the requests that make orders.
+/// Field numbers in the requests that make orders.
 const ORDER_ID_FIELD: u32 = 1;
-/// Of `OrderTexts` and `GoodsName`.
+const ADDRESS_FIELD: u32 = 5;
+/// Of `OrderNames` and `GoodsName`.
 const NAMES_FIELD: u32 = 100;
 const GOODS_ID_FIELD: u32 = 1;
 const NAME_FIELD: u32 = 2;
@@ -45,9 +46,22 @@ pub fn id(order: &OrderRow) -> &str {
 
 /// The id that a request gives its order; empty when it gives none.
 pub fn id_in(request: &[u8]) -> &str {
+    text_in(request, ORDER_ID_FIELD)
+}
+
+/// The address that an order goes to.
+pub fn address(order: &OrderRow) -> &str {
+    match &order.destination {
+        Some(destination) => &destination.address,
+        None => text_in(&order.texts, ADDRESS_FIELD),
+    }
+}
+
+/// A text of a request, without the rest of it.
+fn text_in(request: &[u8], wanted: u32) -> &str {
     let mut rest = request;
     while let Ok((field, wire_type)) = decode_key(&mut rest) {
-        if field == ORDER_ID_FIELD {
+        if field == wanted {
             let length = decode_varint(&mut rest).expect(DECODED_BEFORE) as usize;
             return std::str::from_utf8(&rest[..length]).expect(DECODED_BEFORE);
         }
@@ -58,13 +72,17 @@ pub fn id_in(request: &[u8]) -> &str {
 
 const DECODED_BEFORE: &str = "an ingress has encoded the request";
 
-/// Where an order goes to, and what its goods are called.
-pub fn texts(order: &OrderRow) -> OrderTexts {
-    let texts = OrderTexts::decode(order.texts.as_slice()).expect(DECODED_BEFORE);
-    match order.destination.as_deref().cloned() {
-        Some(OrderDestination { address, receiver }) => OrderTexts { address, receiver, ..texts },
-        None => texts,
+/// Where an order goes to.
+pub fn destination(order: &OrderRow) -> OrderDestination {
+    match &order.destination {
+        Some(destination) => OrderDestination::clone(destination),
+        None => OrderDestination::decode(order.texts.as_slice()).expect(DECODED_BEFORE),
     }
+}
+
+/// What the goods of an order were called when it reserved them.
+pub fn names(order: &OrderRow) -> Vec<GoodsName> {
+    OrderNames::decode(order.texts.as_slice()).expect(DECODED_BEFORE).names
 }
 
 /// Notes what goods are called when they are reserved.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use emshop_proto::ids;
-use emshop_proto::internal::{OrderRow, OrderTexts};
+use emshop_proto::internal::{OrderDestination, OrderRow};
 use emshop_proto::logistics::{WAREHOUSE_ADDRESS, fee};
 use emshop_proto::v1::{
     GoodsQuantity, ListTracksResponse, LogisticsOrder, LogisticsStatus, Money, Order, OrderChanged, OrderLine, Payment,
@@ -14,8 +14,8 @@ use super::{journal, parcel, row as rows};
 
 pub fn order(row: &OrderRow) -> Order {
     let saga_row = rows::saga(row);
-    let OrderTexts { address, receiver, names } = rows::texts(row);
-    let names: BTreeMap<u64, String> = names.into_iter().map(|goods| (goods.goods_id, goods.name)).collect();
+    let OrderDestination { address, receiver } = rows::destination(row);
+    let names: BTreeMap<u64, String> = rows::names(row).into_iter().map(|goods| (goods.goods_id, goods.name)).collect();
     let lines = row.lines.iter().map(|line| OrderLine {
         goods_id: line.goods_id,
         quantity: line.quantity,
@@ -85,7 +85,7 @@ pub fn tracks(row: &OrderRow) -> Option<ListTracksResponse> {
 /// `None` when the order has no parcel.
 pub fn logistics_order(row: &OrderRow) -> Option<LogisticsOrder> {
     let parcel = row.parcel.as_ref()?;
-    let OrderTexts { address, receiver, .. } = rows::texts(row);
+    let OrderDestination { address, receiver } = rows::destination(row);
     let receiver = receiver.unwrap_or_default();
     Some(LogisticsOrder {
         logistics_id: ids::logistics_id(rows::id(row)),

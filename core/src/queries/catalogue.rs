@@ -19,10 +19,10 @@ use crate::state::table::{Listed, Rows, Table};
 /// Rows of one page. Of the longest there are, with a brand each, they stay below the 1 MiB of a reply.
 const PAGE_ROWS_MAX: u32 = 2_000;
 
-pub fn goods(replica: &mut Replica, goods_ids: &[u64]) -> Answer {
+pub fn goods(replica: &Replica, goods_ids: &[u64]) -> Answer {
     let mut entries = GoodsEntries::default();
     for goods_id in goods_ids {
-        entries.goods.extend(goods::view(&mut replica.state, *goods_id));
+        entries.goods.extend(goods::view(&replica.state, *goods_id));
     }
     Answer::Goods(entries)
 }
@@ -203,7 +203,7 @@ mod tests {
         let goods_ids: Vec<u64> = (0..50).map(|number| u64::MAX - number).collect();
         let create = |goods_id: &u64| Body::CreateGoods(CreateGoodsRequest { goods: Some(entry(*goods_id)) });
         let mut replica = replica(goods_ids.iter().map(create));
-        let reply = QueryReply { body: Some(goods(&mut replica, &goods_ids)) };
+        let reply = QueryReply { body: Some(goods(&replica, &goods_ids)) };
         assert!(reply.encoded_len() < REPLY_BYTES_MAX * 9 / 10, "{} bytes leave no room for counters", reply.encoded_len());
         assert!(matches!(reply.body, Some(Answer::Goods(entries)) if entries.goods.len() == 50));
     }

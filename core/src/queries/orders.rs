@@ -133,11 +133,11 @@ pub fn of_user(replica: &Replica, query: &UserOrdersQuery) -> Answer {
 
 /// Where this log's part of a page begins.
 fn first_place(query: &UserOrdersQuery, log: u32) -> UserOrder {
-    let newest_ms = if query.created_before_ms == 0 { i64::MAX } else { query.created_before_ms - 1 };
+    let newest_ms = if query.created_before_ms == 0 { i64::MAX } else { query.created_before_ms.saturating_sub(1) };
     let at = |created_at_ms, number| UserOrder { user_id: query.user_id, created_at_ms, number };
     let Some(after) = query.after.filter(|after| after.created_at_ms <= newest_ms) else { return at(newest_ms, u64::MAX) };
     match log.cmp(&after.log) {
-        Ordering::Less => at(after.created_at_ms - 1, u64::MAX),
+        Ordering::Less => at(after.created_at_ms.saturating_sub(1), u64::MAX),
         Ordering::Equal => at(after.created_at_ms, after.number.saturating_sub(1)),
         Ordering::Greater => at(after.created_at_ms, u64::MAX),
     }

@@ -76,9 +76,9 @@ macro_rules! tables {
             }
 
             /// See [`Table::forget_some`].
-            pub fn forget_some(&mut self, most: usize) {
-                $(self.$table.forget_some(most);)+
-                self.order_index.forget_some(most);
+            pub fn forget_some(&mut self, least: usize) {
+                $(self.$table.forget_some(least);)+
+                self.order_index.forget_some(least);
             }
 
             /// Rows that the next checkpoint will carry.

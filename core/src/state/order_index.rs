@@ -14,7 +14,7 @@ use crate::state::keys::{self, Kind};
 use crate::state::order_filter::{OrderFilter, Page};
 use crate::state::rows::{Counters, OrderIdPages, Orders, read_at};
 use crate::state::store::StateStore;
-use crate::state::table::Table;
+use crate::state::table::{FORGOTTEN_PART, Table};
 
 /// Orders that are found without the store.
 const NEWEST_MAX: usize = 65_536;
@@ -93,7 +93,8 @@ impl OrderIndex {
         (number, self.filter.add(id.short()))
     }
 
-    /// A user's orders after `from`, newest first, until `visit` breaks.
+    /// A user's orders after `from`, newest first, until `visit` breaks. Those in memory before `from` are stepped over one by one, which costs
+    /// no more than a look at each.
     pub fn of_user(&self, from: &UserOrder, mut visit: impl FnMut(UserOrder) -> ControlFlow<()>) {
         let mut number = self.newest_of_user.get(&from.user_id).copied().unwrap_or(0);
         while let Some(Entry { created_at_ms, before, .. }) = number.checked_sub(self.first).map(|at| self.newest[at as usize]) {
@@ -131,9 +132,9 @@ impl OrderIndex {
         }
     }
 
-    /// Forgets up to `most` of the oldest orders that the store has, when there are many.
-    pub fn forget_some(&mut self, most: usize) {
-        for _ in 0..most {
+    /// Forgets some of the oldest orders that the store has, when there are many.
+    pub fn forget_some(&mut self, least: usize) {
+        for _ in 0..least.max(self.newest.len() / FORGOTTEN_PART) {
             if self.newest.len() <= NEWEST_MAX || self.first > self.written {
                 return;
             }

@@ -21,7 +21,7 @@ use crate::state::store::StateStore;
 /// One kind of rows. Keys sort in memory as their bytes sort in the store.
 pub trait Rows {
     const KIND: Kind;
-    /// Rows kept decoded when they have not changed lately; beyond it those that were written longest ago are read again when needed.
+    /// Rows kept decoded when they have not changed lately; beyond it those that were written longest ago, about, are read again when needed.
     const CACHED_ROWS_MAX: usize;
     const LISTED: bool;
     type Key: Ord + Hash + Clone + Send;
@@ -38,6 +38,9 @@ pub trait Rows {
     /// When the bytes are not such a value.
     fn decode_value(bytes: &[u8]) -> Self::Value;
 }
+
+/// What part of the rows that are too many is looked at between two turns.
+pub const FORGOTTEN_PART: usize = 32;
 
 /// Rows that are also listed in the order of their keys; their kind says so by [`Rows::LISTED`].
 pub trait Listed: Rows {}
@@ -237,9 +240,11 @@ impl<R: Rows> Table<R> {
         self.changed.len()
     }
 
-    /// Looks at up to `most` rows that can be read again; forgets those written longest ago, when there are many.
-    pub fn forget_some(&mut self, most: usize) {
-        for _ in 0..most {
+    /// Looks at some rows that can be read again, and forgets about those written longest ago, when there are many: `least`, or a part of
+    /// all that are too many, so that these are bounded however many come at once.
+    pub fn forget_some(&mut self, least: usize) {
+        let too_many = self.slots.len().saturating_sub(R::CACHED_ROWS_MAX);
+        for _ in 0..least.max(too_many / FORGOTTEN_PART) {
             if !self.look_at_written() && !self.forget_oldest() {
                 return;
             }
@@ -271,7 +276,7 @@ impl<R: Rows> Table<R> {
     /// Drops the oldest of the rows that can be read again, if there are too many. `false` when there is nothing to drop.
     fn forget_oldest(&mut self) -> bool {
         let is_full = self.slots.len() > R::CACHED_ROWS_MAX;
-        // A busy row is noted at each checkpoint: only the last time counts.
+        // A busy row is noted at each checkpoint: only the last time counts. What is looked at in vain goes to the end.
         if !is_full && self.clean.len() <= 2 * self.slots.len() + 1024 {
             return false;
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
-    LineRow, LineStock, OrderTexts, Owner, PricedGoods, Step, StockAction, StockReply, StockRequest, step,
+    LineRow, LineStock, OrderNames, Owner, PricedGoods, Step, StockAction, StockReply, StockRequest, step,
 };
 use emshop_proto::v1::{GoodsQuantity, Refusal};
 use prost::Message as _;
@@ -109,7 +109,7 @@ pub fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
 
 /// Lines as their owner's log gets to know them. Only those that were reserved have names.
 fn priced(lines: &[LineRow], texts: &[u8]) -> Vec<PricedGoods> {
-    let names = OrderTexts::decode(texts).expect("just written").names;
+    let names = OrderNames::decode(texts).expect("just written").names;
     let mut names: BTreeMap<u64, String> = names.into_iter().map(|goods| (goods.goods_id, goods.name)).collect();
     let goods = |line: &LineRow| PricedGoods {
         goods_id: line.goods_id,

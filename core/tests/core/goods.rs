@@ -62,7 +62,7 @@ fn full(goods_id: u64) -> Goods {
 
 fn found(shop: &mut Shop, goods_id: u64) -> Option<Goods> {
     let place = shop.partitioner.of_goods(goods_id);
-    view(&mut shop.logs[place.log as usize].replica.state, goods_id)
+    view(&shop.logs[place.log as usize].replica.state, goods_id)
 }
 
 fn goods_of(outcome: Outcome) -> Goods {

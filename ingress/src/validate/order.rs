@@ -1,5 +1,6 @@
 //! Of orders.
 
+use emshop_proto::internal::OrderPlace;
 use emshop_proto::v1::{
     CancelOrderRequest, CheckoutCartRequest, CompleteOrderRequest, FieldViolation, ListOrdersRequest, Money, OrderStatus,
     PaymentMethod, Receiver, RequestReturnRequest, ResolveReturnRequest, ShippingMethod, SubmitOrderRequest, SubmitWait,
@@ -84,7 +85,7 @@ pub fn resolve_return(check: &mut Check, request: &ResolveReturnRequest) {
 pub fn list_orders(request: &ListOrdersRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.numeric_id("user_id", request.user_id);
-    check.page::<[u64; 3]>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
+    check.page::<OrderPlace>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
     check.number("statuses", request.statuses.len(), 0..=STATUSES_MAX);
     for (index, status) in request.statuses.iter().enumerate().take(STATUSES_MAX) {
         let status = OrderStatus::try_from(*status);
@@ -151,6 +152,7 @@ mod tests {
                 ("page_size", |r| r.page_size = 101),
                 ("", |r| r.page_token = "1700000000000.0.7".to_owned()),
                 ("page_token", |r| r.page_token = "o1".to_owned()),
+                ("page_token", |r| r.page_token = "9223372036854775808.4294967295.1".to_owned()),
                 ("", |r| r.statuses = (1..=10).collect()),
                 ("statuses[1]", |r| r.statuses = vec![1, 0]),
                 ("statuses[0]", |r| r.statuses = vec![11]),
