@@ -1,10 +1,11 @@
 //! Orders by their own rows and timers.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use emshop_proto::internal::{LineStock, OrderRow};
 use emshop_proto::money::total_minor;
 use emshop_proto::v1::{CloseReason, LogisticsStatus, OrderStatus, PaymentStatus, SagaStatus};
+use roaring::RoaringTreemap;
 
 use crate::order;
 use crate::order::route;
@@ -13,12 +14,12 @@ use crate::state::timers::{Timer, TimerKind};
 /// What the rows of one log say of orders.
 #[derive(Default)]
 pub struct Orders {
-    /// number of orders that must have an expiry timer, and of the timers that there are.
-    unpaid: HashSet<u64>,
+    /// Numbers of orders that must have an expiry timer, and of the timers that there are. Numbers are dense, so millions of them take little.
+    unpaid: RoaringTreemap,
     /// Orders that are being taken back or whose time was over while a saga was under way, with their timer or without: it may have
     /// fired.
-    closing: HashSet<u64>,
-    expiries: HashSet<u64>,
+    closing: RoaringTreemap,
+    expiries: RoaringTreemap,
     /// Completion and station timers, as orders say and as there are.
     moves_due: BTreeSet<Timer>,
     moves: BTreeSet<Timer>,
@@ -135,7 +136,7 @@ impl Orders {
     }
 
     pub fn violations(mut self) -> Vec<String> {
-        let astray = self.unpaid.symmetric_difference(&self.expiries).filter(|order| !self.closing.contains(order)).count();
+        let astray = ((&self.unpaid ^ &self.expiries) - &self.closing).len();
         if astray > 0 {
             self.violations.push(format!("{astray} unpaid orders have no expiry timer, or timers no unpaid order"));
         }

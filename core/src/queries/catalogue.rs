@@ -202,7 +202,7 @@ mod tests {
         // The ingress asks for so many at once.
         let goods_ids: Vec<u64> = (0..50).map(|number| u64::MAX - number).collect();
         let create = |goods_id: &u64| Body::CreateGoods(CreateGoodsRequest { goods: Some(entry(*goods_id)) });
-        let mut replica = replica(goods_ids.iter().map(create));
+        let replica = replica(goods_ids.iter().map(create));
         let reply = QueryReply { body: Some(goods(&replica, &goods_ids)) };
         assert!(reply.encoded_len() < REPLY_BYTES_MAX * 9 / 10, "{} bytes leave no room for counters", reply.encoded_len());
         assert!(matches!(reply.body, Some(Answer::Goods(entries)) if entries.goods.len() == 50));
