@@ -17,19 +17,19 @@ use crate::user::{self, address, balance, cart, code, favourite, hold, letter};
 ///
 /// # Panics
 /// When an invariant is broken. The process must not go on then.
-pub fn command(turn: &mut Turn, command: Command) {
+pub(crate) fn command(turn: &mut Turn, command: Command) {
     let handled = command.body.map_or_else(no_body, |body| handle(turn, body));
     answer(turn, handled);
 }
 
 /// As [`command`](fn@command), of an order that is submitted.
-pub fn new_order(turn: &mut Turn, order: NewOrder) {
+pub(crate) fn new_order(turn: &mut Turn, order: NewOrder) {
     let handled = commands::submit(turn, order);
     answer(turn, handled);
 }
 
 /// As [`command`](fn@command), of what only an ingress may give.
-pub fn account_command(turn: &mut Turn, command: AccountCommand) {
+pub(crate) fn account_command(turn: &mut Turn, command: AccountCommand) {
     let handled = command.body.map_or_else(no_body, |body| handle_account(turn, body));
     answer(turn, handled);
 }
@@ -135,7 +135,7 @@ fn handle_account(turn: &mut Turn, body: account_command::Body) -> Handled {
 ///
 /// # Panics
 /// When nobody here asked for the answer.
-pub fn step(turn: &mut Turn, step: Step) {
+pub(crate) fn step(turn: &mut Turn, step: Step) {
     use step::Body;
     let owner = step.owner.expect("steps have an owner");
     match (step.body.expect("steps have a body"), owner.kind()) {

@@ -16,6 +16,7 @@ pub const WAITERS_MAX: usize = 100;
 /// Where and when a record is applied.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
+    /// Which log has what.
     pub partitioner: &'a Partitioner,
     /// The log that is applied.
     pub log: u32,
@@ -32,10 +33,12 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Where the record stands.
     pub fn position(&self) -> LogPosition {
         LogPosition { log: self.log, sequence: self.sequence }
     }
 
+    /// The owner is an aggregate of this log.
     pub fn is_local(&self, owner: &Owner) -> bool {
         owner.log == self.log
     }
@@ -45,6 +48,7 @@ impl Context<'_> {
         self.operator.filter(|operator| operator.kind() == OperatorKind::User).map(|operator| operator.user_id)
     }
 
+    /// An aggregate of this log as the owner of a step.
     pub fn owner(&self, kind: OwnerKind, number: u64) -> Owner {
         Owner { log: self.log, kind: kind.into(), number }
     }
@@ -57,8 +61,11 @@ impl Context<'_> {
 
 /// One record's run to its end: what its handlers read and change, and what follows from it outside of the log.
 pub struct Turn<'a> {
+    /// Where, when and by whom.
     pub ctx: Context<'a>,
+    /// What the log knows.
     pub state: &'a mut State,
+    /// What follows outside of it.
     pub fx: &'a mut Effects,
 }
 
@@ -67,11 +74,13 @@ pub trait Ask: Sized {
     /// `Option` of one where some are not replied to.
     type Reply;
 
+    /// The partition of the aggregate that is asked.
     fn place(&self, partitioner: &Partitioner) -> Place;
 
     /// Carries it out.
     fn serve(&self, turn: &mut Turn, owner: &Owner) -> Self::Reply;
 
+    /// The same as a step to another log.
     fn into_body(self) -> step::Body;
 }
 

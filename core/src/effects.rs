@@ -11,7 +11,9 @@ use crate::stock::levels::Untold;
 /// Outcomes, events and steps of one envelope, in the order they came about.
 #[derive(Default)]
 pub struct Effects {
+    /// For those who wait.
     pub outcomes: Vec<(Waiter, Outcome)>,
+    /// For downstream services.
     pub events: Events,
     /// For other logs, by number.
     pub steps: Vec<(u32, Step)>,
@@ -22,16 +24,19 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Tells one who waits; nothing when nobody does.
     pub fn outcome(&mut self, waiter: Waiter, outcome: Outcome) {
         if waiter.ticket != 0 {
             self.outcomes.push((waiter, outcome));
         }
     }
 
+    /// Tells the world.
     pub fn event(&mut self, event_type: EventType, body: event::Body) {
         self.events.push(event_type, body);
     }
 
+    /// Asks an aggregate of another log, or replies to one.
     pub fn step(&mut self, log: u32, step: Step) {
         self.steps.push((log, step));
     }
@@ -43,6 +48,7 @@ pub type Handled = Result<Answered, Refused>;
 /// When a command is answered that is not refused.
 #[derive(Debug)]
 pub enum Answered {
+    /// At once.
     Now(Box<Answer>),
     /// By the saga that it began or waits for, when that ends.
     Later,
@@ -67,20 +73,25 @@ impl From<Refusal> for Refused {
 /// What a command answers: a result or a refusal, and whether it had been carried out before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
+    /// What came of it.
     pub result: Result<outcome::Result, Refusal>,
+    /// It had been carried out before.
     pub repeated: bool,
 }
 
 impl Answer {
+    /// Of what was carried out now.
     pub fn new(result: outcome::Result) -> Self {
         Self { result: Ok(result), repeated: false }
     }
 
+    /// Of what had been carried out before.
     pub fn repeated(mut self) -> Self {
         self.repeated = true;
         self
     }
 
+    /// As a client gets it, from this position of the log.
     pub fn into_outcome(self, position: LogPosition) -> Outcome {
         let result = self.result.unwrap_or_else(outcome::Result::Refusal);
         Outcome { tag: 0, repeated: self.repeated, position: Some(position), result: Some(result) }

@@ -15,34 +15,51 @@ use crate::state::order_index::IdHash;
 
 /// The records of one envelope.
 pub struct Entry {
+    /// Who wrote it; 0 for an engine.
     pub writer: u64,
+    /// Set when the records come from another log.
     pub channel: Option<Channel>,
+    /// In the order in which they are applied.
     pub records: Vec<EntryRecord>,
 }
 
+/// One record, read as far as its turn needs it.
 pub struct EntryRecord {
+    /// Finds the client that waits; 0 when none does.
     pub ticket: u64,
+    /// Tells a repeat from another command under the same key.
     pub body_hash: u64,
+    /// Who gave the command.
     pub operator: Option<Operator>,
+    /// What is to be done.
     pub body: Body,
 }
 
+/// What a record asks for.
 pub enum Body {
+    /// An order is submitted.
     NewOrder(NewOrder),
     /// All other commands.
     Command(Box<Command>),
+    /// What only an ingress may give.
     AccountCommand(AccountCommand),
+    /// An aggregate of another log asks or replies.
     Step(Step),
+    /// Timers are due.
     Tick,
+    /// The rules change.
     Rules(Rules),
 }
 
 /// An order that somebody submits, or a cart that they check out.
 pub struct NewOrder {
+    /// Hash of its id.
     pub id: IdHash,
     /// As it came: the order keeps it.
     pub bytes: Bytes,
+    /// What the turn needs of it.
     pub request: OrderRequest,
+    /// It takes its lines out of the cart.
     pub from_cart: bool,
 }
 

@@ -19,9 +19,11 @@ const PLACES: usize = EventType::ALL[EventType::ALL.len() - 1] as usize + 1;
 /// Events of one type from one turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRun {
+    /// Of all of them.
     pub event_type: EventType,
     /// Number of the event of the same type before the first one here; 0 when there is none.
     pub previous_number: u64,
+    /// Number of the last event here.
     pub last_number: u64,
     /// The field `events` of an `EventBatch`, once for each event.
     pub bytes: Vec<u8>,

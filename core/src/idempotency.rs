@@ -9,10 +9,11 @@ use crate::effects::{Answer, Handled, Refused};
 use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 
+/// How long a key is remembered, in milliseconds of log time.
 pub const KEY_LIFETIME_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Carries `command` out unless it was under this key before; then answers as it did.
-pub fn once(turn: &mut Turn, key: String, command: impl FnOnce(&mut Turn) -> Result<Answer, Refused>) -> Handled {
+pub(crate) fn once(turn: &mut Turn, key: String, command: impl FnOnce(&mut Turn) -> Result<Answer, Refused>) -> Handled {
     let body_hash = turn.ctx.body_hash;
     if let Some(row) = turn.state.keys.get(&key) {
         return if row.body_hash == body_hash { stored(row).now() } else { Err(Code::IdempotencyKeyReused.into()) };
@@ -24,7 +25,7 @@ pub fn once(turn: &mut Turn, key: String, command: impl FnOnce(&mut Turn) -> Res
 }
 
 /// Keeps a key for its lifetime. Without an outcome the state answers when the command comes again.
-pub fn remember(turn: &mut Turn, key: String, row: KeyRow) {
+pub(crate) fn remember(turn: &mut Turn, key: String, row: KeyRow) {
     turn.state.keys.insert(key.clone(), row);
     timer::set(turn.state, &Timer { due_ms: turn.ctx.time_ms + KEY_LIFETIME_MS, what: TimerKind::KeyExpiry(key) });
 }

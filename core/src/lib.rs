@@ -5,6 +5,8 @@
 //! [`user`] (what it does), [`replica`] (one log: turns over its records), [`rules`], [`effects`], [`events`] and [`outbox`] (what follows),
 //! [`state`] (rows and keys, and the store behind them), [`queries`] (reads), [`invariants`] (what must hold, recomputed).
 
+#![warn(missing_docs)]
+
 pub mod apply;
 pub mod context;
 pub mod effects;

@@ -12,6 +12,7 @@ use prost::Message;
 /// The key of a row, and its new value; `None` when it is gone.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
+/// Steps by target log, each with its number.
 #[derive(Default)]
 pub struct Outbox {
     channels: BTreeMap<u32, VecDeque<(u64, Step)>>,
@@ -35,6 +36,7 @@ impl Outbox {
         outbox
     }
 
+    /// Adds the next step for a log.
     pub fn push(&mut self, target: u32, number: u64, step: Step) {
         let row = OutboxRow { step: Some(step.clone()) };
         self.changes.insert((target, number), Some(row.encode_to_vec()));

@@ -36,8 +36,11 @@ pub struct TurnEffects {
 
 /// All changes since the last checkpoint, to be written as one.
 pub struct Checkpoint {
+    /// 1, 2, 3 … since the start.
     pub number: u64,
+    /// The last turn that it has.
     pub applied_sequence: u64,
+    /// Number of the last event of that turn.
     pub last_event: u64,
     changes: Changes,
     log: LogRow,
@@ -64,9 +67,11 @@ impl Checkpoint {
 pub struct Replica {
     cluster: ClusterRow,
     partitioner: Partitioner,
+    /// The tables.
     pub state: State,
     effects: Effects,
     log: LogRow,
+    /// Steps for other logs.
     pub outbox: Outbox,
     checkpoints: u64,
     /// The checkpoint that is being taken, but for its rows.
@@ -82,16 +87,20 @@ struct Moment {
 
 /// Why a state cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the sentences say what their fields are")]
 pub enum OpenError {
     #[error(
         "the state belongs to log {found_log} of {found_logs} in cluster {found}, but the log is {log} of {logs} in cluster {wanted}: \
          point the engine at the right data folder, or move this one away to build the state anew from the log"
     )]
+    /// It is of another cluster, or of another log of this one.
     OtherCluster { found: String, found_log: u32, found_logs: u32, wanted: String, log: u32, logs: u32 },
     #[error(
         "the state was made for partitions {found}, but the cluster has {wanted}: move it away to build it anew from the log"
     )]
+    /// Its partitions are not those of the cluster.
     OtherPartitions { found: String, wanted: String },
+    /// It is applied by rules of a newer release.
     #[error(transparent)]
     Rules(#[from] UnknownRules),
 }
@@ -117,18 +126,22 @@ impl Replica {
         Ok(Self { cluster, partitioner, state, effects, log, outbox, checkpoints: 0, taking: None })
     }
 
+    /// Number of the log in its cluster.
     pub fn number(&self) -> u32 {
         self.cluster.log
     }
 
+    /// The last turn that was made.
     pub fn applied_sequence(&self) -> u64 {
         self.log.applied_sequence
     }
 
+    /// The highest time stamp of the log so far, in Unix milliseconds.
     pub fn log_time_ms(&self) -> i64 {
         self.log.log_time_ms
     }
 
+    /// Number of the last event.
     pub fn last_event(&self) -> u64 {
         self.log.events
     }
@@ -138,6 +151,7 @@ impl Replica {
         self.log.rules
     }
 
+    /// Which log has what.
     pub fn partitioner(&self) -> &Partitioner {
         &self.partitioner
     }

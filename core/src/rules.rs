@@ -14,6 +14,10 @@ pub const VERSION: u32 = 1;
 #[error("the log is applied by rules {0}, but this release knows rules up to {VERSION}: run a release that knows them")]
 pub struct UnknownRules(pub u32);
 
+/// Whether this release knows the rules.
+///
+/// # Errors
+/// [`UnknownRules`] when it does not.
 pub fn check(version: u32) -> Result<(), UnknownRules> {
     if version > VERSION { Err(UnknownRules(version)) } else { Ok(()) }
 }

@@ -18,8 +18,11 @@ pub const FIRED_PER_TICK_MAX: usize = 4096;
 /// When the first timer is due: to find it the store has to step over those that were removed, so it is remembered. A hint, not state.
 #[derive(Debug)]
 pub enum First {
+    /// It is due then.
     Due(i64),
+    /// It has to be looked for from then on.
     NotBefore(i64),
+    /// There is no timer.
     None,
 }
 
@@ -29,7 +32,8 @@ impl Default for First {
     }
 }
 
-pub fn set(state: &mut State, timer: &Timer) {
+/// Sets a timer.
+pub(crate) fn set(state: &mut State, timer: &Timer) {
     let is_first = match state.first_timer {
         First::Due(first_ms) | First::NotBefore(first_ms) => timer.due_ms < first_ms,
         First::None => true,
@@ -48,7 +52,7 @@ pub fn set(state: &mut State, timer: &Timer) {
 }
 
 /// Removes a timer, if there is one.
-pub fn remove(state: &mut State, timer: &Timer) {
+pub(crate) fn remove(state: &mut State, timer: &Timer) {
     let (key, number) = timer.place();
     if let Some(number) = number {
         let Some(TimerRow { numbers }) = state.timers.change(&key) else { return };
@@ -66,7 +70,7 @@ pub fn remove(state: &mut State, timer: &Timer) {
 }
 
 /// Fires what is due at log time.
-pub fn fire(turn: &mut Turn) {
+pub(crate) fn fire(turn: &mut Turn) {
     for timer in due(turn.state, turn.ctx.time_ms, FIRED_PER_TICK_MAX) {
         remove(turn.state, &timer);
         match timer.what {
@@ -82,7 +86,7 @@ pub fn fire(turn: &mut Turn) {
 }
 
 /// When the next timer is due.
-pub fn next_due_ms(state: &mut State) -> Option<i64> {
+pub(crate) fn next_due_ms(state: &mut State) -> Option<i64> {
     if let First::NotBefore(first_ms) = state.first_timer {
         let mut found = First::None;
         state.timers.scan(&TimerKey::first(first_ms), |key, _| {

@@ -19,7 +19,7 @@ use crate::context::{Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Effects, Handled};
 use crate::state::State;
 
-pub fn create(turn: &mut Turn, request: CreateGoodsRequest) -> Handled {
+pub(crate) fn create(turn: &mut Turn, request: CreateGoodsRequest) -> Handled {
     let goods = request.goods.ok_or(Code::ValidationFailed)?;
     let (goods_id, off_sale) = (goods.goods_id, goods.on_sale == Some(false));
     let entry = Entry::given(goods, off_sale);
@@ -31,7 +31,7 @@ pub fn create(turn: &mut Turn, request: CreateGoodsRequest) -> Handled {
     }
 }
 
-pub fn update(turn: &mut Turn, request: UpdateGoodsRequest) -> Handled {
+pub(crate) fn update(turn: &mut Turn, request: UpdateGoodsRequest) -> Handled {
     let goods = request.goods.ok_or(Code::ValidationFailed)?;
     let goods_id = goods.goods_id;
     let existing = existing(turn.state, goods_id)?;
@@ -46,14 +46,14 @@ pub fn update(turn: &mut Turn, request: UpdateGoodsRequest) -> Handled {
     }
 }
 
-pub fn delete(turn: &mut Turn, request: DeleteGoodsRequest) -> Handled {
+pub(crate) fn delete(turn: &mut Turn, request: DeleteGoodsRequest) -> Handled {
     let goods_id = request.goods_id;
     let existing = existing(turn.state, goods_id)?;
     if is_changing(turn.state, goods_id) { join(turn, goods_id, None) } else { change(turn, goods_id, Some(&existing), None) }
 }
 
 /// Answers with no more than what it was about: a batch of these in one turn would otherwise tell many whole entries at once.
-pub fn set_on_sale(turn: &mut Turn, request: SetOnSaleRequest) -> Handled {
+pub(crate) fn set_on_sale(turn: &mut Turn, request: SetOnSaleRequest) -> Handled {
     let goods_id = request.goods_id;
     let mut entry = existing(turn.state, goods_id)?;
     if is_changing(turn.state, goods_id) {
@@ -70,7 +70,7 @@ pub fn set_on_sale(turn: &mut Turn, request: SetOnSaleRequest) -> Handled {
 }
 
 /// The catalogue has moved the references of a change, or refused to: the change is made or dropped.
-pub fn catalogue_reply(turn: &mut Turn, goods_id: u64, reply: CatalogueReply) {
+pub(crate) fn catalogue_reply(turn: &mut Turn, goods_id: u64, reply: CatalogueReply) {
     let pending = turn.state.goods_changes.get(&goods_id).cloned();
     let pending = pending.unwrap_or_else(|| panic!("a reply to goods {goods_id}, which nobody is changing"));
     turn.state.goods_changes.remove(&goods_id);

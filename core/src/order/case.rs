@@ -15,10 +15,13 @@ use crate::effects::{Answer, Answered, Handled};
 use crate::state::timers::Timer;
 use crate::timer;
 
+/// An order out of its table, with the turn that works on it.
 pub struct Case<'c, 't> {
+    /// The order.
     pub row: &'c mut OrderRow,
     /// Of the order in its log.
     pub number: u64,
+    /// The turn.
     pub turn: &'c mut Turn<'t>,
     /// Who gets to know how the saga ends. If it has to wait for another log, the row remembers.
     pub waiter: Option<Waiter>,
@@ -48,6 +51,7 @@ impl Case<'_, '_> {
         By { operator: *operator, reason: reason.clone(), at_ms, log_sequence }
     }
 
+    /// The timer of its payment.
     pub fn expiry(&self) -> Timer {
         row::expiry(self.row, self.number)
     }
@@ -162,7 +166,7 @@ impl Case<'_, '_> {
 ///
 /// # Errors
 /// When too many do.
-pub fn latch(turn: &mut Turn, number: u64, waiter: Waiter) -> Handled {
+pub(crate) fn latch(turn: &mut Turn, number: u64, waiter: Waiter) -> Handled {
     if row::saga(row::existing(turn.state, number)).waiters.len() >= WAITERS_MAX {
         return Err(Code::OrderInProgress.into());
     }

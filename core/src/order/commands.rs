@@ -19,7 +19,7 @@ use crate::state::rows::Shared;
 const USUAL_NAME_BYTES: usize = 32;
 
 /// Submits an order, or what is selected in the user's cart.
-pub fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
+pub(crate) fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
     if let Some(number) = turn.state.order_index.number(new.id) {
         return repeat_submit(turn, number);
     }
@@ -80,7 +80,7 @@ fn repeat_submit(turn: &mut Turn, number: u64) -> Handled {
     Answer::new(outcome::Result::Order(receipt)).repeated().now()
 }
 
-pub fn cancel(turn: &mut Turn, request: CancelOrderRequest) -> Handled {
+pub(crate) fn cancel(turn: &mut Turn, request: CancelOrderRequest) -> Handled {
     let number = row::find(turn.state, &request.order_id, Code::OrderNotFound)?;
     let order = existing(turn.state, number);
     check_user(&turn.ctx, order, request.user_id)?;
@@ -96,7 +96,7 @@ pub fn cancel(turn: &mut Turn, request: CancelOrderRequest) -> Handled {
     }
 }
 
-pub fn complete(turn: &mut Turn, request: CompleteOrderRequest) -> Handled {
+pub(crate) fn complete(turn: &mut Turn, request: CompleteOrderRequest) -> Handled {
     let number = idle_order(turn, &request.order_id, request.user_id)?;
     let order = existing(turn.state, number);
     match order.status() {
@@ -111,14 +111,14 @@ pub fn complete(turn: &mut Turn, request: CompleteOrderRequest) -> Handled {
 }
 
 /// The time is over in which the receiver of a delivered order may say something against it.
-pub fn complete_by_itself(turn: &mut Turn, number: u64) {
+pub(crate) fn complete_by_itself(turn: &mut Turn, number: u64) {
     Case::open(turn, number, |case| {
         case.row.completes_at_ms = 0;
         case.move_to(OrderStatus::Completed, case.by(""));
     });
 }
 
-pub fn request_return(turn: &mut Turn, request: RequestReturnRequest) -> Handled {
+pub(crate) fn request_return(turn: &mut Turn, request: RequestReturnRequest) -> Handled {
     let number = idle_order(turn, &request.order_id, request.user_id)?;
     let order = existing(turn.state, number);
     match order.status() {
@@ -132,7 +132,7 @@ pub fn request_return(turn: &mut Turn, request: RequestReturnRequest) -> Handled
     })
 }
 
-pub fn resolve_return(turn: &mut Turn, request: ResolveReturnRequest) -> Handled {
+pub(crate) fn resolve_return(turn: &mut Turn, request: ResolveReturnRequest) -> Handled {
     let number = idle_order(turn, &request.order_id, 0)?;
     let order = existing(turn.state, number);
     match (order.status(), request.accept) {

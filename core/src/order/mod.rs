@@ -15,6 +15,7 @@ pub mod saga;
 pub mod steps;
 pub mod view;
 
-pub use case::{Case, latch};
-pub use commands::complete_by_itself;
+pub use case::Case;
+pub(crate) use case::latch;
+pub(crate) use commands::complete_by_itself;
 pub use row::{By, check_idle, check_user, completion, existing, expiry, may_follow, payment, receipt, saga};

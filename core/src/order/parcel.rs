@@ -88,7 +88,7 @@ fn new_parcel(
 }
 
 /// Creates another parcel for an order whose former one was cancelled.
-pub fn create_again(turn: &mut Turn, request: CreateLogisticsOrderRequest) -> Handled {
+pub(crate) fn create_again(turn: &mut Turn, request: CreateLogisticsOrderRequest) -> Handled {
     let number = order_row::find(turn.state, &request.order_id, Code::OrderNotFound)?;
     let order = existing(turn.state, number);
     check_idle(order)?;
@@ -115,7 +115,7 @@ pub fn create_again(turn: &mut Turn, request: CreateLogisticsOrderRequest) -> Ha
     })
 }
 
-pub fn update_status(turn: &mut Turn, request: UpdateLogisticsStatusRequest) -> Handled {
+pub(crate) fn update_status(turn: &mut Turn, request: UpdateLogisticsStatusRequest) -> Handled {
     let to = request.status();
     if to == LogisticsStatus::Cancelled {
         return cancel_parcel(turn, &request.order_id, &request.remark);
@@ -147,7 +147,7 @@ pub fn update_status(turn: &mut Turn, request: UpdateLogisticsStatusRequest) -> 
     })
 }
 
-pub fn simulate_shipment(turn: &mut Turn, request: SimulateShipmentRequest) -> Handled {
+pub(crate) fn simulate_shipment(turn: &mut Turn, request: SimulateShipmentRequest) -> Handled {
     let number = find(turn.state, &request.order_id)?;
     let courier = if request.courier_name.is_empty() { COURIER } else { &request.courier_name };
     let order = existing(turn.state, number);
@@ -182,7 +182,7 @@ pub fn simulate_shipment(turn: &mut Turn, request: SimulateShipmentRequest) -> H
     })
 }
 
-pub fn simulate_delivery(turn: &mut Turn, request: SimulateDeliveryRequest) -> Handled {
+pub(crate) fn simulate_delivery(turn: &mut Turn, request: SimulateDeliveryRequest) -> Handled {
     let number = find(turn.state, &request.order_id)?;
     let order = existing(turn.state, number);
     let from = parcel(order).status();
@@ -210,7 +210,7 @@ pub fn simulate_delivery(turn: &mut Turn, request: SimulateDeliveryRequest) -> H
     })
 }
 
-pub fn cancel(turn: &mut Turn, request: CancelLogisticsOrderRequest) -> Handled {
+pub(crate) fn cancel(turn: &mut Turn, request: CancelLogisticsOrderRequest) -> Handled {
     cancel_parcel(turn, &request.order_id, &request.reason)
 }
 
@@ -233,7 +233,7 @@ fn cancel_parcel(turn: &mut Turn, order_id: &str, reason: &str) -> Handled {
 }
 
 /// Cancels a parcel that has not been shipped: asked for, or as a compensation.
-pub fn take_back(case: &mut Case, reason: &str) {
+pub(crate) fn take_back(case: &mut Case, reason: &str) {
     set_status(case.row, LogisticsStatus::Cancelled);
     let description = if reason.is_empty() { "订单已取消".to_owned() } else { format!("订单已取消: {reason}") };
     row(case.row).tracks.push(Track {
@@ -247,7 +247,7 @@ pub fn take_back(case: &mut Case, reason: &str) {
 }
 
 /// Moves a parcel to its next status with what is told of it, and the order with it.
-pub fn move_on(case: &mut Case, to: LogisticsStatus, said: Track, by: By) {
+pub(crate) fn move_on(case: &mut Case, to: LogisticsStatus, said: Track, by: By) {
     set_status(case.row, to);
     case.row.updated_at_ms = by.at_ms;
     let parcel = row(case.row);
@@ -325,14 +325,23 @@ fn find(state: &mut State, order_id: &str) -> Result<u64, Code> {
     order.parcel.as_ref().map(|_| number).ok_or(Code::LogisticsOrderNotFound)
 }
 
+/// The parcel of an order.
+///
+/// # Panics
+/// When it has none.
 pub fn parcel(order: &OrderRow) -> &ParcelRow {
     order.parcel.as_ref().unwrap_or_else(|| panic!("order {} has no parcel", order_row::id(order)))
 }
 
+/// The parcel of an order, to be changed.
+///
+/// # Panics
+/// When it has none.
 pub fn row(order: &mut OrderRow) -> &mut ParcelRow {
     order.parcel.as_mut().expect("an order whose parcel moves has one")
 }
 
+/// What a command about a parcel answers.
 pub fn answer(order: &OrderRow) -> Answer {
     let parcel = view::logistics_order(order).expect("the order has a parcel");
     Answer::new(outcome::Result::LogisticsOrder(Box::new(parcel)))

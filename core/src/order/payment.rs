@@ -50,7 +50,7 @@ pub fn set_status(order: &mut OrderRow, to: PaymentStatus, action: PaymentAction
     journal::payment(order, action, amount_minor, by);
 }
 
-pub fn confirm(turn: &mut Turn, request: ConfirmPaymentRequest) -> Handled {
+pub(crate) fn confirm(turn: &mut Turn, request: ConfirmPaymentRequest) -> Handled {
     let number = find(turn.state, &request.order_id)?;
     if payment(existing(turn.state, number)).method() == PaymentMethod::Balance {
         // Nobody but the balance can say that the money is there.
@@ -59,7 +59,7 @@ pub fn confirm(turn: &mut Turn, request: ConfirmPaymentRequest) -> Handled {
     pay(turn, number, request)
 }
 
-pub fn pay_with_balance(turn: &mut Turn, request: PayWithBalanceRequest) -> Handled {
+pub(crate) fn pay_with_balance(turn: &mut Turn, request: PayWithBalanceRequest) -> Handled {
     let number = find(turn.state, &request.order_id)?;
     let order = existing(turn.state, number);
     check_user(&turn.ctx, order, 0)?;
@@ -141,13 +141,13 @@ fn is_of_another_amount(order: &OrderRow, request: &ConfirmPaymentRequest) -> bo
     paid.is_some_and(|paid| paid != (order.total_minor, order.currency))
 }
 
-pub fn simulate_success(turn: &mut Turn, request: SimulatePaymentSuccessRequest) -> Handled {
+pub(crate) fn simulate_success(turn: &mut Turn, request: SimulatePaymentSuccessRequest) -> Handled {
     let SimulatePaymentSuccessRequest { order_id, third_party_sn: given, .. } = request;
     let third_party_sn = if given.is_empty() { format!("SIM-{order_id}") } else { given };
     confirm(turn, ConfirmPaymentRequest { order_id, third_party_sn, ..ConfirmPaymentRequest::default() })
 }
 
-pub fn cancel(turn: &mut Turn, request: CancelPaymentRequest) -> Handled {
+pub(crate) fn cancel(turn: &mut Turn, request: CancelPaymentRequest) -> Handled {
     let end = UnpaidEnd {
         reason: CloseReason::PaymentCancelled,
         status: PaymentStatus::Cancelled,
@@ -158,7 +158,7 @@ pub fn cancel(turn: &mut Turn, request: CancelPaymentRequest) -> Handled {
 }
 
 /// The provider says that the payment failed.
-pub fn fail(turn: &mut Turn, request: SimulatePaymentFailureRequest) -> Handled {
+pub(crate) fn fail(turn: &mut Turn, request: SimulatePaymentFailureRequest) -> Handled {
     let end = UnpaidEnd {
         reason: CloseReason::PaymentFailed,
         status: PaymentStatus::Failed,
@@ -201,7 +201,7 @@ fn end_unpaid(turn: &mut Turn, order_id: &str, end: &UnpaidEnd) -> Handled {
     Ok(Answered::Later)
 }
 
-pub fn refund(turn: &mut Turn, request: RefundPaymentRequest) -> Handled {
+pub(crate) fn refund(turn: &mut Turn, request: RefundPaymentRequest) -> Handled {
     let number = find(turn.state, &request.order_id)?;
     let order = existing(turn.state, number);
     let left_minor = order.total_minor - payment(order).refunded_minor;
@@ -306,6 +306,7 @@ fn find(state: &mut State, order_id: &str) -> Result<u64, Code> {
     }
 }
 
+/// The payment of an order, to be changed.
 pub fn row(order: &mut OrderRow) -> &mut PaymentRow {
     order.payment.as_mut().expect("orders have a payment")
 }

@@ -70,13 +70,13 @@ fn stations(method: ShippingMethod) -> &'static [Station] {
 }
 
 /// Sends a parcel that was just shipped on its way.
-pub fn start(case: &mut Case) {
+pub(crate) fn start(case: &mut Case) {
     head_for(case.row, 0);
     timer::set(case.turn.state, &timer(case.row, case.number));
 }
 
 /// Ends the simulation, if there is one.
-pub fn stop(case: &mut Case) {
+pub(crate) fn stop(case: &mut Case) {
     if case.row.parcel.as_ref().is_some_and(|parcel| parcel.next_station_at_ms != 0) {
         timer::remove(case.turn.state, &timer(case.row, case.number));
         rest(case.row);
@@ -84,7 +84,7 @@ pub fn stop(case: &mut Case) {
 }
 
 /// The parcel has come to its next station, and to those after it that were due as well.
-pub fn arrive(turn: &mut Turn, number: u64) {
+pub(crate) fn arrive(turn: &mut Turn, number: u64) {
     Case::open(turn, number, |case| {
         loop {
             let parcel = parcel::parcel(case.row);

@@ -105,10 +105,13 @@ pub fn money(order: &OrderRow, amount_minor: i64) -> Money {
 /// Who changes something, why, and where in the log.
 #[derive(Clone, Debug, Default)]
 pub struct By {
+    /// Nobody while the server runs without authentication.
     pub operator: Option<Operator>,
     /// As they said it.
     pub reason: String,
+    /// Log time.
     pub at_ms: i64,
+    /// Of the turn.
     pub log_sequence: u64,
 }
 
@@ -147,14 +150,17 @@ pub fn existing(state: &mut State, number: u64) -> &OrderRow {
     state.orders.get(&number).expect("an indexed order exists")
 }
 
+/// The saga under way, or the last one.
 pub fn saga(order: &OrderRow) -> &SagaRow {
     order.saga.as_ref().expect("orders have a saga")
 }
 
+/// The same, to be changed.
 pub fn saga_mut(order: &mut OrderRow) -> &mut SagaRow {
     order.saga.as_mut().expect("orders have a saga")
 }
 
+/// The payment of an order.
 pub fn payment(order: &OrderRow) -> &PaymentRow {
     order.payment.as_ref().expect("orders have a payment")
 }

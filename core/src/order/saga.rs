@@ -8,9 +8,11 @@ use emshop_proto::v1::SagaStatus;
 /// How a step, or the compensation of one, went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// It was done, or taken back.
     Done,
     /// `held`: parts of the step were done and must be taken back.
     Refused {
+        /// Parts of the step were done.
         held: bool,
     },
 }
@@ -18,7 +20,9 @@ pub enum Event {
 /// Where a saga stands: the step is that of this index in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
+    /// Forward, back, or at an end.
     pub status: SagaStatus,
+    /// Index in the table.
     pub step: usize,
 }
 

@@ -22,9 +22,12 @@ use crate::timer;
 
 /// A step and the compensation that undoes it, with their names as people read them.
 pub struct Step {
+    /// Which step it is.
     pub step: SagaStep,
+    /// Name of the step, such as `Inventory/ReserveStock`.
     pub action: &'static str,
     act: fn(&mut Case) -> Flow,
+    /// Name of what undoes it.
     pub compensation: &'static str,
     undo: fn(&mut Case) -> Flow,
 }
@@ -94,9 +97,11 @@ const CREATE_LOGISTICS_ORDER: Step = Step {
     undo: cancel_logistics_order,
 };
 
+/// From a request to an order that waits for its payment.
 pub const SUBMIT_ORDER: &[Step] = &[CREATE_ORDER, CREATE_PAYMENT, RESERVE_STOCK];
 /// As [`SUBMIT_ORDER`], with lines and perhaps the address out of the user's cart.
 pub const CHECKOUT_CART: &[Step] = &[CREATE_ORDER, TAKE_CART_ITEMS, CREATE_PAYMENT, RESERVE_STOCK];
+/// From a payment to a parcel.
 pub const PAYMENT_SUCCESS: &[Step] = &[CONFIRM_PAYMENT, UPDATE_PAYMENT_STATUS, CONFIRM_SELL, CREATE_LOGISTICS_ORDER];
 
 /// The steps of a kind of saga, in order.
@@ -119,12 +124,13 @@ fn index(kind: SagaKind, step: SagaStep) -> usize {
     of(kind).iter().position(|candidate| candidate.step == step).expect("a step of this saga")
 }
 
+/// The saga has not come to an end.
 pub fn is_running(status: SagaStatus) -> bool {
     matches!(status, SagaStatus::Running | SagaStatus::Compensating)
 }
 
 /// Takes steps until the saga waits for another log or has ended.
-pub fn run(case: &mut Case) {
+pub(crate) fn run(case: &mut Case) {
     loop {
         let saga = row::saga(case.row);
         let step = &of(saga.kind())[index(saga.kind(), saga.step())];
@@ -153,7 +159,7 @@ fn resume(case: &mut Case, flow: Flow) {
 }
 
 /// Takes the reply of another log's cart.
-pub fn cart_reply(turn: &mut Turn, number: u64, reply: CartReply) {
+pub(crate) fn cart_reply(turn: &mut Turn, number: u64, reply: CartReply) {
     Case::open(turn, number, |case| {
         let flow = cart_replied(case, reply);
         resume(case, flow);
@@ -161,7 +167,7 @@ pub fn cart_reply(turn: &mut Turn, number: u64, reply: CartReply) {
 }
 
 /// Takes the reply of another log's balance to a payment.
-pub fn balance_reply(turn: &mut Turn, number: u64, reply: BalanceReply) {
+pub(crate) fn balance_reply(turn: &mut Turn, number: u64, reply: BalanceReply) {
     Case::open(turn, number, |case| {
         let flow = balance_replied(case, &reply);
         resume(case, flow);
@@ -169,7 +175,7 @@ pub fn balance_reply(turn: &mut Turn, number: u64, reply: BalanceReply) {
 }
 
 /// Takes the reply of another log's stock; the step goes on with the next log, if there is one.
-pub fn stock_reply(turn: &mut Turn, number: u64, reply: StockReply) {
+pub(crate) fn stock_reply(turn: &mut Turn, number: u64, reply: StockReply) {
     Case::open(turn, number, |case| {
         let terms = Terms { currency: &mut case.row.currency, texts: &mut case.row.texts };
         let settled = allocation::settle(&mut case.row.lines, Some(terms), reply);
@@ -369,7 +375,7 @@ fn refund_payment(case: &mut Case) -> Flow {
 }
 
 /// Moves money between the order and its user's balance. Only what is taken is replied to.
-pub fn ask_balance(case: &mut Case, delta_minor: i64) -> Option<Option<BalanceReply>> {
+pub(crate) fn ask_balance(case: &mut Case, delta_minor: i64) -> Option<Option<BalanceReply>> {
     let request = BalanceRequest { user_id: case.row.user_id, delta_minor, currency: currency_text(case.row.currency) };
     let owner = case.turn.ctx.owner(OwnerKind::Order, case.number);
     case.turn.ask(owner, request)

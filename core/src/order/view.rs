@@ -12,6 +12,7 @@ use emshop_proto::v1::{
 
 use super::{journal, parcel, row as rows};
 
+/// An order with all that happened to it.
 pub fn order(row: &OrderRow) -> Order {
     let saga_row = rows::saga(row);
     let OrderDestination { address, receiver } = rows::destination(row);
@@ -45,6 +46,7 @@ pub fn order(row: &OrderRow) -> Order {
     }
 }
 
+/// A payment without its log.
 pub fn payment(row: &OrderRow) -> Payment {
     let payment = rows::payment(row);
     Payment {
@@ -111,6 +113,7 @@ pub fn logistics_order(row: &OrderRow) -> Option<LogisticsOrder> {
     })
 }
 
+/// What the world is told of an order.
 pub fn order_event(order: &OrderRow) -> event::Body {
     let lines = order.lines.iter().map(|line| GoodsQuantity { goods_id: line.goods_id, quantity: line.quantity }).collect();
     event::Body::Order(OrderChanged {
@@ -124,6 +127,7 @@ pub fn order_event(order: &OrderRow) -> event::Body {
     })
 }
 
+/// What the world is told of a payment.
 pub fn payment_event(order: &OrderRow) -> event::Body {
     let payment = rows::payment(order);
     event::Body::Payment(PaymentChanged {

@@ -31,27 +31,33 @@ impl Batch {
         self.rows.push(Row { start, key_bytes: length(start, end_of_key), value_bytes });
     }
 
+    /// Adds a row with its new value.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
         self.add(|bytes| bytes.extend_from_slice(key), Some(|bytes: &mut Vec<u8>| bytes.extend_from_slice(value)));
     }
 
+    /// Adds that a row is gone.
     pub fn remove(&mut self, key: &[u8]) {
         self.add(|bytes| bytes.extend_from_slice(key), None::<fn(&mut Vec<u8>)>);
     }
 
+    /// How many changes there are.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
+    /// There is no change.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
+    /// Drops all changes, and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.rows.clear();
     }
 
+    /// The key of a change.
     pub fn key(&self, index: usize) -> &[u8] {
         key(&self.bytes, self.rows[index])
     }

@@ -72,6 +72,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// By ascending number.
     pub const ALL: [Self; 32] = [
         Self::Order,
         Self::OrderId,
@@ -112,6 +113,7 @@ impl Kind {
         !matches!(self, Self::UserOrder | Self::Outbox | Self::OrderIdPage)
     }
 
+    /// The kind of a number; `None` when there is none.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }

@@ -8,6 +8,7 @@ use super::store::{StateReader, StateStore, Visit};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// Rows in a map.
 #[derive(Default)]
 pub struct MemoryStore {
     /// Shared with those who read it: whoever scans may ask for rows meanwhile.

@@ -24,7 +24,11 @@ macro_rules! tables {
     ($($table:ident: $rows:ident,)+) => {
         /// Everything that one log knows.
         pub struct State {
-            $(pub $table: Table<$rows>,)+
+            $(
+                #[doc = concat!("See [`", stringify!($rows), "`].")]
+                pub $table: Table<$rows>,
+            )+
+            /// Orders by their ids and by their users.
             pub order_index: OrderIndex,
             /// Of the checkpoint that is being taken.
             new_orders: Option<Entries>,
@@ -39,6 +43,7 @@ macro_rules! tables {
         }
 
         impl State {
+            /// As of the last checkpoint of the store.
             pub fn new(store: &Arc<dyn StateStore>) -> Self {
                 Self {
                     $($table: Table::new(Arc::clone(store)),)+

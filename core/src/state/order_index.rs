@@ -34,6 +34,7 @@ struct Entry {
 pub struct IdHash(u128);
 
 impl IdHash {
+    /// The hash of an id.
     pub fn of(order_id: &[u8]) -> Self {
         Self(xxh3_128(order_id))
     }
@@ -44,6 +45,7 @@ impl IdHash {
     }
 }
 
+/// See the module.
 pub struct OrderIndex {
     store: Arc<dyn StateStore>,
     filter: OrderFilter,
@@ -203,8 +205,11 @@ fn id_key(id: IdHash) -> [u8; 17] {
 /// Key of the index of a user's orders, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserOrder {
+    /// Whose order it is.
     pub user_id: u64,
+    /// Log time at which it was taken in.
     pub created_at_ms: i64,
+    /// Of the order in its log.
     pub number: u64,
 }
 

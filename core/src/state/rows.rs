@@ -18,6 +18,7 @@ use crate::state::timers::TimerKey;
 /// scanned in the order of their keys.
 macro_rules! rows {
     ($($name:ident($kind:ident, $cached:literal $(, $listed:ident)?) $key:ty => $value:ty, $encode:expr, $decode:expr;)+) => {$(
+        #[doc = concat!("Rows of the kind `", stringify!($kind), "`.")]
         pub struct $name;
 
         impl Rows for $name {
@@ -122,10 +123,12 @@ rows! {
 pub struct Shared<M>(Arc<M>);
 
 impl<M: Clone> Shared<M> {
+    /// Takes a row in.
     pub fn new(row: M) -> Self {
         Self(Arc::new(row))
     }
 
+    /// The row, to be changed; copied first while a checkpoint has it.
     pub fn make_mut(&mut self) -> &mut M {
         Arc::make_mut(&mut self.0)
     }
@@ -142,7 +145,9 @@ impl<M> std::ops::Deref for Shared<M> {
 /// What a user has by number, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Newest {
+    /// Whose it is.
     pub user_id: u64,
+    /// Its number.
     pub number: u64,
 }
 
@@ -181,16 +186,20 @@ impl PartialOrd for Newest {
 /// What a user has under a text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserText {
+    /// Whose it is.
     pub user_id: u64,
+    /// Its name among theirs.
     pub text: String,
 }
 
 impl UserText {
+    /// Writes it as a part of a key.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         number(&self.user_id, bytes);
         text(&self.text, bytes);
     }
 
+    /// Reads what was written.
     pub fn decode(bytes: &[u8]) -> Self {
         Self { user_id: read_at(bytes, 0), text: read_text(&bytes[8..]) }
     }
@@ -199,13 +208,18 @@ impl UserText {
 /// What an owner in another log holds of one SKU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hold {
+    /// The owner's log.
     pub log: u32,
+    /// What the owner is.
     pub kind: OwnerKind,
+    /// Its number.
     pub number: u64,
+    /// The SKU.
     pub goods_id: u64,
 }
 
 impl Hold {
+    /// What `owner` holds of a SKU.
     pub fn new(owner: &Owner, goods_id: u64) -> Self {
         Self { log: owner.log, kind: owner.kind(), number: owner.number, goods_id }
     }
@@ -224,6 +238,7 @@ impl Hold {
     }
 }
 
+/// A number as a part of a key.
 pub fn number(number: &u64, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&number.to_be_bytes());
 }
@@ -232,6 +247,7 @@ fn read_number(bytes: &[u8]) -> u64 {
     read_at(bytes, 0)
 }
 
+/// Reads a number of a key.
 pub fn read_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }
@@ -245,16 +261,21 @@ fn read_pair(bytes: &[u8]) -> (u64, u64) {
     (read_at(bytes, 0), read_at(bytes, 8))
 }
 
+/// A text as the end of a key.
 pub fn text(text: &String, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
+/// Reads a text.
+///
+/// # Panics
+/// When it is not UTF-8.
 pub fn read_text(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).expect("text is stored as UTF-8").to_owned()
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Bytes of the keys in the given order, which must be ascending both ways.

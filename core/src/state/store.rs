@@ -13,6 +13,7 @@ pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 ///
 /// A failing disk leaves no right answer, so its errors are panics with a sentence: the process stops and replays after a restart.
 pub trait StateReader {
+    /// The value of a row; `None` when there is no such row.
     fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
 
     /// Rows with `from <= key < to` in key order, until `visit` breaks.

@@ -20,19 +20,24 @@ use crate::state::store::StateStore;
 
 /// One kind of rows. Keys sort in memory as their bytes sort in the store.
 pub trait Rows {
+    /// Which kind it is.
     const KIND: Kind;
     /// Rows kept decoded when they have not changed lately; beyond it those that were written longest ago, about, are read again when needed.
     const CACHED_ROWS_MAX: usize;
+    /// Its rows are listed in the order of their keys.
     const LISTED: bool;
+    /// What a row is found by.
     type Key: Ord + Hash + Clone + Send;
     /// Cheap to clone: a checkpoint takes a copy of what changed.
     type Value: Clone + Send;
 
+    /// Writes a key behind the number of its kind.
     fn encode_key(key: &Self::Key, bytes: &mut Vec<u8>);
     /// # Panics
     /// When the bytes are not such a key: the store holds something else.
     fn decode_key(bytes: &[u8]) -> Self::Key;
 
+    /// Writes a value.
     fn encode_value(value: &Self::Value, bytes: &mut Vec<u8>);
     /// # Panics
     /// When the bytes are not such a value.
@@ -48,6 +53,7 @@ pub trait Listed: Rows {}
 /// Changed rows of one kind, each with its value or `None` when it is gone.
 pub type Changed<R> = Vec<(<R as Rows>::Key, Option<<R as Rows>::Value>)>;
 
+/// The rows of one kind.
 pub struct Table<R: Rows> {
     store: Arc<dyn StateStore>,
     /// Never iterated: its order is chance.
@@ -108,6 +114,7 @@ impl<V> Slot<V> {
 }
 
 impl<R: Rows> Table<R> {
+    /// All rows are in the store.
     pub fn new(store: Arc<dyn StateStore>) -> Self {
         Self {
             store,
@@ -122,6 +129,7 @@ impl<R: Rows> Table<R> {
         }
     }
 
+    /// The row; `None` when there is none.
     pub fn get(&mut self, key: &R::Key) -> Option<&R::Value> {
         if !self.slots.contains_key(key) {
             self.load(key);
@@ -170,10 +178,12 @@ impl<R: Rows> Table<R> {
         self.slots.get_mut(key)?.value.take()
     }
 
+    /// Puts a row back that [`Table::take`] took out.
     pub fn put_back(&mut self, key: R::Key, value: R::Value) {
         self.slots.get_mut(&key).expect("it was taken out").value = Some(value);
     }
 
+    /// Sets a row, whether there is one or not.
     pub fn insert(&mut self, key: R::Key, value: R::Value) {
         self.put(key, Some(value), true);
     }
@@ -183,6 +193,7 @@ impl<R: Rows> Table<R> {
         self.put(key, Some(value), false);
     }
 
+    /// Removes a row, if there is one.
     pub fn remove(&mut self, key: &R::Key) {
         self.put(key.clone(), None, true);
     }
@@ -236,6 +247,7 @@ impl<R: Rows> Table<R> {
         self.written = written;
     }
 
+    /// Rows that the next checkpoint will carry.
     pub fn changed_len(&self) -> usize {
         self.changed.len()
     }

@@ -7,10 +7,13 @@ use crate::state::rows::{UserText, read_at, read_text, text};
 /// Something to be done when log time reaches `due_ms`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timer {
+    /// Log time.
     pub due_ms: i64,
+    /// What fires.
     pub what: TimerKind,
 }
 
+/// What is done when a timer fires.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TimerKind {
     /// The order of this number has not been paid in time.
@@ -33,6 +36,7 @@ pub enum TimerKind {
 /// turn and due in one millisecond: the row has their numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimerKey {
+    /// Log time.
     pub due_ms: i64,
     /// Stored in every key: never used twice, and ascending as the variants of [`TimerKind`] are.
     kind: u8,
@@ -46,12 +50,14 @@ impl TimerKey {
         Self { due_ms, kind: 0, text: Vec::new() }
     }
 
+    /// Writes the key.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&(self.due_ms as u64).to_be_bytes());
         bytes.push(self.kind);
         bytes.extend_from_slice(&self.text);
     }
 
+    /// Reads a key.
     pub fn decode(bytes: &[u8]) -> Self {
         Self { due_ms: read_at(bytes, 0) as i64, kind: bytes[8], text: bytes[9..].to_vec() }
     }

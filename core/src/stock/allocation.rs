@@ -22,6 +22,7 @@ use crate::order::row;
 
 /// What an order takes over from goods entries, besides what its lines do.
 pub struct Terms<'o> {
+    /// Of the prices; 0 until one is known.
     pub currency: &'o mut u32,
     /// See [`row::add_name`].
     pub texts: &'o mut Vec<u8>,
@@ -51,7 +52,7 @@ pub fn transition(action: StockAction) -> (LineStock, LineStock) {
 ///
 /// # Errors
 /// What this log refuses; lines of logs before it stay as they were moved.
-pub fn carry(
+pub(crate) fn carry(
     turn: &mut Turn,
     owner: &Owner,
     lines: &mut [LineRow],
@@ -86,7 +87,7 @@ fn request(turn: &Turn, lines: &[LineRow], terms: Option<&mut Terms>, action: St
 }
 
 /// Carries out what another log's owner asks, and replies to it.
-pub fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
+pub(crate) fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
     let action = request.action();
     let (from, _) = transition(action);
     let line = |line: &GoodsQuantity| LineRow {
@@ -154,12 +155,16 @@ pub fn any(lines: &[LineRow], stock: LineStock) -> bool {
 /// What is wrong with lines that cannot be reserved: all of it, under the code that waiting for stock would help with least.
 #[derive(Default)]
 pub struct Shortcomings {
+    /// What is told of them.
     pub refusal: Refusal,
+    /// A release came before its reservation.
     pub released_before: bool,
+    /// The lines are not of one currency.
     pub mixed_currencies: bool,
 }
 
 impl Shortcomings {
+    /// The refusal, if something is wrong.
     pub fn into_result(self) -> Result<(), Refused> {
         let code = if self.released_before {
             Code::StockReservationReleased

@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::state::rows::Shared;
 
 /// Notes that a SKU's stock was `before` and is `stock` now.
-pub fn note(
+pub(crate) fn note(
     ctx: &Context,
     goods_id: u64,
     before: &StockRow,
@@ -40,7 +40,7 @@ pub fn note(
 }
 
 /// Writes the turn's changes, if there are any.
-pub fn write(state: &mut State, sequence: u64, time_ms: i64, fx: &mut Effects) {
+pub(crate) fn write(state: &mut State, sequence: u64, time_ms: i64, fx: &mut Effects) {
     if fx.stock_changes.is_empty() {
         return;
     }

@@ -74,7 +74,7 @@ impl Untold {
 }
 
 /// Tells the levels that are due at log time, by ascending SKU.
-pub fn tell_due(state: &mut State, time_ms: i64, fx: &mut Effects) {
+pub(crate) fn tell_due(state: &mut State, time_ms: i64, fx: &mut Effects) {
     if fx.untold.due_ms().is_none_or(|due_ms| due_ms > time_ms) {
         return;
     }
@@ -87,7 +87,7 @@ pub fn tell_due(state: &mut State, time_ms: i64, fx: &mut Effects) {
 }
 
 /// Tells the level of a SKU as it is, and that it is low unless that was told the last time.
-pub fn tell(state: &mut State, goods_id: u64, fx: &mut Effects) {
+pub(crate) fn tell(state: &mut State, goods_id: u64, fx: &mut Effects) {
     let Some(stock) = state.stocks.get(&goods_id).copied() else { return };
     let level = || event::Body::Stock(level(goods_id, &stock));
     let is_low = is_low(&stock);

@@ -25,7 +25,7 @@ use crate::state::rows::Hold;
 /// Most units that one SKU may have on hand.
 pub const ON_HAND_MAX: u64 = 1_000_000_000_000;
 
-pub fn set(turn: &mut Turn, request: SetStockRequest) -> Handled {
+pub(crate) fn set(turn: &mut Turn, request: SetStockRequest) -> Handled {
     let key = format!("set-stock:{}:{}", request.goods_id, request.idempotency_key);
     idempotency::once(turn, key, |turn| {
         let stock = turn.state.stocks.get(&request.goods_id).copied().unwrap_or_default();
@@ -34,7 +34,7 @@ pub fn set(turn: &mut Turn, request: SetStockRequest) -> Handled {
     })
 }
 
-pub fn adjust(turn: &mut Turn, request: AdjustStockRequest) -> Handled {
+pub(crate) fn adjust(turn: &mut Turn, request: AdjustStockRequest) -> Handled {
     let key = format!("adjust-stock:{}:{}", request.goods_id, request.idempotency_key);
     idempotency::once(turn, key, |turn| {
         let stock = turn.state.stocks.get(&request.goods_id).copied().ok_or(Code::InventoryNotFound)?;
@@ -60,7 +60,7 @@ fn put_available(turn: &mut Turn, goods_id: u64, stock: StockRow, available: u64
 ///
 /// # Errors
 /// All that keeps lines from being reserved, or that a hold of another log's owner does not allow it.
-pub fn act(
+pub(crate) fn act(
     turn: &mut Turn,
     owner: &Owner,
     lines: &mut [LineRow],
@@ -209,6 +209,7 @@ fn less(counter: u64, quantity: u64) -> u64 {
     counter.checked_sub(quantity).unwrap_or_else(|| panic!("a stock counter of {counter} cannot give {quantity}"))
 }
 
+/// Stock as clients see it.
 pub fn level(goods_id: u64, stock: &StockRow) -> StockLevel {
     StockLevel {
         goods_id,
@@ -222,7 +223,7 @@ pub fn level(goods_id: u64, stock: &StockRow) -> StockLevel {
 }
 
 /// Sets when stock counts as low. It is no change of the stock itself, so the history does not have it, and its level is told at once.
-pub fn set_threshold(turn: &mut Turn, request: SetStockThresholdRequest) -> Handled {
+pub(crate) fn set_threshold(turn: &mut Turn, request: SetStockThresholdRequest) -> Handled {
     let before = turn.state.stocks.get(&request.goods_id).copied().ok_or(Code::InventoryNotFound)?;
     let row = StockRow { low_threshold: request.low_threshold, ..before };
     let answer = Answer::new(outcome::Result::Stock(level(request.goods_id, &row)));

@@ -17,7 +17,7 @@ use crate::state::State;
 use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 
-pub fn reserve(turn: &mut Turn, request: ReserveStockRequest) -> Handled {
+pub(crate) fn reserve(turn: &mut Turn, request: ReserveStockRequest) -> Handled {
     if let Some(number) = find(turn.state, &request.business_id) {
         return repeat_reserve(turn, number);
     }
@@ -61,7 +61,7 @@ fn repeat_reserve(turn: &mut Turn, number: u64) -> Handled {
     }
 }
 
-pub fn release(turn: &mut Turn, request: ReleaseReservedRequest) -> Handled {
+pub(crate) fn release(turn: &mut Turn, request: ReleaseReservedRequest) -> Handled {
     let Some(number) = find(turn.state, &request.business_id) else {
         return tombstone(turn, request.business_id).now();
     };
@@ -72,7 +72,7 @@ pub fn release(turn: &mut Turn, request: ReleaseReservedRequest) -> Handled {
     }
 }
 
-pub fn confirm(turn: &mut Turn, request: ConfirmSellRequest) -> Handled {
+pub(crate) fn confirm(turn: &mut Turn, request: ConfirmSellRequest) -> Handled {
     let number = find(turn.state, &request.business_id).ok_or(Code::StockReservationNotFound)?;
     match idle_status(turn.state, number)? {
         // Whether its timer has fired or not: the log time decides.
@@ -83,7 +83,7 @@ pub fn confirm(turn: &mut Turn, request: ConfirmSellRequest) -> Handled {
     }
 }
 
-pub fn reback(turn: &mut Turn, request: RebackRequest) -> Handled {
+pub(crate) fn reback(turn: &mut Turn, request: RebackRequest) -> Handled {
     let Some(number) = find(turn.state, &request.business_id) else {
         return tombstone(turn, request.business_id).now();
     };
@@ -96,7 +96,7 @@ pub fn reback(turn: &mut Turn, request: RebackRequest) -> Handled {
 }
 
 /// The time of a reservation is over that was neither confirmed nor released.
-pub fn expire(turn: &mut Turn, number: u64) {
+pub(crate) fn expire(turn: &mut Turn, number: u64) {
     let status = idle_status(turn.state, number);
     assert_eq!(status, Ok(ReservationStatus::Reserved), "reservation number {number} is not reserved but had an expiry timer");
     let begun = begin(turn, number, SagaStatus::Compensating, SagaStep::ReserveStock);
@@ -104,7 +104,7 @@ pub fn expire(turn: &mut Turn, number: u64) {
 }
 
 /// Takes the reply of another log's stock; the reservation goes on with the next log, if there is one.
-pub fn reply(turn: &mut Turn, number: u64, reply: StockReply) {
+pub(crate) fn reply(turn: &mut Turn, number: u64, reply: StockReply) {
     let row = turn.state.reservations.take(&number);
     let mut row = row.unwrap_or_else(|| panic!("a reply to reservation {number}, which is not there"));
     let settled = allocation::settle(&mut row.lines, None, reply);

@@ -15,7 +15,7 @@ use crate::state::rows::Newest;
 /// Most addresses that a user may have.
 pub const ADDRESSES_MAX: usize = 50;
 
-pub fn create(turn: &mut Turn, request: CreateAddressRequest) -> Handled {
+pub(crate) fn create(turn: &mut Turn, request: CreateAddressRequest) -> Handled {
     let key = format!("create-address:{}:{}", request.user_id, request.idempotency_key);
     idempotency::once(turn, key, |turn| {
         let state = &mut *turn.state;
@@ -31,7 +31,7 @@ pub fn create(turn: &mut Turn, request: CreateAddressRequest) -> Handled {
     })
 }
 
-pub fn update(state: &mut State, request: &UpdateAddressRequest) -> Answer {
+pub(crate) fn update(state: &mut State, request: &UpdateAddressRequest) -> Answer {
     let given = request.address.clone().unwrap_or_default();
     let Some(before) = find(state, request.user_id, given.address_id) else {
         return Code::AddressNotFound.into();
@@ -44,7 +44,7 @@ pub fn update(state: &mut State, request: &UpdateAddressRequest) -> Answer {
     put(state, request.user_id, address)
 }
 
-pub fn delete(state: &mut State, request: &DeleteAddressRequest) -> Answer {
+pub(crate) fn delete(state: &mut State, request: &DeleteAddressRequest) -> Answer {
     let Some(address) = find(state, request.user_id, request.address_id) else {
         return Code::AddressNotFound.into();
     };
@@ -88,7 +88,8 @@ pub fn of_user(state: &State, user_id: u64) -> Vec<Address> {
     addresses
 }
 
-pub fn find(state: &mut State, user_id: u64, address_id: u64) -> Option<Address> {
+/// An address of a user.
+pub(crate) fn find(state: &mut State, user_id: u64, address_id: u64) -> Option<Address> {
     state.addresses.get(&Newest { user_id, number: address_id })?.address.clone()
 }
 
@@ -98,6 +99,7 @@ pub fn one_line(address: &Address) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
+/// Who receives what is sent to an address.
 pub fn receiver(address: &Address) -> Receiver {
     Receiver { name: address.receiver_name.clone(), phone: address.receiver_phone.clone() }
 }

@@ -13,7 +13,7 @@ use crate::state::State;
 /// Most that adjustments may bring a balance to, in minor units. What is paid back comes on top: it is never refused.
 pub const BALANCE_MINOR_MAX: i64 = 1_000_000_000_000_000;
 
-pub fn adjust(turn: &mut Turn, request: AdjustBalanceRequest) -> Handled {
+pub(crate) fn adjust(turn: &mut Turn, request: AdjustBalanceRequest) -> Handled {
     let key = format!("adjust-balance:{}:{}", request.user_id, request.idempotency_key);
     idempotency::once(turn, key, |turn| {
         let row = change(turn.state, request.user_id, &request.delta.unwrap_or_default())?;
@@ -54,7 +54,7 @@ pub fn with_available<'a>(state: &'a mut State, user_id: u64, amount: &Money) ->
 
 /// # Panics
 /// When the user has none: whoever asks has taken something from it before.
-pub fn existing(state: &mut State, user_id: u64) -> &mut BalanceRow {
+pub(crate) fn existing(state: &mut State, user_id: u64) -> &mut BalanceRow {
     state.balances.change(&user_id).unwrap_or_else(|| panic!("user {user_id} has no balance to come back to"))
 }
 

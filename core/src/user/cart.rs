@@ -23,7 +23,7 @@ pub const QUANTITY_MAX: u64 = 1_000_000;
 /// Most SKUs that leave a cart as one order.
 pub const CHECKOUT_ITEMS_MAX: usize = 200;
 
-pub fn add(turn: &mut Turn, request: AddCartItemRequest) -> Handled {
+pub(crate) fn add(turn: &mut Turn, request: AddCartItemRequest) -> Handled {
     let key = format!("add-cart-item:{}:{}", request.user_id, request.idempotency_key);
     idempotency::once(turn, key, |turn| {
         let at = (request.user_id, request.goods_id);
@@ -40,7 +40,7 @@ pub fn add(turn: &mut Turn, request: AddCartItemRequest) -> Handled {
     })
 }
 
-pub fn update(state: &mut State, request: &UpdateCartItemRequest) -> Answer {
+pub(crate) fn update(state: &mut State, request: &UpdateCartItemRequest) -> Answer {
     let change = |row: &CartItemRow| CartItemRow {
         quantity: request.quantity.unwrap_or(row.quantity),
         selected: request.selected.unwrap_or(row.selected),
@@ -49,7 +49,7 @@ pub fn update(state: &mut State, request: &UpdateCartItemRequest) -> Answer {
     change_items(state, request.user_id, &[request.goods_id], change)
 }
 
-pub fn select(state: &mut State, request: &SelectCartItemsRequest) -> Answer {
+pub(crate) fn select(state: &mut State, request: &SelectCartItemsRequest) -> Answer {
     let change = |row: &CartItemRow| CartItemRow { selected: request.selected, ..*row };
     if request.goods_ids.is_empty() {
         let all: Vec<u64> = items(state, request.user_id).iter().map(|item| item.goods_id).collect();
@@ -77,7 +77,7 @@ fn change_items(state: &mut State, user_id: u64, goods_ids: &[u64], change: impl
     }
 }
 
-pub fn remove(state: &mut State, request: &RemoveCartItemsRequest) -> Answer {
+pub(crate) fn remove(state: &mut State, request: &RemoveCartItemsRequest) -> Answer {
     let keys = distinct(&request.goods_ids).into_iter().map(|goods_id| (request.user_id, goods_id));
     let there: Vec<_> = keys.filter(|key| state.cart_items.get(key).is_some()).collect();
     if there.is_empty() {
@@ -87,7 +87,7 @@ pub fn remove(state: &mut State, request: &RemoveCartItemsRequest) -> Answer {
     answer(Vec::new())
 }
 
-pub fn clear(state: &mut State, request: &ClearCartRequest) -> Answer {
+pub(crate) fn clear(state: &mut State, request: &ClearCartRequest) -> Answer {
     let items = items(state, request.user_id);
     items.iter().for_each(|item| state.cart_items.remove(&(request.user_id, item.goods_id)));
     let answer = answer(Vec::new());

@@ -17,10 +17,11 @@ pub const FAILED_TRIES_MAX: u32 = 5;
 pub const ISSUE_INTERVAL_MS: i64 = 60 * 1000;
 /// A limited key gives so many codes within a window. The first code opens it, and the first after its end the next one.
 pub const ISSUED_MAX: u32 = 10;
+/// The time in which so many codes are issued at most, in milliseconds.
 pub const ISSUE_WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Makes a code valid, in place of the one before it.
-pub fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> Answer {
+pub(crate) fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> Answer {
     let before = state.codes.get(&command.key).cloned();
     let (issued, window_at_ms) = match &before {
         Some(row) if ctx.time_ms < row.window_at_ms + ISSUE_WINDOW_MS => (row.issued, row.window_at_ms),
@@ -54,7 +55,7 @@ pub fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> Answer {
 }
 
 /// Uses a code up, or counts a failed try.
-pub fn use_up(state: &mut State, ctx: &Context, command: &UseCode) -> Answer {
+pub(crate) fn use_up(state: &mut State, ctx: &Context, command: &UseCode) -> Answer {
     match check(state, ctx, &command.key, &command.code_hash) {
         Ok(()) => done(),
         // Whoever reads a captcha for a machine is told as little as possible.
@@ -64,7 +65,7 @@ pub fn use_up(state: &mut State, ctx: &Context, command: &UseCode) -> Answer {
 }
 
 /// As [`use_up`], for those who need the code to be right for something else.
-pub fn check(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8]) -> Result<(), Code> {
+pub(crate) fn check(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8]) -> Result<(), Code> {
     let key = key.to_owned();
     if !state.codes.get(&key).is_some_and(|row| !row.used && is_alive(row, ctx)) {
         return Err(Code::SmsCodeNotFound);
@@ -79,7 +80,7 @@ pub fn check(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8]) -> R
 }
 
 /// Whether somebody has the code that was sent last, though it may be used up already.
-pub fn is_known(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8]) -> bool {
+pub(crate) fn is_known(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8]) -> bool {
     state.codes.get(&key.to_owned()).is_some_and(|row| is_alive(row, ctx) && row.code_hash == code_hash)
 }
 
@@ -88,7 +89,7 @@ fn is_alive(row: &CodeRow, ctx: &Context) -> bool {
 }
 
 /// Neither the code nor how many there were matters any more.
-pub fn forget(turn: &mut Turn, key: &str) {
+pub(crate) fn forget(turn: &mut Turn, key: &str) {
     let key = key.to_owned();
     let row = turn.state.codes.get(&key).unwrap_or_else(|| panic!("the code {key} had a timer, but is not there"));
     assert!(row.forgotten_at_ms <= turn.ctx.time_ms, "the code {key} is forgotten too early");

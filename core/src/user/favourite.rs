@@ -17,7 +17,7 @@ use crate::state::State;
 /// Most favourites that a user may have.
 pub const FAVOURITES_MAX: usize = 2_000;
 
-pub fn add(turn: &mut Turn, request: AddFavouriteRequest) -> Handled {
+pub(crate) fn add(turn: &mut Turn, request: AddFavouriteRequest) -> Handled {
     let (user_id, goods_id) = (request.user_id, request.goods_id);
     let key = (user_id, goods_id);
     if let Some(row) = turn.state.favourites.get(&key) {
@@ -44,7 +44,7 @@ pub fn add(turn: &mut Turn, request: AddFavouriteRequest) -> Handled {
     Ok(Answered::Later)
 }
 
-pub fn remove(turn: &mut Turn, request: RemoveFavouriteRequest) -> Handled {
+pub(crate) fn remove(turn: &mut Turn, request: RemoveFavouriteRequest) -> Handled {
     let key = (request.user_id, request.goods_id);
     let answer = match turn.state.favourites.get(&key) {
         None => return Err(Code::FavouriteNotFound.into()),
@@ -95,7 +95,7 @@ impl Ask for FavouriteRequest {
 }
 
 /// Takes the reply of the goods, and tells everyone who waits for it.
-pub fn reply(turn: &mut Turn, user_id: u64, reply: FavouriteReply) {
+pub(crate) fn reply(turn: &mut Turn, user_id: u64, reply: FavouriteReply) {
     let key = (user_id, reply.goods_id);
     let row = turn.state.favourites.change(&key).filter(|row| is_waiting(row));
     let row = row.unwrap_or_else(|| panic!("a reply to user {user_id} about goods {} nobody asked", reply.goods_id));
@@ -110,7 +110,8 @@ pub fn reply(turn: &mut Turn, user_id: u64, reply: FavouriteReply) {
     turn.tell(waiters, &answer);
 }
 
-pub fn find(state: &mut State, user_id: u64, goods_id: u64) -> Option<Favourite> {
+/// A favourite of a user.
+pub(crate) fn find(state: &mut State, user_id: u64, goods_id: u64) -> Option<Favourite> {
     let row = state.favourites.get(&(user_id, goods_id))?;
     (!is_waiting(row)).then(|| view(goods_id, row))
 }

@@ -20,7 +20,7 @@ use crate::user::balance;
 /// Seven times the longest time-out of a try: by then nothing about it is on its way any more.
 pub const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-pub fn try_hold(state: &mut State, ctx: &Context, request: &TryPaymentRequest, body_hash: u64) -> Answer {
+pub(crate) fn try_hold(state: &mut State, ctx: &Context, request: &TryPaymentRequest, body_hash: u64) -> Answer {
     let key = UserText { user_id: request.user_id, text: request.business_id.clone() };
     if let Some(row) = settled(state, ctx, &key) {
         return match row.status() {
@@ -48,7 +48,7 @@ pub fn try_hold(state: &mut State, ctx: &Context, request: &TryPaymentRequest, b
     answer
 }
 
-pub fn confirm(state: &mut State, ctx: &Context, request: &ConfirmTriedPaymentRequest) -> Answer {
+pub(crate) fn confirm(state: &mut State, ctx: &Context, request: &ConfirmTriedPaymentRequest) -> Answer {
     let key = UserText { user_id: request.user_id, text: request.business_id.clone() };
     let Some(row) = settled(state, ctx, &key) else {
         return Code::PaymentHoldNotFound.into();
@@ -61,7 +61,7 @@ pub fn confirm(state: &mut State, ctx: &Context, request: &ConfirmTriedPaymentRe
     done(&key, &end(state, ctx, &key, PaymentHoldStatus::Confirmed))
 }
 
-pub fn cancel(state: &mut State, ctx: &Context, request: &CancelTriedPaymentRequest) -> Answer {
+pub(crate) fn cancel(state: &mut State, ctx: &Context, request: &CancelTriedPaymentRequest) -> Answer {
     let key = UserText { user_id: request.user_id, text: request.business_id.clone() };
     let Some(row) = settled(state, ctx, &key) else {
         let tombstone = with_status(&PaymentHoldRow::default(), PaymentHoldStatus::Cancelled);
@@ -78,7 +78,7 @@ pub fn cancel(state: &mut State, ctx: &Context, request: &CancelTriedPaymentRequ
 }
 
 /// The timer of a hold is due: its try is over, or what had ended is forgotten.
-pub fn expire(turn: &mut Turn, key: &UserText) {
+pub(crate) fn expire(turn: &mut Turn, key: &UserText) {
     match existing(turn.state, key).status() {
         PaymentHoldStatus::Tried => drop(end(turn.state, &turn.ctx, key, PaymentHoldStatus::Cancelled)),
         _ => turn.state.payment_holds.remove(key),

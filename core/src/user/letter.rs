@@ -8,7 +8,7 @@ use crate::effects::{Answer, Handled};
 use crate::idempotency;
 use crate::state::rows::Newest;
 
-pub fn create(turn: &mut Turn, request: CreateMessageRequest) -> Handled {
+pub(crate) fn create(turn: &mut Turn, request: CreateMessageRequest) -> Handled {
     let key = format!("create-message:{}:{}", request.user_id, request.idempotency_key);
     idempotency::once(turn, key, |turn| {
         let counters = turn.state.counters.entry(&());

@@ -22,7 +22,7 @@ use crate::effects::{Answer, Answered, Handled};
 use crate::idempotency::KEY_LIFETIME_MS;
 use crate::state::State;
 
-pub fn register(turn: &mut Turn, command: RegisterUser) -> Handled {
+pub(crate) fn register(turn: &mut Turn, command: RegisterUser) -> Handled {
     let RegisterUser { user_id, mobile, nick_name, password_hash, code_hash } = command;
     if turn.state.users.get(&user_id).is_some() {
         return repeat_register(turn, user_id, &password_hash);
@@ -68,7 +68,7 @@ fn repeat_register(turn: &mut Turn, user_id: u64, password_hash: &str) -> Handle
 }
 
 /// The log of the mobile number has given the number to the user, or refused it.
-pub fn mobile_reply(turn: &mut Turn, user_id: u64, reply: MobileReply) {
+pub(crate) fn mobile_reply(turn: &mut Turn, user_id: u64, reply: MobileReply) {
     let row = turn.state.users.change(&user_id);
     let row = row.unwrap_or_else(|| panic!("a mobile number's reply to user {user_id}, who is not there"));
     assert!(row.registering, "a mobile number's reply to user {user_id}, who is registered");
@@ -90,11 +90,11 @@ pub fn mobile_reply(turn: &mut Turn, user_id: u64, reply: MobileReply) {
     turn.tell(waiters, &told);
 }
 
-pub fn set_password(state: &mut State, ctx: &Context, command: &SetPassword) -> Answer {
+pub(crate) fn set_password(state: &mut State, ctx: &Context, command: &SetPassword) -> Answer {
     change(state, ctx, command.user_id, |row| row.password_hash.clone_from(&command.password_hash))
 }
 
-pub fn update_profile(state: &mut State, ctx: &Context, request: &UpdateProfileRequest) -> Answer {
+pub(crate) fn update_profile(state: &mut State, ctx: &Context, request: &UpdateProfileRequest) -> Answer {
     change(state, ctx, request.user_id, |row| {
         if let Some(nick_name) = &request.nick_name {
             row.nick_name.clone_from(nick_name);
@@ -108,11 +108,11 @@ pub fn update_profile(state: &mut State, ctx: &Context, request: &UpdateProfileR
     })
 }
 
-pub fn set_status(state: &mut State, ctx: &Context, request: &SetUserStatusRequest) -> Answer {
+pub(crate) fn set_status(state: &mut State, ctx: &Context, request: &SetUserStatusRequest) -> Answer {
     change(state, ctx, request.user_id, |row| row.status = request.status)
 }
 
-pub fn set_role(state: &mut State, ctx: &Context, request: &SetUserRoleRequest) -> Answer {
+pub(crate) fn set_role(state: &mut State, ctx: &Context, request: &SetUserRoleRequest) -> Answer {
     change(state, ctx, request.user_id, |row| row.role = request.role)
 }
 
@@ -133,7 +133,7 @@ fn change(state: &mut State, ctx: &Context, user_id: u64, change: impl FnOnce(&m
 }
 
 /// A user who is registered.
-pub fn existing(state: &mut State, user_id: u64) -> Option<&UserRow> {
+pub(crate) fn existing(state: &mut State, user_id: u64) -> Option<&UserRow> {
     state.users.get(&user_id).filter(|row| !row.registering)
 }
 

@@ -4,6 +4,8 @@
 //! Reading order: `store` (rows in and out), `staging` (a checkpoint becomes files), `parts` (which files), `options` (how
 //! RocksDB keeps them).
 
+#![warn(missing_docs)]
+
 mod options;
 mod parts;
 mod staging;

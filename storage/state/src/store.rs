@@ -15,7 +15,9 @@ use crate::staging::Staging;
 const FRESH_FILES_MAX: u64 = 32;
 const COMPACTION_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the sentences say what they are of")]
 pub enum OpenError {
     #[error("the state in {path} is in use by another process: stop it first ({source})")]
     InUse { path: String, source: rocksdb::Error },
@@ -29,6 +31,7 @@ pub enum OpenError {
     Folder { path: String, source: std::io::Error },
 }
 
+/// The rows of one log in a database.
 pub struct RocksStore {
     db: DB,
     /// Held while a checkpoint becomes visible. RocksDB shows the files of one ingestion at once to those who read the latest rows, but

@@ -8,7 +8,7 @@ use super::{BANNERS_MAX, add_one, no_body, remove_some};
 use crate::effects::Answer;
 use crate::state::State;
 
-pub fn create_banner(state: &mut State, request: &CreateBannerRequest) -> Answer {
+pub(crate) fn create_banner(state: &mut State, request: &CreateBannerRequest) -> Answer {
     let Some(banner) = &request.banner else { return no_body() };
     let answer = answer(banner.clone());
     match state.banners.get(&banner.banner_id) {
@@ -23,7 +23,7 @@ pub fn create_banner(state: &mut State, request: &CreateBannerRequest) -> Answer
     answer
 }
 
-pub fn update_banner(state: &mut State, request: &UpdateBannerRequest) -> Answer {
+pub(crate) fn update_banner(state: &mut State, request: &UpdateBannerRequest) -> Answer {
     let Some(banner) = &request.banner else { return no_body() };
     let answer = answer(banner.clone());
     match state.banners.get(&banner.banner_id) {
@@ -36,7 +36,7 @@ pub fn update_banner(state: &mut State, request: &UpdateBannerRequest) -> Answer
 }
 
 /// Answers with what is gone.
-pub fn delete_banner(state: &mut State, request: &DeleteBannerRequest) -> Answer {
+pub(crate) fn delete_banner(state: &mut State, request: &DeleteBannerRequest) -> Answer {
     let banner_id = request.banner_id;
     let Some(row) = state.banners.get(&banner_id) else {
         return Code::BannerNotFound.into();
@@ -47,6 +47,7 @@ pub fn delete_banner(state: &mut State, request: &DeleteBannerRequest) -> Answer
     answer
 }
 
+/// A banner as clients see it.
 pub fn view(banner_id: u64, row: &BannerRow) -> Banner {
     Banner { banner_id, image: row.image.clone(), url: row.url.clone(), index: row.index }
 }

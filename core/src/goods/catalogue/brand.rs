@@ -10,7 +10,7 @@ use super::{BRANDS_MAX, add_one, link, no_body, remove_some};
 use crate::effects::Answer;
 use crate::state::State;
 
-pub fn create_brand(state: &mut State, request: &CreateBrandRequest) -> Answer {
+pub(crate) fn create_brand(state: &mut State, request: &CreateBrandRequest) -> Answer {
     let Some(brand) = &request.brand else { return no_body() };
     let brand_id = brand.brand_id;
     if let Some(row) = state.brands.get(&brand_id) {
@@ -29,7 +29,7 @@ pub fn create_brand(state: &mut State, request: &CreateBrandRequest) -> Answer {
     answer
 }
 
-pub fn update_brand(state: &mut State, request: &UpdateBrandRequest) -> Answer {
+pub(crate) fn update_brand(state: &mut State, request: &UpdateBrandRequest) -> Answer {
     let Some(brand) = &request.brand else { return no_body() };
     let brand_id = brand.brand_id;
     let Some(row) = state.brands.get(&brand_id) else {
@@ -48,7 +48,7 @@ pub fn update_brand(state: &mut State, request: &UpdateBrandRequest) -> Answer {
 }
 
 /// Answers with what is gone.
-pub fn delete_brand(state: &mut State, request: &DeleteBrandRequest) -> Answer {
+pub(crate) fn delete_brand(state: &mut State, request: &DeleteBrandRequest) -> Answer {
     let brand_id = request.brand_id;
     let row = match state.brands.get(&brand_id) {
         None => return Code::BrandNotFound.into(),
@@ -61,6 +61,7 @@ pub fn delete_brand(state: &mut State, request: &DeleteBrandRequest) -> Answer {
     answer(brand_id, &row)
 }
 
+/// A brand as clients see it.
 pub fn view(brand_id: u64, row: &BrandRow) -> Brand {
     Brand { brand_id, name: row.name.clone(), logo: row.logo.clone(), goods: row.goods }
 }

@@ -8,9 +8,10 @@ use super::{CATEGORIES_MAX, add_one, link, no_body, remove_some};
 use crate::effects::Answer;
 use crate::state::State;
 
+/// How deep categories lie below one another.
 pub const LEVELS: u32 = 3;
 
-pub fn create_category(state: &mut State, request: &CreateCategoryRequest) -> Answer {
+pub(crate) fn create_category(state: &mut State, request: &CreateCategoryRequest) -> Answer {
     let Some(category) = &request.category else { return no_body() };
     let Category { category_id, parent_id, .. } = *category;
     if let Some(row) = state.categories.get(&category_id) {
@@ -36,7 +37,7 @@ pub fn create_category(state: &mut State, request: &CreateCategoryRequest) -> An
 }
 
 /// The parent stays, and the level with it: the request's are not looked at.
-pub fn update_category(state: &mut State, request: &UpdateCategoryRequest) -> Answer {
+pub(crate) fn update_category(state: &mut State, request: &UpdateCategoryRequest) -> Answer {
     let Some(category) = &request.category else { return no_body() };
     let Category { name, is_tab, url, .. } = category.clone();
     let Some(row) = state.categories.get(&category.category_id) else {
@@ -52,7 +53,7 @@ pub fn update_category(state: &mut State, request: &UpdateCategoryRequest) -> An
 }
 
 /// Answers with what is gone.
-pub fn delete_category(state: &mut State, request: &DeleteCategoryRequest) -> Answer {
+pub(crate) fn delete_category(state: &mut State, request: &DeleteCategoryRequest) -> Answer {
     let category_id = request.category_id;
     let row = match state.categories.get(&category_id) {
         None => return Code::CategoryNotFound.into(),
@@ -70,6 +71,7 @@ pub fn delete_category(state: &mut State, request: &DeleteCategoryRequest) -> An
     answer(category_id, &row)
 }
 
+/// A category as clients see it.
 pub fn view(category_id: u64, row: &CategoryRow) -> Category {
     Category {
         category_id,

@@ -10,7 +10,7 @@ use super::{LINKS_MAX, add_one, remove_some};
 use crate::effects::Answer;
 use crate::state::State;
 
-pub fn link_brand(state: &mut State, request: &LinkBrandRequest) -> Answer {
+pub(crate) fn link_brand(state: &mut State, request: &LinkBrandRequest) -> Answer {
     let LinkBrandRequest { category_id, brand_id } = *request;
     if state.categories.get(&category_id).is_none() {
         return Code::CategoryNotFound.into();
@@ -29,7 +29,7 @@ pub fn link_brand(state: &mut State, request: &LinkBrandRequest) -> Answer {
     answer
 }
 
-pub fn unlink_brand(state: &mut State, request: &UnlinkBrandRequest) -> Answer {
+pub(crate) fn unlink_brand(state: &mut State, request: &UnlinkBrandRequest) -> Answer {
     let link = (request.category_id, request.brand_id);
     if state.category_brands.get(&link).is_none() {
         return Code::CategoryBrandNotFound.into();
@@ -38,7 +38,7 @@ pub fn unlink_brand(state: &mut State, request: &UnlinkBrandRequest) -> Answer {
     answer(link.0, link.1)
 }
 
-pub fn remove_of_category(state: &mut State, category_id: u64) {
+pub(crate) fn remove_of_category(state: &mut State, category_id: u64) {
     let mut links = Vec::new();
     state.category_brands.scan(&(category_id, 0), |link, ()| {
         if link.0 != category_id {
@@ -50,7 +50,7 @@ pub fn remove_of_category(state: &mut State, category_id: u64) {
     remove(state, &links);
 }
 
-pub fn remove_of_brand(state: &mut State, brand_id: u64) {
+pub(crate) fn remove_of_brand(state: &mut State, brand_id: u64) {
     let mut links = Vec::new();
     state.category_brands.scan(&(0, 0), |link, ()| {
         if link.1 == brand_id {

@@ -7,10 +7,13 @@ mod category;
 mod link;
 mod references;
 
-pub use banner::{create_banner, delete_banner, update_banner, view as view_banner};
-pub use brand::{create_brand, delete_brand, update_brand, view as view_brand};
-pub use category::{LEVELS, create_category, delete_category, update_category, view as view_category};
-pub use link::{link_brand, unlink_brand};
+pub use banner::view as view_banner;
+pub(crate) use banner::{create_banner, delete_banner, update_banner};
+pub use brand::view as view_brand;
+pub(crate) use brand::{create_brand, delete_brand, update_brand};
+pub use category::{LEVELS, view as view_category};
+pub(crate) use category::{create_category, delete_category, update_category};
+pub(crate) use link::{link_brand, unlink_brand};
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::CountersRow;
@@ -20,8 +23,11 @@ use crate::state::State;
 
 /// Bounds of what there may be of a kind. With each entry at its longest a client can still take all of them in one answer of 4 MiB.
 pub const CATEGORIES_MAX: u64 = 5_000;
+/// Most brands of a shop.
 pub const BRANDS_MAX: u64 = 5_000;
+/// Most banners of a shop.
 pub const BANNERS_MAX: u64 = 1_000;
+/// Most links between categories and brands.
 pub const LINKS_MAX: u64 = 20_000;
 
 /// Counts one more of a kind, unless there are `most` of it.
