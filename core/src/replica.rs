@@ -89,16 +89,16 @@ struct Moment {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the sentences say what their fields are")]
 pub enum OpenError {
+    /// It is of another cluster, or of another log of this one.
     #[error(
         "the state belongs to log {found_log} of {found_logs} in cluster {found}, but the log is {log} of {logs} in cluster {wanted}: \
          point the engine at the right data folder, or move this one away to build the state anew from the log"
     )]
-    /// It is of another cluster, or of another log of this one.
     OtherCluster { found: String, found_log: u32, found_logs: u32, wanted: String, log: u32, logs: u32 },
+    /// Its partitions are not those of the cluster.
     #[error(
         "the state was made for partitions {found}, but the cluster has {wanted}: move it away to build it anew from the log"
     )]
-    /// Its partitions are not those of the cluster.
     OtherPartitions { found: String, wanted: String },
     /// It is applied by rules of a newer release.
     #[error(transparent)]

@@ -5,6 +5,7 @@ pub mod keys;
 pub mod memory;
 pub mod order_filter;
 pub mod order_index;
+mod pending;
 pub mod rows;
 pub mod store;
 pub mod table;

@@ -6,7 +6,7 @@
 //! its time comes is handed out first, as it was. Rows that the store has are forgotten some at a time as well.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 
 use crate::state::batch::Batch;
 use crate::state::keys::{self, Kind};
+use crate::state::pending::{Pending, Slot, Taking};
 use crate::state::store::StateStore;
 
 /// One kind of rows. Keys sort in memory as their bytes sort in the store.
@@ -58,12 +59,7 @@ pub struct Table<R: Rows> {
     store: Arc<dyn StateStore>,
     /// Never iterated: its order is chance.
     slots: HashMap<R::Key, Slot<R::Value>>,
-    /// Keys whose slots the store may not have as they are, in order, for lists.
-    unwritten: BTreeSet<R::Key>,
-    /// Keys of the slots that changed since the last checkpoint was begun, which the one of number `next` is to carry.
-    changed: Vec<R::Key>,
-    next: u64,
-    taking: Option<Taking<R>>,
+    pending: Pending<R>,
     /// Checkpoints on their way to the store, with the keys that they carry and that were not looked at since it is written.
     under_way: VecDeque<(u64, vec::IntoIter<R::Key>)>,
     /// Number of the last checkpoint that the store has.
@@ -72,57 +68,13 @@ pub struct Table<R: Rows> {
     clean: VecDeque<(u64, R::Key)>,
 }
 
-/// A checkpoint whose rows are being handed out.
-struct Taking<R: Rows> {
-    checkpoint: u64,
-    /// Those whose time has not come.
-    keys: vec::IntoIter<R::Key>,
-    changes: Changed<R>,
-    carried: Vec<R::Key>,
-}
-
-impl<R: Rows> Taking<R> {
-    /// Hands out a row as it is now. `false`: it came and went since the checkpoint before, so it is not written at all.
-    fn take(&mut self, key: &R::Key, slot: &mut Slot<R::Value>) -> bool {
-        slot.carrier = 0;
-        if slot.value.is_none() && !slot.stored {
-            return false;
-        }
-        slot.checkpoint = self.checkpoint;
-        slot.stored = slot.value.is_some();
-        self.changes.push((key.clone(), slot.value.clone()));
-        self.carried.push(key.clone());
-        true
-    }
-}
-
-struct Slot<V> {
-    /// `None`: there is no such row.
-    value: Option<V>,
-    /// Number of the checkpoint that is to carry a change; 0 when there is none to carry.
-    carrier: u64,
-    /// The store has, or is about to have, a row under this key.
-    stored: bool,
-    /// Number of the checkpoint that carries this value; until that is written the store may have an older one.
-    checkpoint: u64,
-}
-
-impl<V> Slot<V> {
-    fn empty(stored: bool) -> Self {
-        Self { value: None, carrier: 0, stored, checkpoint: 0 }
-    }
-}
-
 impl<R: Rows> Table<R> {
     /// All rows are in the store.
     pub fn new(store: Arc<dyn StateStore>) -> Self {
         Self {
             store,
             slots: HashMap::new(),
-            unwritten: BTreeSet::new(),
-            changed: Vec::new(),
-            next: 1,
-            taking: None,
+            pending: Pending::default(),
             under_way: VecDeque::new(),
             written: 0,
             clean: VecDeque::new(),
@@ -151,9 +103,7 @@ impl<R: Rows> Table<R> {
             self.load(key);
         }
         let slot = self.slots.get_mut(key).filter(|slot| slot.value.is_some())?;
-        let mut marks =
-            Marks { next: self.next, taking: &mut self.taking, changed: &mut self.changed, unwritten: &mut self.unwritten };
-        marks.mark(key, slot);
+        self.pending.mark(key, slot);
         slot.value.as_mut()
     }
 
@@ -166,9 +116,7 @@ impl<R: Rows> Table<R> {
             self.load(key);
         }
         let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::empty(false));
-        let mut marks =
-            Marks { next: self.next, taking: &mut self.taking, changed: &mut self.changed, unwritten: &mut self.unwritten };
-        marks.mark(key, slot);
+        self.pending.mark(key, slot);
         slot.value.get_or_insert_default()
     }
 
@@ -203,16 +151,12 @@ impl<R: Rows> Table<R> {
     /// # Panics
     /// When the one before has not been handed out.
     pub fn begin_take(&mut self, checkpoint: u64) {
-        assert!(self.taking.is_none() && checkpoint == self.next, "checkpoints follow one another");
-        let (changes, carried) = (Vec::with_capacity(self.changed.len()), Vec::with_capacity(self.changed.len()));
-        let keys = std::mem::take(&mut self.changed).into_iter();
-        self.taking = Some(Taking { checkpoint, keys, changes, carried });
-        self.next = checkpoint + 1;
+        self.pending.begin(checkpoint);
     }
 
     /// Hands out up to `most` rows of the checkpoint that was begun. `true` when it has all of them.
     pub fn take_some(&mut self, most: usize) -> bool {
-        let Some(mut taking) = self.taking.take() else { return true };
+        let Some(taking) = &mut self.pending.taking else { return true };
         for _ in 0..most {
             let Some(key) = taking.keys.next() else { break };
             let slot = self.slots.get_mut(&key).expect("changed slots stay");
@@ -221,12 +165,10 @@ impl<R: Rows> Table<R> {
             // A checkpoint on its way may be removing the one before it: until then the slot tells that there is none.
             if is_due && !taking.take(&key, slot) && slot.checkpoint <= self.written {
                 self.slots.remove(&key);
-                self.unwritten.remove(&key);
+                self.pending.unwritten.remove(&key);
             }
         }
-        let is_whole = taking.keys.len() == 0;
-        self.taking = Some(taking);
-        is_whole
+        taking.keys.len() == 0
     }
 
     /// The rows of the checkpoint that was begun.
@@ -234,7 +176,7 @@ impl<R: Rows> Table<R> {
     /// # Panics
     /// When they were not all handed out.
     pub fn end_take(&mut self) -> Changed<R> {
-        let Taking { checkpoint, keys, changes, carried } = self.taking.take().expect("a checkpoint was begun");
+        let Taking { checkpoint, keys, changes, carried } = self.pending.taking.take().expect("a checkpoint was begun");
         assert!(keys.len() == 0, "a checkpoint is handed out as a whole");
         if !carried.is_empty() {
             self.under_way.push_back((checkpoint, carried.into_iter()));
@@ -249,7 +191,7 @@ impl<R: Rows> Table<R> {
 
     /// Rows that the next checkpoint will carry.
     pub fn changed_len(&self) -> usize {
-        self.changed.len()
+        self.pending.changed.len()
     }
 
     /// Looks at some rows that can be read again, and forgets about those written longest ago, when there are many: `least`, or a part of
@@ -275,7 +217,7 @@ impl<R: Rows> Table<R> {
         };
         if let Some(slot) = self.slots.get(&key).filter(|slot| slot.carrier == 0 && slot.checkpoint == checkpoint) {
             let is_gone = slot.value.is_none();
-            self.unwritten.remove(&key);
+            self.pending.unwritten.remove(&key);
             if is_gone {
                 self.slots.remove(&key);
             } else {
@@ -315,9 +257,7 @@ impl<R: Rows> Table<R> {
     /// An unknown slot counts as `stored` when nobody knows: at worst the store is told to remove what it does not have.
     fn put(&mut self, key: R::Key, value: Option<R::Value>, stored: bool) {
         let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::empty(stored));
-        let mut marks =
-            Marks { next: self.next, taking: &mut self.taking, changed: &mut self.changed, unwritten: &mut self.unwritten };
-        marks.mark(&key, slot);
+        self.pending.mark(&key, slot);
         slot.value = value;
     }
 }
@@ -325,7 +265,7 @@ impl<R: Rows> Table<R> {
 impl<R: Listed> Table<R> {
     /// Rows from `from` on in key order, until `visit` breaks.
     pub fn scan(&self, from: &R::Key, mut visit: impl FnMut(&R::Key, &R::Value) -> ControlFlow<()>) {
-        let unwritten = self.unwritten.range(from.clone()..);
+        let unwritten = self.pending.unwritten.range(from.clone()..);
         let mut unwritten = unwritten.filter_map(|key| Some((key, self.slots.get(key)?.value.as_ref()))).peekable();
         let stopped = Cell::new(false);
         let mut visit = |key: &R::Key, value: &R::Value| {
@@ -348,30 +288,6 @@ impl<R: Listed> Table<R> {
         });
         if !stopped.get() {
             let _ = unwritten.filter_map(|(key, value)| Some((key, value?))).try_for_each(|(key, value)| visit(key, value));
-        }
-    }
-}
-
-/// What is noted of a slot that is about to change.
-struct Marks<'t, R: Rows> {
-    next: u64,
-    taking: &'t mut Option<Taking<R>>,
-    changed: &'t mut Vec<R::Key>,
-    unwritten: &'t mut BTreeSet<R::Key>,
-}
-
-impl<R: Rows> Marks<'_, R> {
-    fn mark(&mut self, key: &R::Key, slot: &mut Slot<R::Value>) {
-        if slot.carrier == self.next {
-            return;
-        }
-        if slot.carrier != 0 {
-            self.taking.as_mut().expect("an earlier carrier is being taken").take(key, slot);
-        }
-        slot.carrier = self.next;
-        self.changed.push(key.clone());
-        if R::LISTED {
-            self.unwritten.insert(key.clone());
         }
     }
 }
