@@ -24,7 +24,8 @@ fn add(order: &mut OrderRow, at_ms: i64, log_sequence: u64, entry: JournalEntry)
 pub fn step(order: &mut OrderRow, ctx: &Context, refused_code: i32) {
     let saga = row::saga(order);
     let (kind, step, compensation) = (saga.kind, saga.step, saga.status() == SagaStatus::Compensating);
-    if refused_code != 0 {
+    // No other step is tried again.
+    if refused_code != 0 && saga.step() == SagaStep::ConfirmPayment {
         forget_refusal(order, step, refused_code);
     }
     let entry = JournalEntry { saga: kind, step, compensation, refused_code, ..JournalEntry::default() };
