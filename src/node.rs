@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Error, Result, bail};
-use emshop_engine::engine::Connections;
-use emshop_engine::post::LocalIngress;
+use emshop_engine::runtime::Connections;
+use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
 use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, Tokens};
 use emshop_log::CommandLog;

@@ -1,16 +1,10 @@
 //! The engine of one log: turns by `emshop-core`, and around them what the world needs of them.
 //!
-//! Reading order: [`recovery`] (what a start checks), [`intake`] (entries and queries on their way to the loop), [`engine`] (the loop),
-//! [`schedule`] (when a checkpoint is taken), [`checkpoint`] (state to disk), [`events`] (to downstream), [`post`] (answers),
-//! [`inspection`] (a long read beside all that).
+//! [`shell`] decides what is done and when, without doing anything: inputs come in, actions come out. [`runtime`] carries the actions out
+//! with NATS, the state store and threads.
 
-pub mod checkpoint;
-pub mod engine;
-pub mod events;
-pub mod inspection;
-pub mod intake;
-pub mod post;
-pub mod recovery;
-pub mod schedule;
+pub mod runtime;
+pub mod shell;
 
-pub use engine::{Engine, EngineError, Options};
+pub use runtime::{Engine, Options};
+pub use shell::EngineError;

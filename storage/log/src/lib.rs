@@ -34,7 +34,10 @@ pub struct Bounds {
 
 impl Bounds {
     /// Whether a reader of log `log` that needs `next` can go on.
-    pub(crate) fn admit(&self, log: u32, next: u64) -> Result<(), LogError> {
+    ///
+    /// # Errors
+    /// [`LogError::LostRecords`] when it ends before what was read, [`LogError::TrimmedTooFar`] when it begins behind what is needed.
+    pub fn admit(&self, log: u32, next: u64) -> Result<(), LogError> {
         if next > self.last + 1 {
             return Err(LogError::LostRecords { log, last: self.last, wanted: next - 1 });
         }

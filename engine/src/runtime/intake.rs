@@ -3,19 +3,16 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use async_nats::{Client, Subject};
-use emshop_core::entry::Entry;
-use emshop_core::rules;
+use async_nats::Client;
 use emshop_log::CommandLog;
-use emshop_proto::envelope;
 use emshop_proto::internal::{Query, QueryReply, query_reply};
 use emshop_proto::{errors::Code, subjects};
 use futures::StreamExt;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::EngineError;
-use crate::post::Post;
+use super::post::Post;
+use crate::shell::{EngineError, Input, LogEntry, ReplyTo};
 
 /// Envelopes read and decoded ahead of the turn.
 const ENTRIES_AHEAD_MAX: usize = 32;
@@ -24,22 +21,11 @@ const QUERIES_WAITING_MAX: usize = 4096;
 
 /// What the loop is told.
 pub enum Message {
-    Entry(Input),
-    Query { query: Query, reply: Subject, _waiting: OwnedSemaphorePermit },
-    ChannelAcknowledged { target: u32, number: u64 },
-    CheckpointWritten { number: u64 },
-    TickAppended { result: Option<u64> },
+    Entry { entry: LogEntry, ahead: OwnedSemaphorePermit },
+    Query { query: Query, reply_to: ReplyTo, _waiting: OwnedSemaphorePermit },
+    Input(Input),
     LogFailed(EngineError),
     Stop,
-}
-
-/// A decoded entry of the log.
-pub struct Input {
-    pub sequence: u64,
-    pub time_ms: i64,
-    pub entry: Entry,
-    /// Lets the reader go on when the entry is applied.
-    _ahead: OwnedSemaphorePermit,
 }
 
 /// Reads and decodes ahead of the engine.
@@ -48,17 +34,9 @@ pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, inbox: Sender<Message
     let mut stream = log.read(from);
     while let Some(entry) = stream.next().await {
         let permit = Arc::clone(&ahead).acquire_owned().await.expect("never closed");
-        let decoded = entry.map_err(EngineError::from).and_then(|entry| {
-            let (sequence, time_ms) = (entry.sequence, entry.time_ms);
-            let envelope = envelope::decode(&entry.payload);
-            let envelope = envelope.map_err(|source| EngineError::Undecodable { log: log.number(), sequence, source })?;
-            rules::admit(&envelope).map_err(|source| EngineError::Rules { log: log.number(), sequence, source })?;
-            let entry = Entry::read(envelope);
-            let entry = entry.map_err(|source| EngineError::Undecodable { log: log.number(), sequence, source })?;
-            Ok(Input { sequence, time_ms, entry, _ahead: permit })
-        });
+        let decoded = entry.map_err(EngineError::from).and_then(|entry| LogEntry::read(log.number(), &entry));
         let message = match decoded {
-            Ok(input) => Message::Entry(input),
+            Ok(entry) => Message::Entry { entry, ahead: permit },
             Err(error) => Message::LogFailed(error),
         };
         if inbox.send(message).is_err() {
@@ -67,6 +45,7 @@ pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, inbox: Sender<Message
     }
 }
 
+/// Answers those who ask by core NATS.
 pub async fn serve_queries(log: u32, client: Client, inbox: Sender<Message>, post: Post) -> Result<(), EngineError> {
     let nats = |error: &dyn std::fmt::Display| EngineError::Nats(error.to_string());
     let mut subscription = client.subscribe(subjects::query(log)).await.map_err(|error| nats(&error))?;
@@ -76,7 +55,7 @@ pub async fn serve_queries(log: u32, client: Client, inbox: Sender<Message>, pos
         while let Some(message) = subscription.next().await {
             let Some(reply) = message.reply else { continue };
             let refusal = match (Query::decode(message.payload), Arc::clone(&waiting).try_acquire_owned()) {
-                (Ok(query), Ok(permit)) => match inbox.send(Message::Query { query, reply, _waiting: permit }) {
+                (Ok(query), Ok(permit)) => match inbox.send(Message::Query { query, reply_to: reply, _waiting: permit }) {
                     Ok(()) => continue,
                     Err(_) => return,
                 },

@@ -11,6 +11,8 @@ use prost::Message;
 use prost::encoding::{self, WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::shell::Outcomes;
+
 /// A server takes 1 MiB as one message, and the answers of a turn may be more: short commands are answered with whole carts.
 const OUTCOMES_BYTES_MAX: usize = 512 * 1024;
 
@@ -18,9 +20,6 @@ const OUTCOMES_BYTES_MAX: usize = 512 * 1024;
 const OUTCOMES_FIELD: u32 = 1;
 const TICKET_FIELD: u32 = 1;
 const OUTCOME_FIELD: u32 = 2;
-
-/// Outcomes for one ingress, each with the ticket of whoever waits.
-pub type Outcomes = Vec<(u64, Outcome)>;
 
 /// The ingress in this process.
 #[derive(Clone)]

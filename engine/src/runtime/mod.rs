@@ -1,0 +1,274 @@
+//! Carries out what the shell of one log decides: the log is read and appended to, checkpoints are written, events published, clients answered.
+//!
+//! Reading order: [`intake`] (entries and queries on their way to the loop), this file (the loop), [`writer`] (state to disk), [`publisher`]
+//! (events), [`post`] (answers), [`inspection`] (a long read beside all that).
+
+pub mod inspection;
+pub mod intake;
+pub mod post;
+pub mod publisher;
+pub mod writer;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_nats::{Client, jetstream};
+use emshop_core::replica::Replica;
+use emshop_core::state::store::StateStore;
+use emshop_log::CommandLog;
+use emshop_proto::internal::{QueryReply, query_reply};
+use emshop_proto::partitioner::Partitioner;
+use prost::Message as _;
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+
+use self::inspection::Inspector;
+use self::intake::Message;
+use self::post::{LocalIngress, Post};
+use self::publisher::Publisher;
+use self::writer::Writer;
+use crate::shell::own::TIMER_INTERVAL;
+use crate::shell::start::Facts;
+use crate::shell::{Action, Input, LogEntry, Now, Shell};
+pub use crate::shell::{EngineError, Options};
+
+/// Messages of the inbox taken between two turns.
+const MESSAGES_PER_TURN_MAX: usize = 256;
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the engine is connected to.
+pub struct Connections {
+    /// All logs of the cluster, by number: its own to read, the others to send steps to.
+    pub logs: Vec<Arc<dyn CommandLog>>,
+    pub store: Arc<dyn StateStore>,
+    pub cluster_id: String,
+    pub partitioner: Partitioner,
+    /// For queries and answers.
+    pub core: Client,
+    /// For events.
+    pub publish: Client,
+    /// The ingress of this process, if there is one: its answers need no way around by NATS.
+    pub local: Option<LocalIngress>,
+}
+
+/// A running engine of one log.
+pub struct Engine {
+    inbox: Sender<Message>,
+    failure: watch::Receiver<Option<Arc<EngineError>>>,
+    stopped: oneshot::Receiver<()>,
+}
+
+impl Engine {
+    /// Opens the state, replays what the log has beyond it, and serves. Returns when it is as far as the log was at the start.
+    pub async fn start(number: u32, options: Options, connections: Connections) -> Result<Self, EngineError> {
+        let replica = Replica::open(&connections.store, &connections.cluster_id, number, connections.partitioner)?;
+        let log = Arc::clone(&connections.logs[number as usize]);
+        let context = jetstream::new(connections.publish.clone());
+        let published = publisher::last_complete(&context, number).await;
+        let published = published.map_err(|error| EngineError::Nats(error.to_string()))?;
+        let facts = Facts { bounds: log.bounds().await?, published };
+        let next = replica.applied_sequence() + 1;
+        let clock = Clock::start();
+        let shell = Shell::start(replica, &options, &facts, clock.now())?;
+
+        let (inbox, messages) = channel();
+        let post = Post::start(connections.core.clone(), connections.local);
+        let (caught_up, caught_up_receiver) = oneshot::channel();
+        let tell = |inbox: &Sender<Message>| {
+            let inbox = inbox.clone();
+            move |input| drop(inbox.send(Message::Input(input)))
+        };
+        let (written, published) = (tell(&inbox), tell(&inbox));
+        let hands = Hands {
+            number,
+            logs: connections.logs.clone(),
+            publisher: Publisher::start(context, number, move |through, result| published(Input::Published { through, result })),
+            post: post.clone(),
+            writer: Writer::start(Arc::clone(&connections.store), move |number| written(Input::Written { number })),
+            inspector: Inspector::new(connections.store),
+            inbox: inbox.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            caught_up: Some(caught_up),
+        };
+        tokio::spawn(intake::read_log(log, next, inbox.clone()));
+
+        let (failure, failure_receiver) = watch::channel(None);
+        let (stopped, stopped_receiver) = oneshot::channel();
+        let engine_loop = Loop { shell, hands, clock, entries: VecDeque::new(), last_progress: Instant::now() };
+        let run = move || {
+            if let Err(error) = engine_loop.run(&messages) {
+                tracing::error!(log = number, %error, "the engine stopped");
+                failure.send_replace(Some(Arc::new(error)));
+            }
+            let _ = stopped.send(());
+        };
+        std::thread::Builder::new().name(format!("engine-{number}")).spawn(run).expect("threads can be started");
+        let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver };
+        engine.wait_until(caught_up_receiver).await?;
+        intake::serve_queries(number, connections.core, engine.inbox.clone(), post).await?;
+        Ok(engine)
+    }
+
+    async fn wait_until(&self, caught_up: oneshot::Receiver<()>) -> Result<(), EngineError> {
+        let mut failure = self.failure.clone();
+        tokio::select! {
+            Ok(()) = caught_up => Ok(()),
+            error = failed(&mut failure) => Err(EngineError::Stopped(error)),
+        }
+    }
+
+    /// Resolves when the engine cannot go on, with the reason.
+    pub async fn failed(&self) -> Arc<EngineError> {
+        failed(&mut self.failure.clone()).await
+    }
+
+    /// Writes a last checkpoint, and ends.
+    pub async fn stop(self) {
+        let _ = self.inbox.send(Message::Stop);
+        let _ = self.stopped.await;
+    }
+}
+
+async fn failed(failure: &mut watch::Receiver<Option<Arc<EngineError>>>) -> Arc<EngineError> {
+    match failure.wait_for(Option::is_some).await {
+        Ok(failure) => failure.clone().expect("waited for it"),
+        // The engine was stopped: it cannot fail any more.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// What time it is for one engine.
+struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set after 1970");
+        Now { elapsed: self.started.elapsed(), wall_ms: wall.as_millis() as i64 }
+    }
+}
+
+/// The thread of one engine.
+struct Loop {
+    shell: Shell,
+    hands: Hands,
+    clock: Clock,
+    /// Read, but not applied yet; the reader goes on when they are.
+    entries: VecDeque<(LogEntry, OwnedSemaphorePermit)>,
+    last_progress: Instant,
+}
+
+impl Loop {
+    fn run(mut self, messages: &Receiver<Message>) -> Result<(), EngineError> {
+        loop {
+            self.shell.work(self.clock.now());
+            while let Some(action) = self.shell.action() {
+                if matches!(action, Action::End) {
+                    self.hands.writer.stop();
+                    return Ok(());
+                }
+                self.hands.carry_out(action);
+            }
+            self.tell_progress();
+            let mut is_idle = !self.shell.is_busy();
+            for message in messages.try_iter().take(MESSAGES_PER_TURN_MAX) {
+                self.take(message)?;
+                is_idle = false;
+            }
+            if self.shell.takes_entries()
+                && let Some((entry, _ahead)) = self.entries.pop_front()
+            {
+                self.shell.take(Input::Entry(entry), self.clock.now())?;
+            } else if is_idle && let Ok(message) = messages.recv_timeout(TIMER_INTERVAL) {
+                self.take(message)?;
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), EngineError> {
+        let input = match message {
+            Message::Entry { entry, ahead } => {
+                self.entries.push_back((entry, ahead));
+                return Ok(());
+            }
+            Message::Query { query, reply_to, .. } => Input::Query { query, reply_to },
+            Message::Input(input) => input,
+            Message::LogFailed(error) => return Err(error),
+            Message::Stop => {
+                self.hands.inspector.cancel();
+                Input::Stop
+            }
+        };
+        self.shell.take(input, self.clock.now())
+    }
+
+    fn tell_progress(&mut self) {
+        if let Some((applied, until)) = self.shell.replaying()
+            && self.last_progress.elapsed() > PROGRESS_INTERVAL
+        {
+            self.last_progress = Instant::now();
+            tracing::info!(log = self.hands.number, applied, until, "replaying the log");
+        }
+    }
+}
+
+/// What carries the actions out.
+struct Hands {
+    number: u32,
+    logs: Vec<Arc<dyn CommandLog>>,
+    publisher: Publisher,
+    post: Post,
+    writer: Writer,
+    inspector: Inspector,
+    inbox: Sender<Message>,
+    runtime: tokio::runtime::Handle,
+    caught_up: Option<oneshot::Sender<()>>,
+}
+
+impl Hands {
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Append { log, payload, purpose } => {
+                let append = self.logs[log as usize].append(payload);
+                let inbox = self.inbox.clone();
+                self.runtime.spawn(async move {
+                    let result = append.await;
+                    if let Err(error) = &result {
+                        tracing::warn!(log, %error, ?purpose, "an envelope of the engine's own is not acknowledged");
+                    }
+                    let _ = inbox.send(Message::Input(Input::Appended { purpose, result }));
+                });
+            }
+            Action::Publish(group) => self.publisher.publish(group),
+            Action::Tell { writer, outcomes } => self.post.send_outcomes(writer, outcomes),
+            Action::Answer { reply_to, reply } => self.post.send(reply_to, reply.encode_to_vec()),
+            Action::Write(checkpoint) => self.writer.write(checkpoint),
+            Action::Inspect { reply_to } => {
+                let (post, inbox) = (self.post.clone(), self.inbox.clone());
+                self.inspector.start(move |inspection| {
+                    if let Some(inspection) = inspection {
+                        let reply = QueryReply { body: Some(query_reply::Body::Inspection(inspection)) };
+                        post.send(reply_to, reply.encode_to_vec());
+                    }
+                    let _ = inbox.send(Message::Input(Input::Inspected));
+                });
+            }
+            Action::Trim { below } => {
+                let trim = self.logs[self.number as usize].trim(below);
+                self.runtime.spawn(async move {
+                    if let Err(error) = trim.await {
+                        tracing::warn!(%error, "the log could not be trimmed");
+                    }
+                });
+            }
+            Action::CaughtUp => drop(self.caught_up.take().map(|caught_up| caught_up.send(()))),
+            Action::End => unreachable!("the loop ends itself"),
+        }
+    }
+}

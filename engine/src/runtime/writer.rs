@@ -1,0 +1,47 @@
+//! Writes checkpoints to the store, on a thread of its own.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use emshop_core::replica::Checkpoint;
+use emshop_core::state::batch::Batch;
+use emshop_core::state::store::StateStore;
+
+/// The thread that alone writes the store.
+pub struct Writer {
+    checkpoints: Sender<Box<Checkpoint>>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// `written` hears the number of each checkpoint that is in the store.
+    pub fn start(store: Arc<dyn StateStore>, written: impl Fn(u64) + Send + 'static) -> Self {
+        let (checkpoints, receiver) = unbounded();
+        let run = move || write_all(store.as_ref(), &receiver, written);
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(run).expect("threads can be started");
+        Self { checkpoints, thread }
+    }
+
+    pub fn write(&self, checkpoint: Box<Checkpoint>) {
+        self.checkpoints.send(checkpoint).expect("the checkpoint thread runs until it is stopped");
+    }
+
+    /// Writes what was given, and ends.
+    pub fn stop(self) {
+        drop(self.checkpoints);
+        self.thread.join().expect("the checkpoint thread does not panic");
+    }
+}
+
+fn write_all(store: &dyn StateStore, checkpoints: &Receiver<Box<Checkpoint>>, written: impl Fn(u64)) {
+    // The memory of one checkpoint is that of the next one.
+    let mut batch = Batch::default();
+    for checkpoint in checkpoints {
+        let number = checkpoint.number;
+        batch.clear();
+        checkpoint.encode(&mut batch);
+        store.commit(&mut batch);
+        written(number);
+    }
+}

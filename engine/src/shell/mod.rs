@@ -1,0 +1,393 @@
+//! What an engine does around the turns of its log, as a state machine without I/O.
+//!
+//! Inputs come in, actions come out; whoever carries these out tells what came of them by further inputs. So one seed of a simulation
+//! decides all that can happen to an engine, and what it decides then is what it decides in earnest.
+//!
+//! Reading order: [`start`] (what is checked first), this file (what an engine does), [`relay`] (events to downstream), [`channels`] (steps to
+//! other logs), [`checkpoints`] (rows to the store), [`own`] (ticks), [`trim`] (what may leave the log).
+
+pub mod channels;
+pub mod checkpoints;
+pub mod own;
+pub mod relay;
+pub mod start;
+pub mod trim;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Subject;
+use bytes::Bytes;
+use emshop_core::entry::Entry;
+use emshop_core::queries;
+use emshop_core::replica::{Checkpoint, OpenError, Replica, TurnEffects};
+use emshop_core::rules::{self, UnknownRules};
+use emshop_log::{AppendError, LogError};
+use emshop_proto::envelope::{self, DecodeError};
+use emshop_proto::errors::Code;
+use emshop_proto::internal::{Query, QueryReply, query, query_reply};
+use emshop_proto::v1::{Outcome, Refusal};
+
+use self::channels::Channels;
+use self::checkpoints::Checkpoints;
+use self::own::OwnRecords;
+use self::relay::{Group, Relay};
+use self::start::{Facts, Replay};
+use self::trim::Trim;
+
+/// Rows of each kind that are taken for a checkpoint, or at least looked at to forget them, between two turns.
+const ROWS_PER_TURN: usize = 2_048;
+/// When to ask for an inspection again, while another one is under way.
+const INSPECTION_RETRY_MS: u64 = 5_000;
+
+/// Settings of an engine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Changed rows go to the store after this long …
+    pub checkpoint_interval: Duration,
+    /// … or when there are so many.
+    pub checkpoint_rows_max: usize,
+    /// What the log may grow to.
+    pub log_bytes_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { checkpoint_interval: Duration::from_secs(1), checkpoint_rows_max: 100_000, log_bytes_max: 8 << 30 }
+    }
+}
+
+/// Why an engine does not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    State(#[from] OpenError),
+    #[error("log {log}, sequence {sequence} cannot be read: {source}. Nothing after it is applied")]
+    Undecodable { log: u32, sequence: u64, source: DecodeError },
+    #[error("log {log}, sequence {sequence}: {source}. Nothing from there on is applied")]
+    Rules { log: u32, sequence: u64, source: UnknownRules },
+    #[error("NATS: {0}")]
+    Nats(String),
+    #[error(transparent)]
+    Stopped(Arc<Self>),
+}
+
+/// What time it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now {
+    /// Since some moment before the engine started, by a clock that only goes on.
+    pub elapsed: Duration,
+    /// Unix milliseconds by the machine's clock, which may be set back and forth.
+    pub wall_ms: i64,
+}
+
+/// Who asked: where the answer goes.
+pub type ReplyTo = Subject;
+
+/// Outcomes for one ingress, each with the ticket of whoever waits.
+pub type Outcomes = Vec<(u64, Outcome)>;
+
+/// An entry of the log, read for its turn.
+pub struct LogEntry {
+    /// Where it stands.
+    pub sequence: u64,
+    /// When the log took it, in Unix milliseconds by the log's clock.
+    pub time_ms: i64,
+    /// What it holds.
+    pub entry: Entry,
+}
+
+impl LogEntry {
+    /// Reads what log `log` holds.
+    ///
+    /// # Errors
+    /// [`EngineError::Undecodable`] when it is not an envelope of this release, [`EngineError::Rules`] when it is of a newer one's rules.
+    pub fn read(log: u32, entry: &emshop_log::Entry) -> Result<Self, EngineError> {
+        let (sequence, time_ms) = (entry.sequence, entry.time_ms);
+        let undecodable = |source| EngineError::Undecodable { log, sequence, source };
+        let envelope = envelope::decode(&entry.payload).map_err(undecodable)?;
+        rules::admit(&envelope).map_err(|source| EngineError::Rules { log, sequence, source })?;
+        Ok(Self { sequence, time_ms, entry: Entry::read(envelope).map_err(undecodable)? })
+    }
+}
+
+/// What an envelope was appended for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// What the engine itself has to say in its log.
+    Own,
+    /// Steps for another log, up to this number.
+    Steps { target: u32, through: u64 },
+}
+
+/// What happens to an engine.
+pub enum Input {
+    /// The next entry of the log. Only when [`Shell::takes_entries`].
+    Entry(LogEntry),
+    /// Somebody asks.
+    Query { query: Query, reply_to: ReplyTo },
+    /// What came of an [`Action::Append`]; perhaps late, and perhaps again.
+    Appended { purpose: Purpose, result: Result<u64, AppendError> },
+    /// The group of events up to this number is in its streams; or some of it is not.
+    Published { through: u64, result: Result<(), String> },
+    /// The store has this checkpoint.
+    Written { number: u64 },
+    /// An [`Action::Inspect`] is done.
+    Inspected,
+    /// The engine is to end in order.
+    Stop,
+}
+
+/// What is to be done.
+pub enum Action {
+    /// Append an envelope to a log, and tell by [`Input::Appended`].
+    Append { log: u32, payload: Bytes, purpose: Purpose },
+    /// Publish events, and tell by [`Input::Published`].
+    Publish(Arc<Group>),
+    /// Tell those who wait at one ingress for what a turn came to. Nobody hears whether that arrived.
+    Tell { writer: u64, outcomes: Outcomes },
+    /// Answer a query.
+    Answer { reply_to: ReplyTo, reply: Box<QueryReply> },
+    /// Bring a checkpoint to the store, and tell by [`Input::Written`].
+    Write(Box<Checkpoint>),
+    /// Inspect what the store has now, answer, and tell by [`Input::Inspected`].
+    Inspect { reply_to: ReplyTo },
+    /// Drop what the log has below this sequence. What fails is tried again by a later one.
+    Trim { below: u64 },
+    /// The engine is as far as the log was when it started: it can be asked.
+    CaughtUp,
+    /// The engine has ended.
+    End,
+}
+
+/// An engine, but for what carries its actions out.
+pub struct Shell {
+    replica: Replica,
+    replay: Option<Replay>,
+    relay: Relay,
+    channels: Channels,
+    checkpoints: Checkpoints,
+    own: OwnRecords,
+    trim: Trim,
+    /// An inspection that waits for its checkpoint or is under way.
+    inspection: Option<Inspection>,
+    stopping: bool,
+    ended: bool,
+    actions: VecDeque<Action>,
+}
+
+enum Inspection {
+    Waiting { checkpoint: u64, reply_to: ReplyTo },
+    UnderWay,
+}
+
+impl Shell {
+    /// An engine over a state, given what there is in the log and downstream.
+    ///
+    /// # Errors
+    /// When the state, the log and the events do not belong together.
+    pub fn start(replica: Replica, options: &Options, facts: &Facts, now: Now) -> Result<Self, EngineError> {
+        let replay = start::check(&replica, facts)?;
+        let mut shell = Self {
+            replay: Some(replay),
+            relay: Relay::new(facts.published.max(replica.last_event())),
+            channels: Channels::default(),
+            checkpoints: Checkpoints::new(options, replica.applied_sequence(), now),
+            own: OwnRecords::new(now),
+            trim: Trim::new(options.log_bytes_max, now),
+            inspection: None,
+            stopping: false,
+            ended: false,
+            actions: VecDeque::new(),
+            replica,
+        };
+        for target in shell.replica.outbox.targets() {
+            shell.send_steps(target, now);
+        }
+        shell.look_whether_caught_up();
+        Ok(shell)
+    }
+
+    /// Whether the next entry of the log may come: not while the store or downstream has to catch up first.
+    pub fn takes_entries(&self) -> bool {
+        !self.stopping && !self.relay.is_behind() && !self.checkpoints.is_behind(self.replica.changed_rows())
+    }
+
+    /// Whether [`Shell::work`] has something to go on with, though no input comes.
+    pub fn is_busy(&self) -> bool {
+        self.replica.is_taking()
+    }
+
+    /// How far the replay is, until the engine has caught up: the sequence applied last, and the one that it goes to.
+    pub fn replaying(&self) -> Option<(u64, u64)> {
+        self.replay.as_ref().map(|replay| (self.replica.applied_sequence(), replay.until))
+    }
+
+    /// The next action that is to be carried out.
+    pub fn action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Takes notice of what happened.
+    ///
+    /// # Errors
+    /// When the engine must not go on.
+    ///
+    /// # Panics
+    /// When an invariant is broken. The process must not go on then.
+    pub fn take(&mut self, input: Input, now: Now) -> Result<(), EngineError> {
+        match input {
+            Input::Entry(entry) => self.turn(entry, now),
+            Input::Query { query, reply_to } => self.answer(query, reply_to, now),
+            Input::Appended { purpose: Purpose::Own, result } => self.own.appended(result.ok(), self.replica.applied_sequence()),
+            Input::Appended { purpose: Purpose::Steps { target, through }, result } => match result {
+                Ok(_) if self.channels.acknowledged(target, through) => {
+                    self.replica.outbox.acknowledged(target, through);
+                    self.send_steps(target, now);
+                }
+                Ok(_) => {}
+                Err(_) => self.channels.failed(target, through, now),
+            },
+            Input::Published { through, result: Ok(()) } => self.relay.acknowledged(through),
+            Input::Published { through, result: Err(_) } => self.relay.failed(through, now),
+            Input::Written { number } => self.written(number),
+            Input::Inspected => self.inspection = None,
+            Input::Stop => self.stop(now),
+        }
+        Ok(())
+    }
+
+    /// Does what is due: to be called after each input, and every [`own::TIMER_INTERVAL`] without one.
+    pub fn work(&mut self, now: Now) {
+        for target in self.channels.due(now) {
+            self.send_steps(target, now);
+        }
+        if let Some(group) = self.relay.next(now) {
+            self.actions.push_back(Action::Publish(group));
+        }
+        if !self.stopping && self.checkpoints.is_due(self.replica.changed_rows(), self.replica.applied_sequence(), now) {
+            self.begin_checkpoint(now);
+        }
+        self.take_rows(ROWS_PER_TURN);
+        if let Some(checkpoint) = self.checkpoints.next(self.relay.published()) {
+            self.actions.push_back(Action::Write(Box::new(checkpoint)));
+        }
+        // Reads and refused commands keep rows as well.
+        self.replica.forget_rows(ROWS_PER_TURN);
+        if self.replay.is_none() && !self.stopping {
+            self.append_own(now);
+            self.actions.extend(self.trim.due(self.checkpoints.durable_sequence(), now).map(|below| Action::Trim { below }));
+        }
+        self.end_when_done();
+    }
+
+    fn turn(&mut self, LogEntry { sequence, time_ms, entry }: LogEntry, now: Now) {
+        let TurnEffects { outcomes, events, channels } = self.replica.turn(sequence, time_ms, entry);
+        self.actions.extend(outcomes.into_iter().map(|(writer, outcomes)| Action::Tell { writer, outcomes }));
+        self.relay.push(events);
+        for target in channels {
+            self.send_steps(target, now);
+        }
+        self.own.applied(sequence);
+        self.look_whether_caught_up();
+    }
+
+    fn look_whether_caught_up(&mut self) {
+        if self.replay.take_if(|replay| self.replica.applied_sequence() >= replay.until).is_some() {
+            self.actions.push_back(Action::CaughtUp);
+        }
+    }
+
+    fn answer(&mut self, query: Query, reply_to: ReplyTo, now: Now) {
+        if matches!(query.body, Some(query::Body::Inspect(_))) {
+            return self.inspect(reply_to, now);
+        }
+        if let Some(reply) = queries::answer(&mut self.replica, query) {
+            self.actions.push_back(Action::Answer { reply_to, reply: Box::new(reply) });
+        }
+    }
+
+    /// Answers with what a checkpoint taken now says, in its own time. One at a time: two of them read the disk twice to say the same.
+    fn inspect(&mut self, reply_to: ReplyTo, now: Now) {
+        if self.inspection.is_some() || self.stopping {
+            let message = "An inspection of this log is under way; try again when it is done".to_owned();
+            let refusal = Refusal { message, retry_after_ms: INSPECTION_RETRY_MS, ..Code::Overloaded.refusal() };
+            let reply = Box::new(QueryReply { body: Some(query_reply::Body::Refusal(refusal)) });
+            return self.actions.push_back(Action::Answer { reply_to, reply });
+        }
+        let checkpoint = self.checkpoint(now);
+        self.inspection = Some(Inspection::Waiting { checkpoint, reply_to });
+    }
+
+    /// Sends the front of the outbox to `target`, unless something is under way there: one envelope at a time, so that none overtakes another.
+    fn send_steps(&mut self, target: u32, now: Now) {
+        if !self.channels.is_free(target, now) {
+            return;
+        }
+        if let Some((through, payload)) = self.replica.outbox.envelope(self.replica.number(), target) {
+            self.channels.sent(target, through);
+            let payload = envelope::encode(&payload);
+            self.actions.push_back(Action::Append { log: target, payload, purpose: Purpose::Steps { target, through } });
+        }
+    }
+
+    fn append_own(&mut self, now: Now) {
+        if let Some(payload) = self.own.due(&mut self.replica, now) {
+            self.actions.push_back(Action::Append { log: self.replica.number(), payload, purpose: Purpose::Own });
+        }
+    }
+
+    fn begin_checkpoint(&mut self, now: Now) -> u64 {
+        let number = self.replica.begin_checkpoint();
+        self.checkpoints.begun(number, self.replica.applied_sequence(), now);
+        number
+    }
+
+    fn take_rows(&mut self, most: usize) {
+        if let Some(checkpoint) = self.replica.take_rows(most) {
+            self.checkpoints.push(checkpoint);
+        }
+    }
+
+    /// A checkpoint as of now, behind the one that is being taken. Returns its number.
+    fn checkpoint(&mut self, now: Now) -> u64 {
+        self.take_rows(usize::MAX);
+        let number = self.begin_checkpoint(now);
+        self.take_rows(usize::MAX);
+        number
+    }
+
+    fn written(&mut self, number: u64) {
+        self.replica.checkpoint_written(number);
+        self.checkpoints.written(number);
+        if let Some(Inspection::Waiting { reply_to, .. }) = self.inspection.take_if(|inspection| inspection.is_ready(number)) {
+            self.inspection = Some(Inspection::UnderWay);
+            self.actions.push_back(Action::Inspect { reply_to });
+        }
+    }
+
+    /// A last checkpoint, once what it needs is published.
+    fn stop(&mut self, now: Now) {
+        if !std::mem::replace(&mut self.stopping, true) {
+            self.inspection.take_if(|inspection| matches!(inspection, Inspection::Waiting { .. }));
+            self.checkpoint(now);
+        }
+    }
+
+    /// What cannot be published now is made again by a replay: nobody waits for it at a stop.
+    fn end_when_done(&mut self) {
+        let done = self.checkpoints.is_written() || self.relay.is_failing();
+        if self.stopping && done && self.inspection.is_none() && !std::mem::replace(&mut self.ended, true) {
+            self.actions.push_back(Action::End);
+        }
+    }
+}
+
+impl Inspection {
+    fn is_ready(&self, written: u64) -> bool {
+        matches!(self, Self::Waiting { checkpoint, .. } if *checkpoint <= written)
+    }
+}

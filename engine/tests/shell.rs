@@ -1,0 +1,170 @@
+//! What a whole shell does, with a world that answers when the test says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use emshop_core::replica::{Checkpoint, Replica};
+use emshop_core::state::batch::Batch;
+use emshop_core::state::memory::MemoryStore;
+use emshop_core::state::store::StateStore;
+use emshop_engine::shell::start::Facts;
+use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Shell};
+use emshop_log::{Bounds, Entry};
+use emshop_proto::envelope;
+use emshop_proto::internal::{Envelope, Record, record};
+use emshop_proto::partitioner::Partitioner;
+use emshop_proto::v1::{AdjustBalanceRequest, Command, CreateGoodsRequest, Goods, Money, command};
+use prost::Message as _;
+
+const ROWS_MAX: usize = 100;
+/// Commands of an envelope; each changes a few rows.
+const COMMANDS: u64 = 10;
+const ENVELOPES: u64 = 200;
+
+fn entry(sequence: u64, commands: impl IntoIterator<Item = command::Body>) -> LogEntry {
+    let record = |body| {
+        let command = Command { body: Some(body), ..Command::default() };
+        Record { body: Some(record::Body::Command(command.encode_to_vec().into())), ..Record::default() }
+    };
+    let envelope = Envelope { records: commands.into_iter().map(record).collect(), ..Envelope::default() };
+    let payload = envelope::encode(&envelope);
+    LogEntry::read(0, &Entry { sequence, time_ms: 1_700_000_000_000, payload }).expect("just made")
+}
+
+fn deposits(sequence: u64) -> LogEntry {
+    entry(
+        sequence,
+        (0..COMMANDS).map(|number| {
+            command::Body::AdjustBalance(AdjustBalanceRequest {
+                user_id: sequence * COMMANDS + number,
+                delta: Some(Money::new(1, "CNY")),
+                idempotency_key: "first".to_owned(),
+            })
+        }),
+    )
+}
+
+fn goods(sequence: u64) -> LogEntry {
+    let goods = Goods { goods_id: sequence, unit_price: Some(Money::new(100, "CNY")), ..Goods::default() };
+    entry(sequence, [command::Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })])
+}
+
+/// A shell over an empty state, and the store behind it.
+struct World {
+    store: Arc<MemoryStore>,
+    shell: Shell,
+    elapsed: Duration,
+    /// What was asked for and is not carried out yet.
+    writes: Vec<Checkpoint>,
+    publishes: Vec<u64>,
+    ended: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let dynamic: Arc<dyn StateStore> = Arc::clone(&store) as _;
+        let replica = Replica::open(&dynamic, "c", 0, Partitioner::new(1)).expect("a new state");
+        let options = Options { checkpoint_rows_max: ROWS_MAX, ..Options::default() };
+        let facts = Facts { bounds: Bounds { first: 1, last: 0 }, published: 0 };
+        let shell = Shell::start(replica, &options, &facts, Now::default()).expect("all is new");
+        Self { store, shell, elapsed: Duration::ZERO, writes: Vec::new(), publishes: Vec::new(), ended: false }
+    }
+
+    fn now(&self) -> Now {
+        Now { elapsed: self.elapsed, wall_ms: 0 }
+    }
+
+    fn take(&mut self, input: Input) {
+        self.shell.take(input, self.now()).expect("nothing is wrong");
+        self.work();
+    }
+
+    fn work(&mut self) {
+        self.shell.work(self.now());
+        while self.shell.is_busy() {
+            self.shell.work(self.now());
+        }
+        while let Some(action) = self.shell.action() {
+            match action {
+                Action::Write(checkpoint) => self.writes.push(*checkpoint),
+                Action::Publish(group) => self.publishes.push(group.through),
+                Action::End => self.ended = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.elapsed += Duration::from_secs(seconds);
+        self.work();
+    }
+
+    fn write(&mut self) {
+        let checkpoint = self.writes.remove(0);
+        let number = checkpoint.number;
+        let mut batch = Batch::default();
+        checkpoint.encode(&mut batch);
+        self.store.commit(&mut batch);
+        self.take(Input::Written { number });
+    }
+
+    fn publish(&mut self, result: Result<(), String>) {
+        let through = self.publishes.remove(0);
+        self.take(Input::Published { through, result });
+    }
+}
+
+#[test]
+fn turns_wait_for_a_slow_disk() {
+    let mut world = World::new();
+    let mut stops = 0;
+    for sequence in 1..=ENVELOPES {
+        while !world.shell.takes_entries() {
+            stops += 1;
+            assert_eq!(world.writes.len(), 1, "one at a time");
+            world.write();
+        }
+        world.take(Input::Entry(deposits(sequence)));
+    }
+    assert!(stops > 5, "the disk was in the way {stops} times");
+    world.take(Input::Stop);
+    while !world.ended {
+        world.write();
+    }
+    assert_eq!(emshop_core::inspect(&*world.store.snapshot()).applied_sequence, ENVELOPES);
+}
+
+#[test]
+fn a_checkpoint_waits_for_the_events_of_its_turns() {
+    let mut world = World::new();
+    world.take(Input::Entry(goods(1)));
+    world.wait(6);
+    assert_eq!((world.writes.len(), world.publishes.len()), (0, 1), "a replay from it would not make its events again");
+    world.publish(Err("the stream is away".to_owned()));
+    assert_eq!(world.writes.len(), 0);
+    world.wait(1);
+    world.publish(Ok(()));
+    assert_eq!(world.writes.len(), 1);
+}
+
+#[test]
+fn a_stop_waits_for_the_store_and_for_downstream() {
+    let mut world = World::new();
+    world.take(Input::Entry(goods(1)));
+    world.take(Input::Stop);
+    assert!(!world.ended && !world.shell.takes_entries());
+    world.publish(Ok(()));
+    assert!(!world.ended);
+    world.write();
+    assert!(world.ended);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_cannot_be_published() {
+    let mut world = World::new();
+    world.take(Input::Entry(goods(1)));
+    world.take(Input::Stop);
+    world.publish(Err("the stream is away".to_owned()));
+    assert!(world.ended && world.writes.is_empty(), "a replay makes the events again");
+}
