@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lock            held while a process uses the folder; names it
+//! cluster         id of the cluster that the folder is of
 //! auth.key        signs tokens, unless another file does
 //! nats/           JetStream files of the server that emshop starts
 //! state/<log>/    RocksDB of that log's engine
@@ -9,14 +10,16 @@
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use tempfile::NamedTempFile;
 
 const STATE: &str = "state";
 const KEY: &str = "auth.key";
+const CLUSTER: &str = "cluster";
 
 /// A data folder, this process's own until dropped.
 pub struct DataFolder {
@@ -63,6 +66,33 @@ impl DataFolder {
 
     pub fn key(&self) -> PathBuf {
         key_of(&self.path)
+    }
+
+    /// The cluster that the folder is of; `None` when it was never opened with one.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn cluster(&self) -> Result<Option<String>> {
+        match fs::read_to_string(self.path.join(CLUSTER)) {
+            Ok(id) => Ok(Some(id.trim().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("the cluster of the data folder cannot be read"),
+        }
+    }
+
+    /// From now on the folder is of this cluster.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note_cluster(&self, id: &str) -> Result<()> {
+        if self.cluster()?.is_some() {
+            return Ok(());
+        }
+        let mut file = NamedTempFile::new_in(&self.path)?;
+        writeln!(file, "{id}")?;
+        file.as_file().sync_all()?;
+        file.persist(self.path.join(CLUSTER)).context("the cluster of the data folder cannot be written")?;
+        Ok(())
     }
 
     pub fn nats(&self) -> PathBuf {

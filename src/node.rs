@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
 use emshop_engine::runtime::Connections;
@@ -9,8 +10,9 @@ use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
 use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, Tokens};
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, Connection, NatsServer, ServerOptions};
+use emshop_log::jetstream::{Cluster, Connection, Create, NatsServer, ServerOptions};
 use emshop_proto::partitioner::Partitioner;
+use emshop_proto::subjects::Epoch;
 use emshop_search::Search;
 use emshop_state::RocksStore;
 use futures::future;
@@ -18,6 +20,9 @@ use futures::future;
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
 use crate::key;
+
+/// How long an ingress waits for the first engine to make the cluster.
+const CLUSTER_WAIT: Duration = Duration::from_secs(60);
 
 /// The running parts of this process.
 pub struct Node {
@@ -43,13 +48,19 @@ impl Node {
         let nats = start_nats(settings, &folder).await?;
         let url = settings.nats.url.clone().or_else(|| nats.as_ref().map(NatsServer::url)).expect("theirs or ours");
         let connection = Connection::open(&url).await?;
-        let cluster = Cluster::open(&connection, settings.cluster_options()).await?;
+        let create = match (folder.cluster()?, settings.role) {
+            (Some(id), _) => Create::Never(id),
+            (None, Role::Ingress) => Create::Later(CLUSTER_WAIT),
+            (None, Role::All | Role::Engine) => Create::Yes,
+        };
+        let cluster = Cluster::open(&connection, settings.cluster_options(), create).await?;
+        folder.note_cluster(&cluster.id)?;
         let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
 
         // Without an ingress here nobody has this writer's number.
         let outcomes = LocalOutcomes::new();
-        let (partitioner, cluster_id) = (cluster.partitioner, cluster.id);
-        let parts = Parts { settings, connection, cluster_id, partitioner, logs, outcomes };
+        let Cluster { id: cluster_id, epoch, partitioner, .. } = cluster;
+        let parts = Parts { settings, connection, cluster_id, epoch, partitioner, logs, outcomes };
         let (owned, engines) = match settings.role {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
@@ -115,6 +126,7 @@ struct Parts<'a> {
     settings: &'a Settings,
     connection: Connection,
     cluster_id: String,
+    epoch: Epoch,
     partitioner: Partitioner,
     /// All of the cluster, by number.
     logs: Vec<Arc<dyn CommandLog>>,
@@ -142,6 +154,7 @@ impl Parts<'_> {
             logs: self.logs.clone(),
             store: Arc::new(RocksStore::open(&folder.state(number)?)?),
             cluster_id: self.cluster_id.clone(),
+            epoch: self.epoch,
             partitioner: self.partitioner,
             core: self.connection.core().clone(),
             publish: self.connection.publish().clone(),

@@ -15,6 +15,8 @@ use crate::state::order_index::IdHash;
 
 /// The records of one envelope.
 pub struct Entry {
+    /// Tells it from any other that could stand in its place; 0 when it is in no log.
+    pub identity: u64,
     /// Who wrote it; 0 for an engine.
     pub writer: u64,
     /// Set when the records come from another log.
@@ -70,7 +72,7 @@ impl Entry {
     /// [`DecodeError::Body`] when a record is not what it has to be. To skip it would change what later ones mean.
     pub fn read(envelope: Envelope) -> Result<Self, DecodeError> {
         let records = envelope.records.into_iter().map(EntryRecord::read).collect::<Result<_, _>>()?;
-        Ok(Self { writer: envelope.writer, channel: envelope.channel, records })
+        Ok(Self { identity: 0, writer: envelope.writer, channel: envelope.channel, records })
     }
 }
 

@@ -8,8 +8,8 @@ use prost::encoding;
 
 /// Field number of `EventBatch.events`.
 const EVENTS_FIELD: u32 = 4;
-/// What a batch says of itself besides its events: at most five fields.
-const BATCH_HEAD_BYTES_MAX: usize = 64;
+/// What a batch says of itself besides its events: at most seven fields.
+const BATCH_HEAD_BYTES_MAX: usize = 128;
 /// Most bytes of events in one batch: a message is no larger than an envelope, unless a single event is.
 pub const RUN_BYTES_MAX: usize = ENVELOPE_BYTES_MAX - BATCH_HEAD_BYTES_MAX;
 
@@ -96,7 +96,7 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
-    use emshop_proto::v1::{EventBatch, StockLevel};
+    use emshop_proto::v1::{EventBatch, LogMark, StockLevel};
     use prost::Message;
 
     use super::*;
@@ -156,6 +156,8 @@ mod tests {
                 previous_number: u64::MAX,
                 events: Vec::new(),
                 complete_through: u64::MAX,
+                through: u64::MAX,
+                cause: Some(LogMark { sequence: u64::MAX, identity: u64::MAX }),
             };
             assert!(head.encoded_len() <= BATCH_HEAD_BYTES_MAX, "{}", event_type.name());
         }

@@ -7,15 +7,23 @@ use crate::state::keys::{self, Kind};
 use crate::state::store::StateStore;
 use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
 use emshop_proto::internal::{Channel, Envelope, OutboxRow, Record, Step, record};
+use emshop_proto::v1::LogMark;
 use prost::Message;
 
 /// The key of a row, and its new value; `None` when it is gone.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
+/// A step on its way.
+struct Sent {
+    number: u64,
+    step: Step,
+    cause: Option<LogMark>,
+}
+
 /// Steps by target log, each with its number.
 #[derive(Default)]
 pub struct Outbox {
-    channels: BTreeMap<u32, VecDeque<(u64, Step)>>,
+    channels: BTreeMap<u32, VecDeque<Sent>>,
     /// Keys with their new value since the last checkpoint.
     changes: BTreeMap<(u32, u64), Option<Vec<u8>>>,
 }
@@ -29,18 +37,18 @@ impl Outbox {
             let target = u32::from_be_bytes(key[1..5].try_into().expect("4 bytes"));
             let number = u64::from_be_bytes(key[5..13].try_into().expect("8 bytes"));
             let row = OutboxRow::decode(value).unwrap_or_else(|error| panic!("an outbox row cannot be decoded: {error}"));
-            let step = row.step.expect("an outbox row has a step");
-            outbox.channels.entry(target).or_default().push_back((number, step));
+            let (step, cause) = (row.step.expect("an outbox row has a step"), row.cause);
+            outbox.channels.entry(target).or_default().push_back(Sent { number, step, cause });
             ControlFlow::Continue(())
         });
         outbox
     }
 
-    /// Adds the next step for a log.
-    pub fn push(&mut self, target: u32, number: u64, step: Step) {
-        let row = OutboxRow { step: Some(step.clone()) };
+    /// Adds the next step for a log, and which entry made it.
+    pub fn push(&mut self, target: u32, number: u64, step: Step, cause: LogMark) {
+        let row = OutboxRow { step: Some(step.clone()), cause: Some(cause) };
         self.changes.insert((target, number), Some(row.encode_to_vec()));
-        self.channels.entry(target).or_default().push_back((number, step));
+        self.channels.entry(target).or_default().push_back(Sent { number, step, cause: Some(cause) });
     }
 
     /// Logs that have something to take.
@@ -51,25 +59,30 @@ impl Outbox {
     /// The next envelope for `target`, with the number of its last step; as much as fits from the front on.
     pub fn envelope(&self, source_log: u32, target: u32) -> Option<(u64, Envelope)> {
         let steps = self.channels.get(&target)?;
-        let first_number = steps.front()?.0;
-        let (mut records, mut last_number, mut bytes) = (Vec::new(), 0, 0);
-        for (number, step) in steps {
+        let first_number = steps.front()?.number;
+        let (mut records, mut last_number, mut last_cause, mut bytes) = (Vec::new(), 0, None, 0);
+        for Sent { number, step, cause } in steps {
             bytes += step.encoded_len() + 8;
             if bytes > ENVELOPE_BYTES_MAX && !records.is_empty() {
                 break;
             }
-            last_number = *number;
+            (last_number, last_cause) = (*number, *cause);
             records.push(Record { body: Some(record::Body::Step(step.clone())), ..Record::default() });
         }
-        let channel = Some(Channel { source_log, first_number });
+        let channel = Some(Channel { source_log, first_number, cause: last_cause });
         Some((last_number, Envelope { writer: 0, records, channel }))
+    }
+
+    /// Number of the first step that `target` is not known to have.
+    pub fn first(&self, target: u32) -> Option<u64> {
+        Some(self.channels.get(&target)?.front()?.number)
     }
 
     /// `target` has all steps up to `number` in its log.
     pub fn acknowledged(&mut self, target: u32, number: u64) {
         let steps = self.channels.entry(target).or_default();
-        while let Some((sent, _)) = steps.pop_front_if(|(sent, _)| *sent <= number) {
-            self.changes.insert((target, sent), None);
+        while let Some(sent) = steps.pop_front_if(|sent| sent.number <= number) {
+            self.changes.insert((target, sent.number), None);
         }
     }
 

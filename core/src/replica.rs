@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use emshop_proto::internal::{ClusterRow, LogRow, Rules, Waiter};
+use emshop_proto::events::EventType;
+use emshop_proto::internal::{Channel, ClusterRow, LogRow, Rules, Taken, Waiter};
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::v1::Outcome;
+use emshop_proto::v1::{LogMark, Outcome};
 use prost::Message as _;
 
 use crate::context::{Context, SYSTEM, Turn};
@@ -105,9 +106,33 @@ pub enum OpenError {
     Rules(#[from] UnknownRules),
 }
 
+/// Why steps of another log cannot be taken.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the sentences say what their fields are")]
+pub enum BrokenChannel {
+    /// Some were lost.
+    #[error(
+        "log {log} was sent step {first_number} of log {source_log} after step {taken}: those between were lost, or one of the two logs was \
+         replaced by an older copy. Restore both logs and their states from one moment"
+    )]
+    Missing { log: u32, source_log: u32, taken: u64, first_number: u64 },
+    /// Two steps have the same number.
+    #[error(
+        "log {log} was sent another step {number} of log {source_log} than the one that it took: log {source_log} was replaced by an older \
+         copy. Restore both logs and their states from one moment"
+    )]
+    Reused { log: u32, source_log: u32, number: u64 },
+}
+
 /// Who or what a state is of, as it is written into it.
 pub fn cluster_row(cluster_id: &str, log: u32, partitioner: &Partitioner) -> ClusterRow {
     ClusterRow { cluster_id: cluster_id.to_owned(), log, logs: partitioner.logs(), assignment: partitioner.assignment() }
+}
+
+/// Makes the state of a log that of another cluster, as one that is restored goes on under a new name: what is still on its way in the old
+/// one must not reach it.
+pub fn begin_epoch(batch: &mut Batch, cluster_id: &str, log: u32, partitioner: &Partitioner) {
+    batch.put(&keys::prefix(Kind::Cluster), &cluster_row(cluster_id, log, partitioner).encode_to_vec());
 }
 
 impl Replica {
@@ -136,6 +161,26 @@ impl Replica {
         self.log.applied_sequence
     }
 
+    /// The entry of that turn.
+    pub fn log_mark(&self) -> LogMark {
+        LogMark { sequence: self.log.applied_sequence, identity: self.log.applied_identity }
+    }
+
+    /// The last steps that were taken from other logs, by their source.
+    pub fn taken(&self) -> impl Iterator<Item = (u32, Taken)> {
+        self.log.channels_in.iter().map(|(source, taken)| (*source, *taken))
+    }
+
+    /// How many steps were made for another log.
+    pub fn given(&self, target: u32) -> u64 {
+        self.log.channels_out.get(&target).copied().unwrap_or(0)
+    }
+
+    /// Number of the last event of a type; 0 when there is none.
+    pub fn last_event_of(&self, event_type: EventType) -> u64 {
+        self.log.events_by_type.get(&(event_type as u32)).copied().unwrap_or(0)
+    }
+
     /// The highest time stamp of the log so far, in Unix milliseconds.
     pub fn log_time_ms(&self) -> i64 {
         self.log.log_time_ms
@@ -162,6 +207,23 @@ impl Replica {
         timer.into_iter().chain(self.effects.untold.due_ms()).min()
     }
 
+    /// Whether the steps that an entry brings from another log go on where those before them ended.
+    ///
+    /// # Errors
+    /// [`BrokenChannel`] when they do not: one of the two logs is not what it was.
+    pub fn check(&self, entry: &Entry) -> Result<(), BrokenChannel> {
+        let Some(Channel { source_log, first_number, cause }) = entry.channel else { return Ok(()) };
+        let taken = self.log.channels_in.get(&source_log).copied().unwrap_or_default();
+        let last_number = first_number + entry.records.len() as u64 - 1;
+        if first_number > taken.number + 1 {
+            return Err(BrokenChannel::Missing { log: self.cluster.log, source_log, taken: taken.number, first_number });
+        }
+        if last_number == taken.number && cause != taken.cause {
+            return Err(BrokenChannel::Reused { log: self.cluster.log, source_log, number: last_number });
+        }
+        Ok(())
+    }
+
     /// Applies the entry at `sequence`, which the log took at `time_ms`: record after record, each to its end.
     ///
     /// # Panics
@@ -169,11 +231,12 @@ impl Replica {
     pub fn turn(&mut self, sequence: u64, time_ms: i64, entry: Entry) -> TurnEffects {
         assert_eq!(sequence, self.log.applied_sequence + 1, "envelopes are applied in order, each once");
         self.log.applied_sequence = sequence;
+        self.log.applied_identity = entry.identity;
         self.log.log_time_ms = self.log.log_time_ms.max(time_ms);
         self.effects.events.begin_turn(sequence, self.log.log_time_ms);
         levels::tell_due(&mut self.state, self.log.log_time_ms, &mut self.effects);
         let fresh = match &entry.channel {
-            Some(channel) => self.take_from_channel(channel.source_log, channel.first_number, entry.records.len()),
+            Some(channel) => self.take_from_channel(channel, entry.records.len()),
             None => 0..entry.records.len(),
         };
         let skipped = fresh.start;
@@ -207,15 +270,20 @@ impl Replica {
         }
     }
 
-    /// Which of `count` records from another log are the next ones: those above the last number taken, when none is missing.
-    fn take_from_channel(&mut self, source_log: u32, first_number: u64, count: usize) -> std::ops::Range<usize> {
+    /// Which of `count` records from another log are the next ones: those above the last number taken.
+    ///
+    /// # Panics
+    /// When some are missing before them, which [`Replica::check`] tells.
+    fn take_from_channel(&mut self, channel: &Channel, count: usize) -> std::ops::Range<usize> {
+        let Channel { source_log, first_number, cause } = *channel;
         let taken = self.log.channels_in.entry(source_log).or_default();
-        let next = *taken + 1;
+        let next = taken.number + 1;
+        assert!(first_number <= next, "step {first_number} of log {source_log} comes after step {}", taken.number);
         let end = first_number + count as u64;
-        if first_number > next || end <= next {
+        if end <= next {
             return 0..0;
         }
-        *taken = end - 1;
+        *taken = Taken { number: end - 1, cause };
         (next - first_number) as usize..count
     }
 
@@ -227,10 +295,11 @@ impl Replica {
         for (waiter, outcome) in self.effects.outcomes.drain(..) {
             effects.outcomes.entry(waiter.writer).or_default().push((waiter.ticket, outcome));
         }
+        let cause = self.log_mark();
         for (target, step) in self.effects.steps.drain(..) {
             let number = self.log.channels_out.entry(target).or_default();
             *number += 1;
-            self.outbox.push(target, *number, step);
+            self.outbox.push(target, *number, step, cause);
             if !effects.channels.contains(&target) {
                 effects.channels.push(target);
             }

@@ -7,6 +7,7 @@ use emshop_core::replica::{Checkpoint, Replica};
 use emshop_core::state::batch::Batch;
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::StateStore;
+use emshop_engine::shell::relay::{NotPublished, Places};
 use emshop_engine::shell::start::Facts;
 use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Shell};
 use emshop_log::{Bounds, Entry};
@@ -28,7 +29,7 @@ fn entry(sequence: u64, commands: impl IntoIterator<Item = command::Body>) -> Lo
     };
     let envelope = Envelope { records: commands.into_iter().map(record).collect(), ..Envelope::default() };
     let payload = envelope::encode(&envelope);
-    LogEntry::read(0, &Entry { sequence, time_ms: 1_700_000_000_000, payload }).expect("just made")
+    LogEntry::read(0, &Entry { sequence, time_ns: 1_700_000_000_000_000_000, payload }).expect("just made")
 }
 
 fn deposits(sequence: u64) -> LogEntry {
@@ -66,7 +67,7 @@ impl World {
         let dynamic: Arc<dyn StateStore> = Arc::clone(&store) as _;
         let replica = Replica::open(&dynamic, "c", 0, Partitioner::new(1)).expect("a new state");
         let options = Options { checkpoint_rows_max: ROWS_MAX, ..Options::default() };
-        let facts = Facts { bounds: Bounds { first: 1, last: 0 }, published: 0 };
+        let facts = Facts::of_new_log(Bounds { first: 1, last: 0 });
         let shell = Shell::start(replica, &options, &facts, Now::default()).expect("all is new");
         Self { store, shell, elapsed: Duration::ZERO, writes: Vec::new(), publishes: Vec::new(), ended: false }
     }
@@ -88,7 +89,7 @@ impl World {
         while let Some(action) = self.shell.action() {
             match action {
                 Action::Write(checkpoint) => self.writes.push(*checkpoint),
-                Action::Publish(group) => self.publishes.push(group.through),
+                Action::Publish { group, .. } => self.publishes.push(group.through),
                 Action::End => self.ended = true,
                 _ => {}
             }
@@ -109,7 +110,7 @@ impl World {
         self.take(Input::Written { number });
     }
 
-    fn publish(&mut self, result: Result<(), String>) {
+    fn publish(&mut self, result: Result<Places, NotPublished>) {
         let through = self.publishes.remove(0);
         self.take(Input::Published { through, result });
     }
@@ -141,10 +142,10 @@ fn a_checkpoint_waits_for_the_events_of_its_turns() {
     world.take(Input::Entry(goods(1)));
     world.wait(6);
     assert_eq!((world.writes.len(), world.publishes.len()), (0, 1), "a replay from it would not make its events again");
-    world.publish(Err("the stream is away".to_owned()));
+    world.publish(Err(NotPublished::Unknown("the stream is away".to_owned())));
     assert_eq!(world.writes.len(), 0);
     world.wait(1);
-    world.publish(Ok(()));
+    world.publish(Ok(Places::new()));
     assert_eq!(world.writes.len(), 1);
 }
 
@@ -154,7 +155,7 @@ fn a_stop_waits_for_the_store_and_for_downstream() {
     world.take(Input::Entry(goods(1)));
     world.take(Input::Stop);
     assert!(!world.ended && !world.shell.takes_entries());
-    world.publish(Ok(()));
+    world.publish(Ok(Places::new()));
     assert!(!world.ended);
     world.write();
     assert!(world.ended);
@@ -165,6 +166,6 @@ fn a_stop_does_not_wait_for_what_cannot_be_published() {
     let mut world = World::new();
     world.take(Input::Entry(goods(1)));
     world.take(Input::Stop);
-    world.publish(Err("the stream is away".to_owned()));
+    world.publish(Err(NotPublished::Unknown("the stream is away".to_owned())));
     assert!(world.ended && world.writes.is_empty(), "a replay makes the events again");
 }

@@ -1,5 +1,7 @@
 //! Names of streams and subjects on NATS. Listed in docs/DATA.md.
 
+use std::fmt;
+
 use crate::events::EventType;
 
 /// The stream of all events for downstream consumers, but those of goods.
@@ -7,20 +9,53 @@ pub const EVENT_STREAM: &str = "EMSHOP_EVENTS";
 
 /// The stream of the events of goods. Apart, and without a limit, so that no flood of orders pushes out what the search index is built from.
 pub const CATALOGUE_STREAM: &str = "EMSHOP_CATALOGUE";
-/// What that stream captures.
+/// What that stream holds.
 pub const CATALOGUE_SUBJECTS: &str = "emshop.event.goods.>";
 
-/// What [`EVENT_STREAM`] captures: the events of every entity but goods.
+/// What [`EVENT_STREAM`] holds: the events of every entity but goods.
 pub fn event_subjects() -> Vec<String> {
     let mut subjects: Vec<String> = Vec::new();
     for event_type in EventType::ALL {
         let entity = event_type.name().split('.').next().expect("a name begins with its entity");
-        let captured = event(&format!("{entity}.>"));
-        if captured != CATALOGUE_SUBJECTS && !subjects.contains(&captured) {
-            subjects.push(captured);
+        let held = format!("emshop.event.{entity}.>");
+        if held != CATALOGUE_SUBJECTS && !subjects.contains(&held) {
+            subjects.push(held);
         }
     }
     subjects
+}
+
+/// What a cluster's streams capture and write begins with its epoch, so that nothing of one history gets into another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// Where commands for log `log` go, and what its engine itself has to say.
+    pub fn log(self, log: u32) -> String {
+        format!("emshop.{self}.log.{log}")
+    }
+
+    /// Where steps for log `log` go that another log sends.
+    pub fn steps(self, log: u32, source_log: u32) -> String {
+        format!("emshop.{self}.log.{log}.{source_log}")
+    }
+
+    /// Where all steps for log `log` go.
+    pub fn all_steps(self, log: u32) -> String {
+        format!("emshop.{self}.log.{log}.*")
+    }
+
+    /// Where events are published whose subject in their stream is this: the stream takes the epoch out.
+    pub fn publishing(self, subject: &str) -> String {
+        let rest = subject.strip_prefix("emshop.").expect("a subject of emshop");
+        format!("emshop.{self}.{rest}")
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
 }
 
 /// The stream that is log `log`.
@@ -28,14 +63,22 @@ pub fn log_stream(log: u32) -> String {
     format!("EMSHOP_LOG_{log}")
 }
 
-/// The one subject of log `log`.
-pub fn log_subject(log: u32) -> String {
-    format!("emshop.log.{log}")
+/// Subject of the events of one type, such as `order.submitted`, that log `log` makes.
+pub fn event(event_type: &str, log: u32) -> String {
+    format!("emshop.event.{event_type}.{log}")
 }
 
-/// Subject of the events of one type, such as `order.submitted`.
-pub fn event(event_type: &str) -> String {
-    format!("emshop.event.{event_type}")
+/// Subject of the events of one type, whichever log makes them.
+pub fn events(event_type: &str) -> String {
+    format!("emshop.event.{event_type}.*")
+}
+
+/// The stream that has the events of a type.
+pub fn stream_of(event_type: EventType) -> &'static str {
+    match event_type.name().split('.').next() {
+        Some("goods") => CATALOGUE_STREAM,
+        _ => EVENT_STREAM,
+    }
 }
 
 /// Where the writer of a command hears of its outcome.
@@ -53,13 +96,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_epoch_stands_in_what_is_written() {
+        let epoch = Epoch(0xab);
+        let subjects = [epoch.log(1), epoch.steps(1, 0), epoch.all_steps(1), epoch.publishing(&event("order.paid", 1))];
+        let rests = ["log.1", "log.1.0", "log.1.*", "event.order.paid.1"];
+        assert_eq!(subjects, rests.map(|rest| format!("emshop.00000000000000ab.{rest}")));
+    }
+
+    #[test]
     fn every_event_has_one_stream() {
         let entities = ["order", "payment", "stock", "logistics", "user"];
         assert_eq!(event_subjects(), entities.map(|entity| format!("emshop.event.{entity}.>")));
         for event_type in EventType::ALL {
-            let captures = |subjects: &str| event(event_type.name()).starts_with(subjects.trim_end_matches('>'));
+            let captures = |subjects: &str| event(event_type.name(), 7).starts_with(subjects.trim_end_matches('>'));
             let streams = event_subjects().iter().filter(|subjects| captures(subjects)).count();
             assert_eq!(streams + usize::from(captures(CATALOGUE_SUBJECTS)), 1, "{}", event_type.name());
+            assert_eq!(captures(CATALOGUE_SUBJECTS), stream_of(*event_type) == CATALOGUE_STREAM, "{}", event_type.name());
         }
     }
 }

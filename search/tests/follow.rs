@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::jetstream::{self, stream::Stream};
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::events::EventType;
 use emshop_proto::subjects::{self, CATALOGUE_STREAM};
 use emshop_proto::v1::{Event, EventBatch, Goods, GoodsSort, event};
@@ -36,7 +36,7 @@ impl Shop {
         let server = NatsServer::start(server).await.unwrap();
         let connection = Connection::open(&server.url()).await.unwrap();
         let options = ClusterOptions { logs: None, log_bytes_max: 1 << 28, event_bytes_max: 1 << 28 };
-        let cluster = Cluster::open(&connection, options).await.unwrap();
+        let cluster = Cluster::open(&connection, options, Create::Yes).await.unwrap();
         let client = connection.read().clone();
         let jetstream = jetstream::new(client.clone());
         Self { server, client, jetstream, cluster, events: 0, data }
@@ -74,7 +74,8 @@ impl Shop {
     }
 
     async fn store(&self, event_type: EventType, payload: Vec<u8>) -> u64 {
-        let published = self.jetstream.publish(subjects::event(event_type.name()), payload.into()).await.unwrap();
+        let subject = self.cluster.epoch.publishing(&subjects::event(event_type.name(), 0));
+        let published = self.jetstream.publish(subject, payload.into()).await.unwrap();
         published.await.unwrap().sequence
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
 use emshop_proto::continuity::Continuity;
 use emshop_proto::events::EventType;
-use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
+use emshop_proto::subjects::{self, CATALOGUE_STREAM, EVENT_STREAM};
 use emshop_proto::v1::EventBatch;
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -34,7 +34,7 @@ async fn consume(nats: &str, count: u64) -> BTreeMap<u64, String> {
         let message = timeout(PATIENCE, messages.next()).await.expect("all events come").expect("endless").expect("a message");
         let batch = EventBatch::decode(message.payload.clone()).expect("a batch");
         let what = batch.r#type.clone();
-        assert_eq!(message.subject.as_str(), format!("emshop.event.{what}"));
+        assert_eq!(message.subject.as_str(), subjects::event(&what, batch.log));
         let fresh = continuity.take(batch).expect("nothing is missing");
         // Levels of stock may have been told since somebody counted.
         for event in fresh.into_iter().filter(|event| event.number <= count) {

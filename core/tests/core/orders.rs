@@ -403,5 +403,5 @@ fn refusing(mut asked: Envelope) -> Envelope {
         ..StockReply::default()
     };
     step.body = Some(step::Body::Reply(reply));
-    Envelope { channel: Some(Channel { source_log: 1, first_number: 2 }), ..asked }
+    Envelope { channel: Some(Channel { source_log: 1, first_number: 2, cause: None }), ..asked }
 }

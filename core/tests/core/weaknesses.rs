@@ -267,7 +267,7 @@ fn w21_a_late_reserve_meets_a_tombstone() {
     shop.logs[1].replica.outbox.acknowledged(0, 1);
     let (last, mut replies) = shop.logs[1].replica.outbox.envelope(1, 0).expect("the reply to the reserve");
     shop.logs[1].replica.outbox.acknowledged(0, last);
-    replies.channel = Some(Channel { source_log: 1, first_number: 1 });
+    replies.channel = Some(Channel { source_log: 1, first_number: 1, cause: None });
     shop.apply(0, replies);
     assert_refused(&shop.outcome(ticket).expect("the saga has ended"), Code::StockReservationReleased);
     assert_eq!(shop.levels(far), (10, 0, 0));

@@ -1,8 +1,9 @@
 //! Carries out what the shell of one log decides: the log is read and appended to, checkpoints are written, events published, clients answered.
 //!
-//! Reading order: [`intake`] (entries and queries on their way to the loop), this file (the loop), [`writer`] (state to disk), [`publisher`]
+//! Reading order: [`facts`] (what a start finds), [`intake`] (entries and queries on their way to the loop), this file (the loop), [`writer`] (state to disk), [`publisher`]
 //! (events), [`post`] (answers), [`inspection`] (a long read beside all that).
 
+pub mod facts;
 pub mod inspection;
 pub mod intake;
 pub mod post;
@@ -20,6 +21,7 @@ use emshop_core::state::store::StateStore;
 use emshop_log::CommandLog;
 use emshop_proto::internal::{QueryReply, query_reply};
 use emshop_proto::partitioner::Partitioner;
+use emshop_proto::subjects::Epoch;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
@@ -29,8 +31,7 @@ use self::post::{LocalIngress, Post};
 use self::publisher::Publisher;
 use self::writer::Writer;
 use crate::shell::own::TIMER_INTERVAL;
-use crate::shell::start::Facts;
-use crate::shell::{Action, Input, LogEntry, Now, Shell};
+use crate::shell::{Action, Input, LogEntry, Now, Purpose, Shell};
 pub use crate::shell::{EngineError, Options};
 
 /// Messages of the inbox taken between two turns.
@@ -43,6 +44,7 @@ pub struct Connections {
     pub logs: Vec<Arc<dyn CommandLog>>,
     pub store: Arc<dyn StateStore>,
     pub cluster_id: String,
+    pub epoch: Epoch,
     pub partitioner: Partitioner,
     /// For queries and answers.
     pub core: Client,
@@ -65,9 +67,7 @@ impl Engine {
         let replica = Replica::open(&connections.store, &connections.cluster_id, number, connections.partitioner)?;
         let log = Arc::clone(&connections.logs[number as usize]);
         let context = jetstream::new(connections.publish.clone());
-        let published = publisher::last_complete(&context, number).await;
-        let published = published.map_err(|error| EngineError::Nats(error.to_string()))?;
-        let facts = Facts { bounds: log.bounds().await?, published };
+        let facts = facts::gather(&replica, &connections.logs, &context).await?;
         let next = replica.applied_sequence() + 1;
         let clock = Clock::start();
         let shell = Shell::start(replica, &options, &facts, clock.now())?;
@@ -83,7 +83,9 @@ impl Engine {
         let hands = Hands {
             number,
             logs: connections.logs.clone(),
-            publisher: Publisher::start(context, number, move |through, result| published(Input::Published { through, result })),
+            publisher: Publisher::start(context, connections.epoch, number, move |through, result| {
+                published(Input::Published { through, result })
+            }),
             post: post.clone(),
             writer: Writer::start(Arc::clone(&connections.store), move |number| written(Input::Written { number })),
             inspector: Inspector::new(connections.store),
@@ -235,7 +237,11 @@ impl Hands {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Append { log, payload, purpose } => {
-                let append = self.logs[log as usize].append(payload);
+                let to = &self.logs[log as usize];
+                let append = match purpose {
+                    Purpose::Own => to.append(payload),
+                    Purpose::Steps { after, .. } => to.append_steps(self.number, after, payload),
+                };
                 let inbox = self.inbox.clone();
                 self.runtime.spawn(async move {
                     let result = append.await;
@@ -245,7 +251,15 @@ impl Hands {
                     let _ = inbox.send(Message::Input(Input::Appended { purpose, result }));
                 });
             }
-            Action::Publish(group) => self.publisher.publish(group),
+            Action::LookAtSteps { target, acknowledged } => {
+                let look = self.logs[target as usize].last_steps(self.number);
+                let inbox = self.inbox.clone();
+                self.runtime.spawn(async move {
+                    let result = look.await;
+                    let _ = inbox.send(Message::Input(Input::LastSteps { target, acknowledged, result }));
+                });
+            }
+            Action::Publish { group, behind } => self.publisher.publish(group, behind),
             Action::Tell { writer, outcomes } => self.post.send_outcomes(writer, outcomes),
             Action::Answer { reply_to, reply } => self.post.send(reply_to, reply.encode_to_vec()),
             Action::Write(checkpoint) => self.writer.write(checkpoint),

@@ -4,75 +4,168 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use emshop_core::events::{EventRun, RUN_BYTES_MAX};
 use emshop_proto::events::EventType;
-use emshop_proto::subjects;
+use emshop_proto::subjects::{self, Epoch};
 use emshop_proto::v1::EventBatch;
 use futures::future::try_join_all;
 use prost::Message as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::shell::relay::Group;
+use crate::shell::EngineError;
+use crate::shell::relay::{Group, LastBatch, NotNext, NotPublished, Places};
 
-/// Messages looked at from the end of the stream on, to find the last one of this log.
-const LOOK_BACK_MESSAGES_MAX: u64 = 10_000;
-
-/// Up to which event of `log` the streams are known to be complete; 0 when they do not tell. The last message in one of them tells: the group
-/// before it was in both of them by then. What the other one would tell beyond is published again, and dropped by consumers.
-pub async fn last_complete(context: &Context, log: u32) -> Result<u64, jetstream::context::GetStreamError> {
-    let stream = context.get_stream(subjects::EVENT_STREAM).await?;
-    let state = &stream.cached_info().state;
-    let first = state.first_sequence.max(state.last_sequence.saturating_sub(LOOK_BACK_MESSAGES_MAX)).max(1);
-    for sequence in (first..=state.last_sequence).rev() {
-        let Ok(message) = stream.get_raw_message(sequence).await else { continue };
-        match EventBatch::decode(message.payload) {
-            Ok(batch) if batch.log == log => return Ok(batch.complete_through),
-            _ => {}
-        }
+/// The last batch of each type that the streams have of log `log`.
+///
+/// # Errors
+/// When they do not tell.
+pub async fn last_batches(context: &Context, log: u32) -> Result<BTreeMap<EventType, LastBatch>, EngineError> {
+    let mut batches = BTreeMap::new();
+    for event_type in EventType::ALL {
+        let last = last_batch(context, log, *event_type).await.map_err(EngineError::Nats)?;
+        batches.extend(last.map(|last| (*event_type, last)));
     }
-    Ok(0)
+    Ok(batches)
 }
+
+/// `None` when the stream never had one.
+async fn last_batch(context: &Context, log: u32, event_type: EventType) -> Result<Option<LastBatch>, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let stream = context.get_stream(subjects::stream_of(event_type)).await.map_err(|error| text(&error))?;
+    match stream.get_last_raw_message_by_subject(&subjects::event(event_type.name(), log)).await {
+        Ok(message) => {
+            let batch = EventBatch::decode(message.payload).map_err(|error| text(&error))?;
+            Ok(Some(LastBatch { place: message.sequence, batch: Some(batch) }))
+        }
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+            let was_full = stream.cached_info().state.first_sequence > 1;
+            Ok(was_full.then_some(LastBatch { place: 0, batch: None }))
+        }
+        Err(error) => Err(text(&error)),
+    }
+}
+
+/// A group, and behind what it is to be published.
+type Job = (Arc<Group>, Places);
 
 /// Where groups are handed in. The task behind it ends when this is dropped.
 pub struct Publisher {
-    groups: UnboundedSender<Arc<Group>>,
+    jobs: UnboundedSender<Job>,
 }
 
 impl Publisher {
     /// `published` hears what came of each group, by the number of its last event.
-    pub fn start(context: Context, log: u32, published: impl Fn(u64, Result<(), String>) + Send + 'static) -> Self {
-        let (groups, receiver) = unbounded_channel();
-        tokio::spawn(run(context, log, receiver, published));
-        Self { groups }
+    pub fn start(
+        context: Context,
+        epoch: Epoch,
+        log: u32,
+        published: impl Fn(u64, Result<Places, NotPublished>) + Send + 'static,
+    ) -> Self {
+        let (jobs, receiver) = unbounded_channel();
+        tokio::spawn(run(context, epoch, log, receiver, published));
+        Self { jobs }
     }
 
-    pub fn publish(&self, group: Arc<Group>) {
-        self.groups.send(group).expect("the publisher runs as long as the engine");
+    pub fn publish(&self, group: Arc<Group>, behind: Places) {
+        self.jobs.send((group, behind)).expect("the publisher runs as long as the engine");
     }
 }
 
-async fn run(context: Context, log: u32, mut groups: UnboundedReceiver<Arc<Group>>, published: impl Fn(u64, Result<(), String>)) {
-    while let Some(group) = groups.recv().await {
-        let result = publish_all(&context, messages(log, &group)).await;
-        if let Err(error) = &result {
+async fn run(
+    context: Context,
+    epoch: Epoch,
+    log: u32,
+    mut jobs: UnboundedReceiver<Job>,
+    published: impl Fn(u64, Result<Places, NotPublished>),
+) {
+    while let Some((group, behind)) = jobs.recv().await {
+        let result = publish_all(&context, epoch, log, messages(log, &group), &behind).await;
+        if let Err(NotPublished::Unknown(error)) = &result {
             tracing::warn!(log, %error, "events are not acknowledged, publishing them again");
         }
-        published(group.through, result.map_err(|error| error.to_string()));
+        published(group.through, result);
     }
 }
 
-async fn publish_all(context: &Context, messages: Vec<(String, Bytes)>) -> Result<(), jetstream::context::PublishError> {
-    let mut acknowledgements = Vec::with_capacity(messages.len());
-    for (subject, payload) in messages {
-        acknowledgements.push(context.publish(subject, payload).await?.into_future());
+/// The first batch of each type has to get in where it should; the others then follow it.
+async fn publish_all(
+    context: &Context,
+    epoch: Epoch,
+    log: u32,
+    messages: Vec<Message>,
+    behind: &Places,
+) -> Result<Places, NotPublished> {
+    let mut places = Places::new();
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    for message in messages {
+        let is_first = places.insert(message.event_type, 0).is_none();
+        if is_first { first.push(message) } else { rest.push(message) }
     }
-    try_join_all(acknowledgements).await.map(|_| ())
+    let behind = |message: &Message| behind.get(&message.event_type).copied();
+    let acknowledged = publish_each(context, epoch, first, behind).await?;
+    let not_next: Vec<_> = acknowledged.iter().filter(|(_, place)| place.is_none()).map(|(event_type, _)| *event_type).collect();
+    if !not_next.is_empty() {
+        let mut last = BTreeMap::new();
+        for event_type in not_next {
+            let found = last_batch(context, log, event_type).await.map_err(NotPublished::Unknown)?;
+            last.insert(event_type, found);
+        }
+        let places = acknowledged.into_iter().filter_map(|(event_type, place)| Some((event_type, place?))).collect();
+        return Err(NotPublished::NotNext(NotNext { places, last }));
+    }
+    let followed = publish_each(context, epoch, rest, |_| None).await?;
+    for (event_type, place) in acknowledged.into_iter().chain(followed) {
+        let last = places.entry(event_type).or_default();
+        *last = place.unwrap_or(0).max(*last);
+    }
+    Ok(places)
+}
+
+/// Publishes messages side by side, and tells where each is now; `None` when it did not get behind the one that it should.
+async fn publish_each(
+    context: &Context,
+    epoch: Epoch,
+    messages: Vec<Message>,
+    behind: impl Fn(&Message) -> Option<u64>,
+) -> Result<Vec<(EventType, Option<u64>)>, NotPublished> {
+    let unknown = |error: PublishError| NotPublished::Unknown(error.to_string());
+    let mut acknowledgements = Vec::with_capacity(messages.len());
+    for message in messages {
+        let behind = behind(&message);
+        let Message { event_type, subject, payload } = message;
+        let publish = PublishMessage::build().payload(payload);
+        let publish = match behind {
+            Some(place) => publish.expected_last_subject_sequence(place),
+            None => publish,
+        };
+        let acknowledgement = context.send_publish(epoch.publishing(&subject), publish).await.map_err(unknown)?;
+        acknowledgements.push(async move {
+            match acknowledgement.await {
+                Ok(stored) => Ok((event_type, Some(stored.sequence))),
+                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok((event_type, None)),
+                Err(error) => Err(unknown(error)),
+            }
+        });
+    }
+    try_join_all(acknowledgements).await
+}
+
+/// A batch as it is published.
+pub struct Message {
+    pub event_type: EventType,
+    /// In its stream.
+    pub subject: String,
+    /// An `EventBatch`.
+    pub payload: Bytes,
 }
 
 /// One message per type, or several where one would be too large.
-pub fn messages(log: u32, group: &Group) -> Vec<(String, Bytes)> {
+pub fn messages(log: u32, group: &Group) -> Vec<Message> {
     let mut open: BTreeMap<EventType, EventRun> = BTreeMap::new();
     let mut full = Vec::new();
     for run in &group.runs {
@@ -83,16 +176,18 @@ pub fn messages(log: u32, group: &Group) -> Vec<(String, Bytes)> {
         }
     }
     full.extend(open.into_values());
-    full.into_iter().map(|run| message(log, group.after, run)).collect()
+    full.into_iter().map(|run| message(log, group, run)).collect()
 }
 
-/// Subject and payload of a batch. What it says of itself stands behind its events, since in protobuf fields come in any order.
-fn message(log: u32, complete_through: u64, run: EventRun) -> (String, Bytes) {
+/// A batch. What it says of itself stands behind its events, since in protobuf fields come in any order.
+fn message(log: u32, group: &Group, run: EventRun) -> Message {
     let EventRun { event_type, previous_number, mut bytes, .. } = run;
+    let Group { after, through, cause, .. } = *group;
     let r#type = event_type.name().to_owned();
-    let head = EventBatch { log, r#type, previous_number, events: Vec::new(), complete_through };
+    let head =
+        EventBatch { log, r#type, previous_number, events: Vec::new(), complete_through: after, through, cause: Some(cause) };
     head.encode(&mut bytes).expect("a vector grows");
-    (subjects::event(event_type.name()), bytes.into())
+    Message { event_type, subject: subjects::event(event_type.name(), log), payload: bytes.into() }
 }
 
 #[cfg(test)]
@@ -100,7 +195,7 @@ mod tests {
     use emshop_core::events::Events;
     use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
     use emshop_proto::internal::LogRow;
-    use emshop_proto::v1::{StockLevel, event};
+    use emshop_proto::v1::{LogMark, StockLevel, event};
 
     use super::*;
 
@@ -117,13 +212,13 @@ mod tests {
     }
 
     fn group(after: u64, runs: Vec<EventRun>) -> Group {
-        Group { after, through: u64::MAX, runs }
+        Group { after, through: u64::MAX, cause: LogMark::default(), runs }
     }
 
-    fn decoded(messages: &[(String, Bytes)]) -> Vec<EventBatch> {
-        let batch = |(subject, payload): &(String, Bytes)| {
-            let batch = EventBatch::decode(payload.clone()).expect("a batch");
-            assert_eq!(*subject, subjects::event(&batch.r#type));
+    fn decoded(messages: &[Message]) -> Vec<EventBatch> {
+        let batch = |message: &Message| {
+            let batch = EventBatch::decode(message.payload.clone()).expect("a batch");
+            assert_eq!(message.subject, subjects::event(&batch.r#type, batch.log));
             batch
         };
         messages.iter().map(batch).collect()
@@ -149,7 +244,7 @@ mod tests {
         let turns = turns(&[[EventType::StockChanged; 900].as_slice(); 10]);
         let messages = messages(u32::MAX, &group(u64::MAX, turns.concat()));
         assert!(messages.len() > 1);
-        assert!(messages.iter().all(|(_, payload)| payload.len() <= ENVELOPE_BYTES_MAX));
+        assert!(messages.iter().all(|message| message.payload.len() <= ENVELOPE_BYTES_MAX));
         let batches = decoded(&messages);
         assert_eq!(batches.iter().map(|batch| batch.events.len()).sum::<usize>(), 9_000);
         let chained = batches.windows(2).all(|pair| pair[1].previous_number == pair[0].events.last().unwrap().number);

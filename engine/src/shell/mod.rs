@@ -21,19 +21,19 @@ use async_nats::Subject;
 use bytes::Bytes;
 use emshop_core::entry::Entry;
 use emshop_core::queries;
-use emshop_core::replica::{Checkpoint, OpenError, Replica, TurnEffects};
+use emshop_core::replica::{BrokenChannel, Checkpoint, OpenError, Replica, TurnEffects};
 use emshop_core::rules::{self, UnknownRules};
-use emshop_log::{AppendError, LogError};
+use emshop_log::{AppendError, LastSteps, LogError};
 use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{Query, QueryReply, query, query_reply};
 use emshop_proto::v1::{Outcome, Refusal};
 
-use self::channels::Channels;
+use self::channels::{Channels, Received};
 use self::checkpoints::Checkpoints;
 use self::own::OwnRecords;
-use self::relay::{Group, Relay};
-use self::start::{Facts, Replay};
+use self::relay::{Group, NotPublished, Places, Relay};
+use self::start::{BrokenHistory, Evidence, Expected, Facts, Replay, Witness};
 use self::trim::Trim;
 
 /// Rows of each kind that are taken for a checkpoint, or at least looked at to forget them, between two turns.
@@ -69,6 +69,10 @@ pub enum EngineError {
     Undecodable { log: u32, sequence: u64, source: DecodeError },
     #[error("log {log}, sequence {sequence}: {source}. Nothing from there on is applied")]
     Rules { log: u32, sequence: u64, source: UnknownRules },
+    #[error(transparent)]
+    History(#[from] BrokenHistory),
+    #[error(transparent)]
+    Channel(#[from] BrokenChannel),
     #[error("NATS: {0}")]
     Nats(String),
     #[error(transparent)]
@@ -106,11 +110,12 @@ impl LogEntry {
     /// # Errors
     /// [`EngineError::Undecodable`] when it is not an envelope of this release, [`EngineError::Rules`] when it is of a newer one's rules.
     pub fn read(log: u32, entry: &emshop_log::Entry) -> Result<Self, EngineError> {
-        let (sequence, time_ms) = (entry.sequence, entry.time_ms);
+        let (sequence, time_ms) = (entry.sequence, entry.time_ms());
         let undecodable = |source| EngineError::Undecodable { log, sequence, source };
         let envelope = envelope::decode(&entry.payload).map_err(undecodable)?;
         rules::admit(&envelope).map_err(|source| EngineError::Rules { log, sequence, source })?;
-        Ok(Self { sequence, time_ms, entry: Entry::read(envelope).map_err(undecodable)? })
+        let identity = entry.identity();
+        Ok(Self { sequence, time_ms, entry: Entry { identity, ..Entry::read(envelope).map_err(undecodable)? } })
     }
 }
 
@@ -119,8 +124,8 @@ impl LogEntry {
 pub enum Purpose {
     /// What the engine itself has to say in its log.
     Own,
-    /// Steps for another log, up to this number.
-    Steps { target: u32, through: u64 },
+    /// Steps for another log, up to this number, behind those that are at a sequence there.
+    Steps { target: u32, through: u64, after: u64 },
 }
 
 /// What happens to an engine.
@@ -131,8 +136,10 @@ pub enum Input {
     Query { query: Query, reply_to: ReplyTo },
     /// What came of an [`Action::Append`]; perhaps late, and perhaps again.
     Appended { purpose: Purpose, result: Result<u64, AppendError> },
-    /// The group of events up to this number is in its streams; or some of it is not.
-    Published { through: u64, result: Result<(), String> },
+    /// What came of an [`Action::LookAtSteps`].
+    LastSteps { target: u32, acknowledged: u64, result: Result<LastSteps, LogError> },
+    /// What came of an [`Action::Publish`], by the number of the group's last event.
+    Published { through: u64, result: Result<Places, NotPublished> },
     /// The store has this checkpoint.
     Written { number: u64 },
     /// An [`Action::Inspect`] is done.
@@ -145,8 +152,10 @@ pub enum Input {
 pub enum Action {
     /// Append an envelope to a log, and tell by [`Input::Appended`].
     Append { log: u32, payload: Bytes, purpose: Purpose },
-    /// Publish events, and tell by [`Input::Published`].
-    Publish(Arc<Group>),
+    /// Look for the last steps that another log has from this one, which had acknowledged some before, and tell by [`Input::LastSteps`].
+    LookAtSteps { target: u32, acknowledged: u64 },
+    /// Publish events, the first batch of each type behind the place where the last one of it is, and tell by [`Input::Published`].
+    Publish { group: Arc<Group>, behind: Places },
     /// Tell those who wait at one ingress for what a turn came to. Nobody hears whether that arrived.
     Tell { writer: u64, outcomes: Outcomes },
     /// Answer a query.
@@ -167,6 +176,7 @@ pub enum Action {
 pub struct Shell {
     replica: Replica,
     replay: Option<Replay>,
+    expected: Expected,
     relay: Relay,
     channels: Channels,
     checkpoints: Checkpoints,
@@ -190,11 +200,12 @@ impl Shell {
     /// # Errors
     /// When the state, the log and the events do not belong together.
     pub fn start(replica: Replica, options: &Options, facts: &Facts, now: Now) -> Result<Self, EngineError> {
-        let replay = start::check(&replica, facts)?;
+        let (replay, expected) = start::check(&replica, facts)?;
         let mut shell = Self {
             replay: Some(replay),
-            relay: Relay::new(facts.published.max(replica.last_event())),
-            channels: Channels::default(),
+            expected,
+            relay: Relay::new(replica.number(), facts.complete_through().max(replica.last_event()), &facts.events),
+            channels: Channels::new(replica.number(), facts.steps.iter().map(|there| (there.log, &there.last)), now),
             checkpoints: Checkpoints::new(options, replica.applied_sequence(), now),
             own: OwnRecords::new(now),
             trim: Trim::new(options.log_bytes_max, now),
@@ -240,19 +251,28 @@ impl Shell {
     /// When an invariant is broken. The process must not go on then.
     pub fn take(&mut self, input: Input, now: Now) -> Result<(), EngineError> {
         match input {
-            Input::Entry(entry) => self.turn(entry, now),
+            Input::Entry(entry) => {
+                self.replica.check(&entry.entry)?;
+                self.expected.check(entry.sequence, entry.entry.identity)?;
+                self.turn(entry, now);
+            }
             Input::Query { query, reply_to } => self.answer(query, reply_to, now),
             Input::Appended { purpose: Purpose::Own, result } => self.own.appended(result.ok(), self.replica.applied_sequence()),
-            Input::Appended { purpose: Purpose::Steps { target, through }, result } => match result {
-                Ok(_) if self.channels.acknowledged(target, through) => {
-                    self.replica.outbox.acknowledged(target, through);
-                    self.send_steps(target, now);
-                }
-                Ok(_) => {}
-                Err(_) => self.channels.failed(target, through, now),
-            },
-            Input::Published { through, result: Ok(()) } => self.relay.acknowledged(through),
-            Input::Published { through, result: Err(_) } => self.relay.failed(through, now),
+            Input::Appended { purpose: Purpose::Steps { target, through, .. }, result } => {
+                self.steps_appended(target, through, result, now)?;
+            }
+            Input::LastSteps { target, acknowledged, result: Ok(last) } => {
+                self.channels.look(target, &last, acknowledged)?;
+            }
+            // It is looked again soon.
+            Input::LastSteps { result: Err(_), .. } => {}
+            Input::Published { through, result: Ok(places) } => self.relay.acknowledged(through, places),
+            Input::Published { through, result: Err(NotPublished::Unknown(_)) } => self.relay.failed(through, now),
+            Input::Published { through, result: Err(NotPublished::NotNext(last)) } => {
+                let (log, applied) = (self.replica.number(), self.replica.applied_sequence());
+                let causes = self.relay.not_next(through, last, now)?.into_iter().filter(|cause| cause.sequence > applied);
+                self.expected.extend(causes.map(|entry| Evidence { log, entry, witness: Witness::Events }));
+            }
             Input::Written { number } => self.written(number),
             Input::Inspected => self.inspection = None,
             Input::Stop => self.stop(now),
@@ -265,8 +285,12 @@ impl Shell {
         for target in self.channels.due(now) {
             self.send_steps(target, now);
         }
-        if let Some(group) = self.relay.next(now) {
-            self.actions.push_back(Action::Publish(group));
+        for target in self.channels.to_look_at(now) {
+            let acknowledged = start::acknowledged(&self.replica, target);
+            self.actions.push_back(Action::LookAtSteps { target, acknowledged });
+        }
+        if let Some((group, behind)) = self.relay.next(now) {
+            self.actions.push_back(Action::Publish { group, behind });
         }
         if !self.stopping && self.checkpoints.is_due(self.replica.changed_rows(), self.replica.applied_sequence(), now) {
             self.begin_checkpoint(now);
@@ -287,7 +311,7 @@ impl Shell {
     fn turn(&mut self, LogEntry { sequence, time_ms, entry }: LogEntry, now: Now) {
         let TurnEffects { outcomes, events, channels } = self.replica.turn(sequence, time_ms, entry);
         self.actions.extend(outcomes.into_iter().map(|(writer, outcomes)| Action::Tell { writer, outcomes }));
-        self.relay.push(events);
+        self.relay.push(events, self.replica.log_mark());
         for target in channels {
             self.send_steps(target, now);
         }
@@ -324,14 +348,39 @@ impl Shell {
 
     /// Sends the front of the outbox to `target`, unless something is under way there: one envelope at a time, so that none overtakes another.
     fn send_steps(&mut self, target: u32, now: Now) {
-        if !self.channels.is_free(target, now) {
-            return;
-        }
+        let Some(after) = self.channels.free(target, now) else { return };
+        // An older state makes steps again that got there long ago.
+        self.replica.outbox.acknowledged(target, self.channels.received(target));
         if let Some((through, payload)) = self.replica.outbox.envelope(self.replica.number(), target) {
             self.channels.sent(target, through);
-            let payload = envelope::encode(&payload);
-            self.actions.push_back(Action::Append { log: target, payload, purpose: Purpose::Steps { target, through } });
+            let (payload, purpose) = (envelope::encode(&payload), Purpose::Steps { target, through, after });
+            self.actions.push_back(Action::Append { log: target, payload, purpose });
         }
+    }
+
+    fn steps_appended(
+        &mut self,
+        target: u32,
+        through: u64,
+        result: Result<u64, AppendError>,
+        now: Now,
+    ) -> Result<(), BrokenHistory> {
+        let received = match result {
+            Ok(sequence) => self.channels.acknowledged(target, through, sequence),
+            Err(AppendError::NotNext(last)) => {
+                let acknowledged = start::acknowledged(&self.replica, target);
+                self.channels.not_next(target, through, &last, acknowledged, now)?
+            }
+            Err(AppendError::Unknown(_) | AppendError::Refused(_)) => {
+                self.channels.failed(target, through, now);
+                None
+            }
+        };
+        if let Some(Received { through }) = received {
+            self.replica.outbox.acknowledged(target, through);
+            self.send_steps(target, now);
+        }
+        Ok(())
     }
 
     fn append_own(&mut self, now: Now) {

@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// One record at a time on its way through the log.
 pub struct OwnRecords {
     under_way: UnderWay,
-    last_look: Duration,
+    /// When the timers are looked at again.
+    next_look: Duration,
 }
 
 enum UnderWay {
@@ -29,15 +30,15 @@ enum UnderWay {
 
 impl OwnRecords {
     pub fn new(now: Now) -> Self {
-        Self { under_way: UnderWay::Nothing, last_look: now.elapsed }
+        Self { under_way: UnderWay::Nothing, next_look: now.elapsed }
     }
 
     /// The envelope that is to be appended now, if one is.
     pub fn due(&mut self, replica: &mut Replica, now: Now) -> Option<Bytes> {
-        if now.elapsed - self.last_look < TIMER_INTERVAL {
+        if now.elapsed < self.next_look {
             return None;
         }
-        self.last_look = now.elapsed;
+        self.next_look = now.elapsed + TIMER_INTERVAL;
         let given_up = matches!(self.under_way, UnderWay::Appending { since } if now.elapsed - since > PATIENCE);
         if !(matches!(self.under_way, UnderWay::Nothing) || given_up) {
             return None;

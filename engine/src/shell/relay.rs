@@ -1,12 +1,18 @@
-//! Which events are published when: each at least once, in groups of whole turns, one group after the other.
+//! Which events are published when: in groups of whole turns, one group after the other, each behind what the streams had before.
+//!
+//! The streams take a batch only behind the one that was the last of its type. So what an engine still sends that another one has relieved
+//! does not get in, and streams that lost something are noticed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use emshop_core::events::EventRun;
+use emshop_proto::events::EventType;
+use emshop_proto::v1::{EventBatch, LogMark};
 
 use super::Now;
+use super::start::{BrokenHistory, Witness};
 
 /// Events that are published as one group, about, since turns stay whole; what comes meanwhile makes the next one.
 const GROUP_EVENTS: u64 = 16_384;
@@ -22,27 +28,80 @@ pub struct Group {
     pub after: u64,
     /// Number of the last event.
     pub through: u64,
+    /// The entry of the log that made it.
+    pub cause: LogMark,
     /// The events. Those of one type in order.
     pub runs: Vec<EventRun>,
 }
 
+/// The last batch of a type that the streams have of a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastBatch {
+    /// Where it stands in its stream; 0 when there is none.
+    pub place: u64,
+    /// `None` when there is none, because the stream was full and has dropped it.
+    pub batch: Option<EventBatch>,
+}
+
+impl LastBatch {
+    /// Number of its last event, if it is known.
+    pub fn last_number(&self) -> Option<u64> {
+        self.batch.as_ref().map(|batch| batch.events.last().map_or(0, |event| event.number))
+    }
+}
+
+/// Where the last batch of each type stands in its stream.
+pub type Places = BTreeMap<EventType, u64>;
+
+/// What there is where a group did not get in as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NotNext {
+    /// Where that of each type is now that got in.
+    pub places: Places,
+    /// The last batch of each type that did not; `None` where there is none.
+    pub last: BTreeMap<EventType, Option<LastBatch>>,
+}
+
+/// Why a group is not known to be in the streams. Some of it may be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NotPublished {
+    /// Not all was acknowledged.
+    Unknown(String),
+    /// The last batches of some types are others than those before the group; those of the others got in.
+    NotNext(NotNext),
+}
+
 /// The events of a log on their way to its streams.
 pub struct Relay {
+    log: u32,
+    /// Where the last batch of each type stands.
+    places: Places,
+    /// Which entries made the events that are not known to be published: the number of the last event of each, and the entry.
+    causes: VecDeque<(u64, LogMark)>,
     /// Number of the last event that is in its stream, as all before it are.
     published: u64,
     /// Number of the last event that was handed in.
     last: u64,
-    /// Events of turns that are in no group yet.
-    turns: VecDeque<Vec<EventRun>>,
+    /// Events of turns that are in no group yet, each with the entry that made them.
+    turns: VecDeque<(Vec<EventRun>, LogMark)>,
     under_way: Option<Arc<Group>>,
     /// When the group under way is to be published again.
     again_at: Option<Duration>,
 }
 
 impl Relay {
-    /// A relay of a log whose events up to `published` are in their streams.
-    pub fn new(published: u64) -> Self {
-        Self { published, last: published, turns: VecDeque::new(), under_way: None, again_at: None }
+    /// A relay of a log whose events up to `published` are in their streams, and what these end with.
+    pub fn new(log: u32, published: u64, last: &BTreeMap<EventType, LastBatch>) -> Self {
+        Self {
+            log,
+            places: last.iter().map(|(event_type, last)| (*event_type, last.place)).collect(),
+            causes: VecDeque::new(),
+            published,
+            last: published,
+            turns: VecDeque::new(),
+            under_way: None,
+            again_at: None,
+        }
     }
 
     /// Number of the last event that is in its stream, as all before it are.
@@ -60,42 +119,75 @@ impl Relay {
         self.again_at.is_some()
     }
 
-    /// Takes the events of a turn; those that were published before, as a replay makes them again, are dropped.
-    pub fn push(&mut self, turn: Vec<EventRun>) {
+    /// Takes the events of the turn of an entry; those that were published before, as a replay makes them again, are dropped.
+    pub fn push(&mut self, turn: Vec<EventRun>, cause: LogMark) {
         let last_number = last_number(&turn);
         if last_number > self.last {
             self.last = last_number;
-            self.turns.push_back(turn);
+            self.causes.push_back((last_number, cause));
+            self.turns.push_back((turn, cause));
         }
     }
 
-    /// The group that is to be published now, if one is.
-    pub fn next(&mut self, now: Now) -> Option<Arc<Group>> {
-        if self.under_way.is_some() {
+    /// The group that is to be published now, if one is, and behind what.
+    pub fn next(&mut self, now: Now) -> Option<(Arc<Group>, Places)> {
+        if let Some(group) = &self.under_way {
             self.again_at.take_if(|at| *at <= now.elapsed)?;
-            return self.under_way.clone();
+            return Some((Arc::clone(group), self.places_of(group)));
         }
-        let mut through = self.published;
-        let mut runs = Vec::new();
-        while through - self.published < GROUP_EVENTS
-            && let Some(turn) = self.turns.pop_front()
+        let (runs, cause) = self.turns.pop_front()?;
+        let mut group = Group { after: self.published, through: last_number(&runs), cause, runs };
+        while group.through - group.after < GROUP_EVENTS
+            && let Some((turn, cause)) = self.turns.pop_front()
         {
-            through = last_number(&turn);
-            runs.extend(turn);
+            (group.through, group.cause) = (last_number(&turn), cause);
+            group.runs.extend(turn);
         }
-        if runs.is_empty() {
-            return None;
-        }
-        self.under_way = Some(Arc::new(Group { after: self.published, through, runs }));
-        self.under_way.clone()
+        let group = Arc::new(group);
+        self.under_way = Some(Arc::clone(&group));
+        let places = self.places_of(&group);
+        Some((group, places))
     }
 
-    /// The group up to `through` is in its streams.
-    pub fn acknowledged(&mut self, through: u64) {
+    fn places_of(&self, group: &Group) -> Places {
+        let place = |run: &EventRun| (run.event_type, self.places.get(&run.event_type).copied().unwrap_or(0));
+        group.runs.iter().map(place).collect()
+    }
+
+    /// The group up to `through` is in its streams, where it ends at these places.
+    pub fn acknowledged(&mut self, through: u64, places: Places) {
         if self.under_way.take_if(|group| group.through == through).is_some() {
             self.published = through;
             self.again_at = None;
+            self.places.extend(places);
+            while self.causes.pop_front_if(|(number, _)| *number <= through).is_some() {}
         }
+    }
+
+    /// The group up to `through` did not get in: the streams end with other batches than those before it. Gives the entries that made these
+    /// and that this engine has not come to yet: it must find the same ones.
+    ///
+    /// # Errors
+    /// When events are missing that were published before, or what is there instead is of another history.
+    pub fn not_next(&mut self, through: u64, NotNext { places, last }: NotNext, now: Now) -> Result<Vec<LogMark>, BrokenHistory> {
+        let Some(group) = self.under_way.clone().filter(|group| group.through == through) else { return Ok(Vec::new()) };
+        let mut causes = Vec::new();
+        self.places.extend(places);
+        for (event_type, last) in last {
+            let before = group.runs.iter().find(|run| run.event_type == event_type).map_or(0, |run| run.previous_number);
+            check_published(self.log, event_type, before, last.as_ref())?;
+            causes.extend(last.as_ref().and_then(|last| last.batch.as_ref()?.cause));
+            self.places.insert(event_type, last.map_or(0, |last| last.place));
+        }
+        for cause in &causes {
+            let another = |(_, known): &&(u64, LogMark)| known.sequence == cause.sequence && known.identity != cause.identity;
+            if self.causes.iter().any(|known| another(&known)) {
+                let (log, sequence) = (self.log, cause.sequence);
+                return Err(BrokenHistory::Another { log, sequence, witness: Witness::Events });
+            }
+        }
+        self.again_at = Some(now.elapsed);
+        Ok(causes)
     }
 
     /// Some of the group up to `through` may be missing. What is published again is dropped by consumers, by its numbers.
@@ -106,13 +198,28 @@ impl Relay {
     }
 }
 
+/// The streams must have the events of a type up to number `published`, unless they were full and have dropped them.
+///
+/// # Errors
+/// When they do not.
+pub fn check_published(log: u32, event_type: EventType, published: u64, last: Option<&LastBatch>) -> Result<(), BrokenHistory> {
+    let found = match last {
+        Some(last) => last.last_number().unwrap_or(u64::MAX),
+        None => 0,
+    };
+    if found < published {
+        return Err(BrokenHistory::LostEvents { log, event_type: event_type.name(), found, published });
+    }
+    Ok(())
+}
+
 fn last_number(turn: &[EventRun]) -> u64 {
     turn.iter().map(|run| run.last_number).max().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use emshop_proto::events::EventType;
+    use emshop_proto::v1::Event;
 
     use super::*;
 
@@ -120,62 +227,134 @@ mod tests {
         Now { elapsed: Duration::from_millis(elapsed_ms), wall_ms: 0 }
     }
 
-    /// The events of a turn, the last of which has this number.
+    fn relay(published: u64) -> Relay {
+        Relay::new(2, published, &BTreeMap::new())
+    }
+
+    /// The events of a turn, the last of which has this number, behind others.
+    fn turn_after(previous_number: u64, last_number: u64) -> Vec<EventRun> {
+        vec![EventRun { event_type: EventType::StockChanged, previous_number, last_number, bytes: Vec::new() }]
+    }
+
     fn turn(last_number: u64) -> Vec<EventRun> {
-        vec![EventRun { event_type: EventType::StockChanged, previous_number: 0, last_number, bytes: Vec::new() }]
+        turn_after(0, last_number)
+    }
+
+    fn cause(sequence: u64) -> LogMark {
+        LogMark { sequence, identity: 100 + sequence }
+    }
+
+    /// The last batch of stock: where it is, its last event, and what made that.
+    fn last(place: u64, number: u64, cause: LogMark) -> NotNext {
+        let events = vec![Event { number, ..Event::default() }];
+        let batch = Some(EventBatch { events, cause: Some(cause), ..EventBatch::default() });
+        not_next(Some(LastBatch { place, batch }))
+    }
+
+    fn not_next(last: Option<LastBatch>) -> NotNext {
+        NotNext { last: BTreeMap::from([(EventType::StockChanged, last)]), ..NotNext::default() }
+    }
+
+    fn places(place: u64) -> Places {
+        Places::from([(EventType::StockChanged, place)])
     }
 
     #[test]
     fn groups_are_whole_turns_one_after_the_other() {
-        let mut relay = Relay::new(1);
+        let mut relay = relay(1);
         for turn in [vec![], turn(10_001), turn(16_001), turn(22_001), turn(62_001), turn(62_006), turn(62_007)] {
-            relay.push(turn);
+            relay.push(turn, LogMark::default());
         }
         let mut seen = Vec::new();
-        while let Some(group) = relay.next(at(0)) {
+        while let Some((group, behind)) = relay.next(at(0)) {
             assert_eq!(relay.next(at(99_999)), None, "one at a time");
             assert_eq!(group.runs.last().map(|run| run.last_number), Some(group.through));
-            seen.push((group.after, group.through));
-            relay.acknowledged(group.through);
+            seen.push((group.after, group.through, behind));
+            relay.acknowledged(group.through, places(group.through));
         }
-        assert_eq!(seen, [(1, 22_001), (22_001, 62_001), (62_001, 62_007)]);
+        assert_eq!(seen, [(1, 22_001, places(0)), (22_001, 62_001, places(22_001)), (62_001, 62_007, places(62_001))]);
         assert_eq!(relay.published(), 62_007);
     }
 
     #[test]
     fn what_a_replay_makes_again_is_dropped() {
-        let mut relay = Relay::new(10);
-        [turn(5), turn(10), turn(12)].into_iter().for_each(|turn| relay.push(turn));
-        let group = relay.next(at(0)).expect("a group");
+        let mut relay = relay(10);
+        [turn(5), turn(10), turn(12)].into_iter().for_each(|turn| relay.push(turn, LogMark::default()));
+        let (group, _) = relay.next(at(0)).expect("a group");
         assert_eq!((group.after, group.through, group.runs.len()), (10, 12, 1));
     }
 
     #[test]
     fn a_group_that_failed_comes_again_as_it_was() {
-        let mut relay = Relay::new(0);
-        relay.push(turn(3));
+        let mut relay = relay(0);
+        relay.push(turn(3), LogMark::default());
         let first = relay.next(at(0)).expect("a group");
-        relay.push(turn(5));
+        relay.push(turn(5), LogMark::default());
         relay.failed(3, at(100));
         assert!(relay.is_failing() && relay.next(at(349)).is_none());
         assert_eq!(relay.next(at(350)), Some(first));
         assert_eq!((relay.is_failing(), relay.next(at(99_999))), (false, None), "it is under way again");
-        relay.acknowledged(2);
+        relay.acknowledged(2, places(1));
         assert_eq!(relay.published(), 0, "that was not the group");
-        relay.acknowledged(3);
-        relay.acknowledged(3);
-        assert_eq!((relay.published(), relay.next(at(0)).map(|group| group.through)), (3, Some(5)));
+        relay.acknowledged(3, places(1));
+        relay.acknowledged(3, places(1));
+        assert_eq!((relay.published(), relay.next(at(0)).map(|(group, _)| group.through)), (3, Some(5)));
+    }
+
+    #[test]
+    fn a_group_goes_behind_what_is_there_if_that_is_of_the_same_history() {
+        let mut relay = relay(6);
+        relay.push(turn_after(6, 9), cause(3));
+        let (group, behind) = relay.next(at(0)).expect("a group");
+        assert_eq!(behind, places(0));
+        assert_eq!(relay.not_next(9, last(40, 9, cause(3)), at(0)), Ok(vec![cause(3)]), "its own, published before");
+        assert_eq!(relay.next(at(0)), Some((Arc::clone(&group), places(40))));
+        assert_eq!(relay.not_next(9, last(50, 99, cause(77)), at(0)), Ok(vec![cause(77)]), "of an engine that was ahead");
+        assert_eq!(relay.next(at(0)), Some((group, places(50))));
+    }
+
+    /// Otherwise two types could get in by turns, one behind the other, for ever.
+    #[test]
+    fn what_got_in_of_a_group_is_known_where_it_is() {
+        let mut relay = relay(0);
+        let runs = [EventType::OrderPaid, EventType::StockChanged];
+        let run = |event_type| EventRun { event_type, previous_number: 0, last_number: 2, bytes: Vec::new() };
+        relay.push(runs.map(run).to_vec(), cause(1));
+        relay.next(at(0)).expect("a group");
+        let there = NotNext { places: Places::from([(EventType::OrderPaid, 30)]), ..last(20, 2, cause(1)) };
+        relay.not_next(2, there, at(0)).expect("it is of the same history");
+        let (_, behind) = relay.next(at(0)).expect("the group again");
+        assert_eq!(behind, Places::from([(EventType::OrderPaid, 30), (EventType::StockChanged, 20)]));
+    }
+
+    #[test]
+    fn events_that_are_missing_or_of_another_history_are_noticed() {
+        let group = || {
+            let mut relay = relay(6);
+            relay.push(turn_after(6, 9), cause(3));
+            relay.next(at(0)).expect("a group");
+            relay
+        };
+        let event_type = EventType::StockChanged.name();
+        let lost = |found| Err(BrokenHistory::LostEvents { log: 2, event_type, found, published: 6 });
+        assert_eq!(group().not_next(9, last(40, 5, cause(2)), at(0)), lost(5));
+        assert_eq!(group().not_next(9, not_next(None), at(0)), lost(0));
+        let dropped = not_next(Some(LastBatch { place: 0, batch: None }));
+        assert_eq!(group().not_next(9, dropped, at(0)), Ok(vec![]), "the stream was full");
+        let other = LogMark { sequence: 3, identity: 7 };
+        let another = BrokenHistory::Another { log: 2, sequence: 3, witness: Witness::Events };
+        assert_eq!(group().not_next(9, last(40, 9, other), at(0)), Err(another));
     }
 
     #[test]
     fn far_behind_it_wants_no_more() {
-        let mut relay = Relay::new(7);
-        relay.push(turn(7 + BEHIND_MAX));
+        let mut relay = relay(7);
+        relay.push(turn(7 + BEHIND_MAX), LogMark::default());
         assert!(!relay.is_behind());
-        relay.push(turn(8 + BEHIND_MAX));
+        relay.push(turn(8 + BEHIND_MAX), LogMark::default());
         assert!(relay.is_behind());
-        let group = relay.next(at(0)).expect("a group");
-        relay.acknowledged(group.through);
+        let (group, _) = relay.next(at(0)).expect("a group");
+        relay.acknowledged(group.through, places(1));
         assert!(!relay.is_behind());
     }
 }

@@ -20,7 +20,7 @@ async fn created(shop: &Shop, goods: impl IntoIterator<Item = Goods>) {
     let r#type = EventType::GoodsCreated.name().to_owned();
     let batch = EventBatch { r#type, events: events.collect(), ..EventBatch::default() };
     let jetstream = jetstream::new(async_nats::connect(shop.server.url()).await.expect("a connection"));
-    let subject = subjects::event(EventType::GoodsCreated.name());
+    let subject = shop.epoch.publishing(&subjects::event(EventType::GoodsCreated.name(), 0));
     let published = jetstream.publish(subject, batch.encode_to_vec().into()).await.expect("published").await;
     shop.search.caught_up(published.expect("acknowledged").sequence).await.expect("it is indexed");
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use emshop_ingress::{Ingress, LocalOutcomes, Options};
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
+use emshop_proto::subjects::Epoch;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::{GoodsQuantity, PaymentMethod, Receiver, SubmitOrderRequest};
 use emshop_search::Search;
@@ -29,6 +30,7 @@ pub struct Shop {
     pub ingress: Ingress,
     pub server: NatsServer,
     pub search: Arc<Search>,
+    pub epoch: Epoch,
     commands: Arc<AtomicU64>,
     _engines: JoinSet<()>,
     _data: TempDir,
@@ -67,7 +69,7 @@ impl Shop {
         let server = NatsServer::start(server).await.expect("a server");
         let connection = Connection::open(&server.url()).await.expect("a connection");
         let cluster = ClusterOptions { logs: Some(logs), log_bytes_max: 1 << 30, event_bytes_max: 1 << 30 };
-        let cluster = Cluster::open(&connection, cluster).await.expect("a cluster");
+        let cluster = Cluster::open(&connection, cluster, Create::Yes).await.expect("a cluster");
         let logs: Vec<Arc<dyn CommandLog>> = (0..logs).map(|log| cluster.log(log) as Arc<dyn CommandLog>).collect();
         let commands = Arc::new(AtomicU64::new(0));
         let outcomes = LocalOutcomes::new();
@@ -86,7 +88,7 @@ impl Shop {
         let endpoint = Endpoint::from_shared(format!("http://{}", ingress.local_addr())).expect("a URL");
         // What a client lets us send ahead is small, so that tests see it fill.
         let channel = endpoint.initial_stream_window_size(CLIENT_WINDOW_BYTES).connect().await.expect("it listens");
-        Self { channel, ingress, server, search, commands, _engines: engines, _data: data }
+        Self { channel, ingress, server, search, epoch: cluster.epoch, commands, _engines: engines, _data: data }
     }
 
     pub fn orders(&self) -> OrderServiceClient<Channel> {

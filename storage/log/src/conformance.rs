@@ -10,7 +10,7 @@ use futures::future;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tokio::time::timeout;
 
-use super::{AppendError, Bounds, CommandLog, Entry, LogError};
+use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError};
 
 /// Far more than an entry takes to arrive on a busy machine.
 const ARRIVAL_MAX: Duration = Duration::from_secs(20);
@@ -27,6 +27,9 @@ pub async fn run(mut fresh: impl FnMut() -> Arc<dyn CommandLog>) {
     reader_follows_the_tail(&*fresh()).await;
     appends_are_pipelined(&*fresh()).await;
     reader_starts_anywhere(&*fresh()).await;
+    entries_are_found_by_sequence(&*fresh()).await;
+    last_steps_of_a_source(&*fresh()).await;
+    steps_get_in_only_behind_those_before(&*fresh()).await;
     trimming(&*fresh()).await;
     trimming_everything(&*fresh()).await;
     sizes(&*fresh()).await;
@@ -44,7 +47,7 @@ async fn entries_come_back_in_order(log: &dyn CommandLog) {
     assert_bounds(log, 1, 50).await;
     let entries = take(&mut log.read(1), 50).await;
     assert_numbers(&entries, 1);
-    assert!(entries.windows(2).all(|pair| pair[0].time_ms <= pair[1].time_ms), "log time went back");
+    assert!(entries.windows(2).all(|pair| pair[0].time_ns <= pair[1].time_ns), "log time went back");
     assert_eq!(entries, take(&mut log.read(1), 50).await, "a second reader sees the same");
 }
 
@@ -77,6 +80,58 @@ async fn reader_starts_anywhere(log: &dyn CommandLog) {
     append_numbers(log, 11..=11).await;
     assert_numbers(&take(&mut at_the_end, 1).await, 11);
     assert_lost(log, 13, 11).await;
+}
+
+async fn entries_are_found_by_sequence(log: &dyn CommandLog) {
+    append_numbers(log, 1..=20).await;
+    let read = take(&mut log.read(1), 20).await;
+    let mut identities = Vec::new();
+    for entry in &read {
+        let found = log.entry(entry.sequence).await.expect("the log answers").expect("it is there");
+        assert_eq!(found, *entry, "what is read and what is found are the same");
+        identities.push(found.identity());
+    }
+    identities.sort_unstable();
+    identities.dedup();
+    assert_eq!(identities.len(), 20, "each has an identity of its own");
+    log.trim(11).await.expect("the log answers");
+    for absent in [0, 1, 10, 21] {
+        assert_eq!(log.entry(absent).await.expect("the log answers"), None, "entry {absent}");
+    }
+    assert!(log.entry(11).await.expect("the log answers").is_some());
+}
+
+async fn last_steps_of_a_source(log: &dyn CommandLog) {
+    append_numbers(log, 1..=3).await;
+    let last = async |source_log| log.last_steps(source_log).await.expect("the log answers");
+    assert_eq!(last(1).await, LastSteps { entry: None, bounds: Bounds { first: 1, last: 3 } }, "nobody sent any");
+    let steps = || Bytes::from_static(b"steps");
+    for (source_log, after, stored) in [(1, 0, 4), (2, 0, 5), (1, 4, 6)] {
+        assert_eq!(log.append_steps(source_log, after, steps()).await.expect("they are the next ones"), stored);
+    }
+    append_numbers(log, 7..=7).await;
+    let found = [last(1).await, last(2).await, last(3).await].map(|last| last.entry.map(|entry| entry.sequence));
+    assert_eq!(found, [Some(6), Some(5), None]);
+    let entry = last(1).await.entry.expect("it is there");
+    assert_eq!(take(&mut log.read(6), 1).await, [entry], "they are read like all others");
+}
+
+async fn steps_get_in_only_behind_those_before(log: &dyn CommandLog) {
+    let steps = || Bytes::from_static(b"steps");
+    log.append_steps(1, 0, steps()).await.expect("the first ones");
+    for after in [0, 2, 7] {
+        let Err(AppendError::NotNext(last)) = log.append_steps(1, after, steps()).await else {
+            panic!("they got in after {after}")
+        };
+        assert_eq!((last.entry.map(|entry| entry.sequence), last.bounds), (Some(1), Bounds { first: 1, last: 1 }));
+    }
+    log.append_steps(1, 1, steps()).await.expect("the next ones");
+    log.trim(3).await.expect("the log answers");
+    let Err(AppendError::NotNext(last)) = log.append_steps(1, 2, steps()).await else {
+        panic!("nobody knows those before any more")
+    };
+    assert_eq!(last, LastSteps { entry: None, bounds: Bounds { first: 3, last: 2 } });
+    assert_eq!(log.append_steps(1, 0, steps()).await.expect("there are none"), 3);
 }
 
 async fn trimming(log: &dyn CommandLog) {

@@ -11,16 +11,29 @@ pub mod memory;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// One message of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// 1, 2, 3 … without gaps.
     pub sequence: u64,
-    /// When the log took it, in Unix milliseconds by the log's clock. May go back when that clock is set back.
-    pub time_ms: i64,
+    /// When the log took it, in Unix nanoseconds by the log's clock. May go back when that clock is set back.
+    pub time_ns: i64,
     /// The envelope, as it was appended.
     pub payload: Bytes,
+}
+
+impl Entry {
+    /// When the log took it, in Unix milliseconds.
+    pub fn time_ms(&self) -> i64 {
+        self.time_ns.div_euclid(1_000_000)
+    }
+
+    /// Tells it from any other entry that could stand at its sequence, in this history or another: a hash of its time and its bytes.
+    pub fn identity(&self) -> u64 {
+        xxh3_64_with_seed(&self.payload, self.time_ns as u64)
+    }
 }
 
 /// What a log holds: `first..=last`; empty when `first == last + 1`.
@@ -57,6 +70,18 @@ pub enum AppendError {
     /// The log refused it; the envelope is not in it.
     #[error("the log refused: {0}")]
     Refused(String),
+    /// Steps are not in the log, since the last ones from their source are not those that its engine thought.
+    #[error("the last steps in the log are others than those before: {0:?}")]
+    NotNext(LastSteps),
+}
+
+/// The last steps that a log has from a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastSteps {
+    /// Their entry; `None` when there is none, or none any more.
+    pub entry: Option<Entry>,
+    /// What the log holds.
+    pub bounds: Bounds,
 }
 
 /// Why a log cannot be opened or read on. All of them are for an operator.
@@ -68,7 +93,7 @@ pub enum LogError {
     /// It ends before what was read from it.
     #[error(
         "log {log} ends at sequence {last}, but sequence {wanted} was read from it before: the log lost acknowledged records. \
-         Restore the log's storage, or the state from a time before the loss"
+         Restore the storage of the log, or all of one backup"
     )]
     LostRecords {
         /// Number of the log.
@@ -115,9 +140,19 @@ pub trait CommandLog: Send + Sync + 'static {
     /// time may be stored in any order.
     fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>>;
 
+    /// As [`CommandLog::append`], of steps that another log sends, if its last ones are at sequence `after`; 0 when the log has none.
+    /// So a log that lost some takes no more, and what a late engine still sends does not get in.
+    fn append_steps(&self, source_log: u32, after: u64, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>>;
+
+    /// What was appended last by [`CommandLog::append_steps`] from this source and is still there.
+    fn last_steps(&self, source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>>;
+
     /// All entries from `from` on in order, each once, waiting at the end for more. Interruptions of the connection only delay it.
     /// It ends after the first error. Asking for `last + 1` waits; asking for more is [`LogError::LostRecords`].
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>>;
+
+    /// The entry at a sequence; `None` when there is none, or none any more.
+    fn entry(&self, sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>>;
 
     /// What it holds now.
     fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>>;

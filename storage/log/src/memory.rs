@@ -1,6 +1,6 @@
 //! A command log in memory, with faults, for simulation and tests.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use futures::future::{self, BoxFuture, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::Notify;
 
-use super::{AppendError, Bounds, CommandLog, Entry, LogError};
+use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError};
 
 /// The default limit of nats-server, so that what fits here fits there.
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
@@ -37,7 +37,9 @@ struct Shared {
 struct Contents {
     first: u64,
     entries: VecDeque<Entry>,
-    time_ms: i64,
+    /// The last entry with steps of each source.
+    last_steps: BTreeMap<u32, u64>,
+    time_ns: i64,
     next_fault: Option<AppendFault>,
 }
 
@@ -46,9 +48,16 @@ impl Contents {
         Bounds { first: self.first, last: self.first + self.entries.len() as u64 - 1 }
     }
 
+    fn last_steps(&self, source_log: u32) -> LastSteps {
+        let sequence = self.last_steps.get(&source_log);
+        let place = sequence.and_then(|sequence| sequence.checked_sub(self.first));
+        let entry = place.and_then(|place| self.entries.get(place as usize).cloned());
+        LastSteps { entry, bounds: self.bounds() }
+    }
+
     fn push(&mut self, payload: Bytes) -> u64 {
         let sequence = self.bounds().last + 1;
-        self.entries.push_back(Entry { sequence, time_ms: self.time_ms, payload });
+        self.entries.push_back(Entry { sequence, time_ns: self.time_ns, payload });
         sequence
     }
 }
@@ -56,13 +65,13 @@ impl Contents {
 impl MemoryLog {
     /// An empty log. Its clock stands at 0 until it is set.
     pub fn new(number: u32) -> Self {
-        let contents = Contents { first: 1, entries: VecDeque::new(), time_ms: 0, next_fault: None };
+        let contents = Contents { first: 1, entries: VecDeque::new(), last_steps: BTreeMap::new(), time_ns: 0, next_fault: None };
         Self { number, shared: Arc::new(Shared { contents: Mutex::new(contents), changed: Notify::new() }) }
     }
 
     /// Sets the clock that later appends are stamped with, in Unix milliseconds.
     pub fn set_time_ms(&self, time_ms: i64) {
-        self.contents().time_ms = time_ms;
+        self.contents().time_ns = time_ms * 1_000_000;
     }
 
     /// Makes the next append fail.
@@ -75,6 +84,7 @@ impl MemoryLog {
         let mut contents = self.contents();
         let kept = (last + 1).saturating_sub(contents.first) as usize;
         contents.entries.truncate(kept);
+        contents.last_steps.retain(|_, sequence| *sequence <= last);
         self.shared.changed.notify_waiters();
     }
 
@@ -96,16 +106,24 @@ impl MemoryLog {
         }
     }
 
-    fn store(&self, payload: Bytes) -> Result<u64, AppendError> {
+    /// Steps are stored if those of their source end where they should.
+    fn store(&self, payload: Bytes, steps: Option<(u32, u64)>) -> Result<u64, AppendError> {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(AppendError::Refused(format!("{} bytes are more than {PAYLOAD_BYTES_MAX}", payload.len())));
         }
         let mut contents = self.contents();
+        if let Some((source_log, after)) = steps {
+            let last = contents.last_steps(source_log);
+            if last.entry.as_ref().map_or(0, |entry| entry.sequence) != after {
+                return Err(AppendError::NotNext(last));
+            }
+        }
         let fault = contents.next_fault.take();
         if fault == Some(AppendFault::NotStored) {
             return Err(AppendError::Unknown("the envelope got lost".into()));
         }
         let sequence = contents.push(payload);
+        contents.last_steps.extend(steps.map(|(source_log, _)| (source_log, sequence)));
         self.shared.changed.notify_waiters();
         match fault {
             Some(_) => Err(AppendError::Unknown("the acknowledgement got lost".into())),
@@ -137,7 +155,15 @@ impl CommandLog for MemoryLog {
     }
 
     fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
-        future::ready(self.store(payload)).boxed()
+        future::ready(self.store(payload, None)).boxed()
+    }
+
+    fn append_steps(&self, source_log: u32, after: u64, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
+        future::ready(self.store(payload, Some((source_log, after)))).boxed()
+    }
+
+    fn last_steps(&self, source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>> {
+        future::ready(Ok(self.contents().last_steps(source_log))).boxed()
     }
 
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
@@ -146,6 +172,12 @@ impl CommandLog for MemoryLog {
             Ok(Some((entry, (log, next + 1))))
         })
         .boxed()
+    }
+
+    fn entry(&self, sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>> {
+        let contents = self.contents();
+        let place = sequence.checked_sub(contents.first);
+        future::ready(Ok(place.and_then(|place| contents.entries.get(place as usize).cloned()))).boxed()
     }
 
     fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>> {

@@ -14,9 +14,9 @@ fn the_table_is_fresh() {
         .into_iter()
         .map(|(texts, when)| {
             let [name] = &texts[..] else { panic!("one name a type: {texts:?}") };
-            let subject = subjects::event(name);
-            let entity = subjects::CATALOGUE_SUBJECTS.trim_end_matches('>');
-            let stream = if subject.starts_with(entity) { subjects::CATALOGUE_STREAM } else { subjects::EVENT_STREAM };
+            let subject = subjects::events(name);
+            let held = subjects::CATALOGUE_SUBJECTS.trim_end_matches('>');
+            let stream = if subject.starts_with(held) { subjects::CATALOGUE_STREAM } else { subjects::EVENT_STREAM };
             vec![format!("`{subject}`"), format!("`{stream}`"), when]
         })
         .collect();

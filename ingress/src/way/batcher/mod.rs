@@ -242,8 +242,8 @@ impl Worker {
                 let position = LogPosition { log: self.log.number(), sequence };
                 return deliver(sent.accepted.into_iter().map(|(waiter, receipt)| (waiter, accepted(*receipt, position))));
             }
-            Err(AppendError::Refused(reason)) => {
-                tracing::warn!(log = self.log.number(), reason, "the log refused an envelope");
+            Err(refused @ (AppendError::Refused(_) | AppendError::NotNext(_))) => {
+                tracing::warn!(log = self.log.number(), "an envelope was not taken: {refused}");
                 refusals::unavailable()
             }
             Err(AppendError::Unknown(reason)) => {

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use emshop_log::{Bounds, Entry, LogError};
+use emshop_log::{Bounds, Entry, LastSteps, LogError};
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, Tick, record};
 use futures::FutureExt;
@@ -44,6 +44,18 @@ impl CommandLog for SlowLog {
         let (answer, result) = oneshot::channel();
         self.appends.lock().unwrap().push((envelope::decode(&payload).expect("an envelope"), answer));
         result.map(|result| result.expect("the test answers")).boxed()
+    }
+
+    fn append_steps(&self, _source_log: u32, _after: u64, _payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
+        unreachable!("a batcher has commands only")
+    }
+
+    fn last_steps(&self, _source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>> {
+        unreachable!("a batcher only writes")
+    }
+
+    fn entry(&self, _sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>> {
+        unreachable!("a batcher only writes")
     }
 
     fn read(&self, _from: u64) -> BoxStream<'static, Result<Entry, LogError>> {

@@ -2,21 +2,35 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, SubjectTransform};
 use emshop_proto::partitioner::{LOGS_MAX, Partitioner};
-use emshop_proto::subjects;
+use emshop_proto::subjects::{self, Epoch};
+use tokio::time::{Instant, sleep};
 
 use super::connection::Link;
 use super::{Connection, JetStreamLog};
 use crate::LogError;
 
+const CLUSTER_POLL: Duration = Duration::from_millis(250);
 /// The oldest release of nats-server that is known to do what we need.
 pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
 /// Of what the streams' metadata, subjects and envelopes and the rows of the states mean together.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
+
+/// Whether a cluster is made where the server has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Create {
+    /// It is.
+    Yes,
+    /// It is made by an engine: it is waited for, so long.
+    Later(Duration),
+    /// There was one, with this id: its streams are lost if they are not there.
+    Never(String),
+}
 
 /// What to ask of a cluster's streams.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +47,8 @@ pub struct ClusterOptions {
 pub struct Cluster {
     /// Drawn when the cluster was created, in hexadecimal digits.
     pub id: String,
+    /// Drawn with it: what is written begins with this.
+    pub epoch: Epoch,
     /// Which log has which partitions.
     pub partitioner: Partitioner,
     open: Vec<Arc<JetStreamLog>>,
@@ -43,17 +59,18 @@ impl Cluster {
     ///
     /// # Errors
     /// [`LogError::Unfit`] when the server or its streams are not what is asked for, and [`LogError::Unreachable`].
-    pub async fn open(connection: &Connection, options: ClusterOptions) -> Result<Self, LogError> {
+    pub async fn open(connection: &Connection, options: ClusterOptions, create: Create) -> Result<Self, LogError> {
         check_server(&connection.read)?;
+        admit(&connection.read, &create).await?;
         if options.logs.is_some_and(|logs| !(1..=LOGS_MAX).contains(&logs)) {
             return unfit(format!("a cluster has 1 to {LOGS_MAX} logs. Correct the setting"));
         }
         let identity = Streams::look(&connection.read, options).await?.ensure_all().await?;
         let mut open = Vec::new();
         for log in 0..identity.logs {
-            open.push(Arc::new(JetStreamLog::new(connection, log).await));
+            open.push(Arc::new(JetStreamLog::new(connection, identity.epoch, log).await));
         }
-        Ok(Self { partitioner: identity.partitioner()?, id: identity.cluster, open })
+        Ok(Self { partitioner: identity.partitioner()?, epoch: identity.epoch, id: identity.cluster, open })
     }
 
     /// # Panics
@@ -63,10 +80,45 @@ impl Cluster {
     }
 }
 
+/// Whether to go on with what is on the server.
+async fn admit(link: &Link, create: &Create) -> Result<(), LogError> {
+    let first = subjects::log_stream(0);
+    match create {
+        Create::Yes => Ok(()),
+        Create::Later(patience) => {
+            let deadline = Instant::now() + *patience;
+            let mut told = false;
+            while find(link, subjects::EVENT_STREAM).await?.is_none() {
+                if Instant::now() > deadline {
+                    return unfit("the nats-server has no cluster, and no engine has made one. Start an engine first".into());
+                }
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!("the nats-server has no cluster yet, waiting for an engine to make one");
+                }
+                sleep(CLUSTER_POLL).await;
+            }
+            Ok(())
+        }
+        Create::Never(id) => match find(link, &first).await?.map(|info| Identity::from_metadata(&info.config.metadata)) {
+            Some(Some(found)) if found.cluster != *id => unfit(format!(
+                "this data folder is of cluster {id}, but the nats-server has cluster {}: point it at the right server",
+                found.cluster
+            )),
+            Some(_) => Ok(()),
+            None => unfit(format!(
+                "this data folder is of cluster {id}, but the nats-server has no stream {first}: its storage was lost or replaced. Keep the \
+                 data folder, whose state may be the last copy, and restore the storage of the nats-server, or all of one backup"
+            )),
+        },
+    }
+}
+
 /// What all streams of a cluster have in their metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Identity {
     cluster: String,
+    /// Of its history.
+    epoch: Epoch,
     logs: u32,
     /// Which log has which partitions, as [`Partitioner::assignment`] writes it.
     assignment: String,
@@ -76,13 +128,15 @@ struct Identity {
 impl Identity {
     fn draw(logs: u32) -> Self {
         let cluster = format!("{:032x}", rand::random::<u128>());
-        Self { cluster, logs, assignment: Partitioner::new(logs).assignment(), format: FORMAT }
+        let epoch = Epoch(rand::random());
+        Self { cluster, epoch, logs, assignment: Partitioner::new(logs).assignment(), format: FORMAT }
     }
 
     fn to_metadata(&self) -> HashMap<String, String> {
-        let Self { cluster, logs, assignment, format } = self;
+        let Self { cluster, epoch, logs, assignment, format } = self;
         HashMap::from([
             ("emshop-cluster".into(), cluster.clone()),
+            ("emshop-epoch".into(), epoch.to_string()),
             ("emshop-logs".into(), logs.to_string()),
             ("emshop-assignment".into(), assignment.clone()),
             ("emshop-format".into(), format.to_string()),
@@ -93,6 +147,8 @@ impl Identity {
         let number = |key| metadata.get(key)?.parse().ok();
         Some(Self {
             cluster: metadata.get("emshop-cluster")?.clone(),
+            // A format before this had none: that it is another one is told first.
+            epoch: Epoch(u64::from_str_radix(metadata.get("emshop-epoch").map_or("0", String::as_str), 16).ok()?),
             logs: number("emshop-logs")?,
             assignment: metadata.get("emshop-assignment").cloned().unwrap_or_default(),
             format: number("emshop-format")?,
@@ -199,7 +255,7 @@ impl<'a> Streams<'a> {
     fn log_config(&self, log: u32, identity: &Identity) -> Config {
         Config {
             name: subjects::log_stream(log),
-            subjects: vec![subjects::log_subject(log)],
+            subjects: vec![identity.epoch.log(log), identity.epoch.all_steps(log)],
             storage: StorageType::File,
             num_replicas: 1,
             discard: DiscardPolicy::New,
@@ -213,7 +269,8 @@ impl<'a> Streams<'a> {
     fn event_config(&self, identity: &Identity) -> Config {
         Config {
             name: subjects::EVENT_STREAM.into(),
-            subjects: subjects::event_subjects(),
+            subjects: subjects::event_subjects().iter().map(|subject| identity.epoch.publishing(subject)).collect(),
+            subject_transform: Some(take_epoch_out(identity.epoch)),
             storage: StorageType::File,
             num_replicas: 1,
             discard: DiscardPolicy::Old,
@@ -228,11 +285,16 @@ impl<'a> Streams<'a> {
     fn catalogue_config(&self, identity: &Identity) -> Config {
         Config {
             name: subjects::CATALOGUE_STREAM.into(),
-            subjects: vec![subjects::CATALOGUE_SUBJECTS.into()],
+            subjects: vec![identity.epoch.publishing(subjects::CATALOGUE_SUBJECTS)],
             max_bytes: -1,
             ..self.event_config(identity)
         }
     }
+}
+
+/// Consumers need not know it.
+fn take_epoch_out(epoch: Epoch) -> SubjectTransform {
+    SubjectTransform { source: epoch.publishing("emshop.event.>"), destination: "emshop.event.>".to_owned() }
 }
 
 fn bytes_limit(bytes_max: u64) -> i64 {

@@ -36,11 +36,7 @@ pub(super) struct Delivery {
 
 /// What came out of a delivery.
 pub(super) enum Delivered {
-    Entry {
-        entry: Entry,
-        /// [`Entry::time_ms`] as the server has it.
-        time_ns: i128,
-    },
+    Entry(Entry),
     /// For some seconds there was nothing.
     Nothing,
 }
@@ -113,9 +109,8 @@ impl Delivery {
             return Err(Broken("messages were lost on the way".into()));
         }
         self.idle_heartbeats = 0;
-        let time_ns = info.published.unix_timestamp_nanos();
-        let (sequence, time_ms) = (info.stream_sequence, (time_ns / 1_000_000) as i64);
-        Ok(Delivered::Entry { entry: Entry { sequence, time_ms, payload: message.message.payload }, time_ns })
+        let time_ns = info.published.unix_timestamp_nanos() as i64;
+        Ok(Delivered::Entry(Entry { sequence: info.stream_sequence, time_ns, payload: message.message.payload }))
     }
 
     /// Heartbeats and flow control. That flow control is answered only when its turn comes is what slows the server down to our pace.

@@ -14,26 +14,29 @@ use std::error::Error;
 
 use async_nats::Subject;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, ErrorCode};
+use async_nats::subject::ToSubject;
 use bytes::Bytes;
-use emshop_proto::subjects;
+use emshop_proto::subjects::{self, Epoch};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-pub use cluster::{Cluster, ClusterOptions};
+pub use cluster::{Cluster, ClusterOptions, Create};
 pub use connection::{Connection, Reachable};
 pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 
 use self::connection::Link;
 use self::reader::Reader;
-use super::{AppendError, Bounds, CommandLog, Entry, LogError};
+use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError};
 
 /// One log of a [`Cluster`]. Cheap to clone.
 #[derive(Clone)]
 pub struct JetStreamLog {
     number: u32,
+    epoch: Epoch,
     subject: Subject,
     publish: Link,
     read: Link,
@@ -42,14 +45,14 @@ pub struct JetStreamLog {
 }
 
 impl JetStreamLog {
-    async fn new(connection: &Connection, number: u32) -> Self {
+    async fn new(connection: &Connection, epoch: Epoch, number: u32) -> Self {
         let (publish, read) = (connection.publish.clone(), connection.read.clone());
         let stream = read.jetstream.get_stream_no_info(subjects::log_stream(number)).await.expect("the name is valid");
-        Self { number, subject: subjects::log_subject(number).into(), publish, read, stream }
+        Self { number, epoch, subject: epoch.log(number).into(), publish, read, stream }
     }
 
-    async fn append_payload(self, payload: Bytes) -> Result<u64, AppendError> {
-        let published = async { self.publish.jetstream.publish(self.subject, payload).await?.await };
+    async fn append_to(&self, subject: impl ToSubject, message: PublishMessage) -> Result<u64, AppendError> {
+        let published = async { self.publish.jetstream.send_publish(subject, message).await?.await };
         match self.publish.ask(published).await {
             Ok(Ok(ack)) => Ok(ack.sequence),
             Ok(Err(error)) => Err(append_error(&error)),
@@ -69,6 +72,16 @@ impl JetStreamLog {
         Ok(Bounds { first: info.state.first_sequence.max(1), last: info.state.last_sequence })
     }
 
+    async fn last_steps_of(&self, source_log: u32) -> Result<LastSteps, LogError> {
+        let subject = self.epoch.steps(self.number, source_log);
+        let entry = match self.read.ask(self.stream.get_last_raw_message_by_subject(&subject)).await? {
+            Ok(message) => Some(entry(message)),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
+            Err(error) => return Err(LogError::Unreachable(error.to_string())),
+        };
+        Ok(LastSteps { entry, bounds: self.current_bounds().await? })
+    }
+
     async fn trim_below(self, sequence: u64) -> Result<(), LogError> {
         // The server would take a sequence beyond the end as the one to go on with.
         let last = self.current_bounds().await?.last;
@@ -80,10 +93,13 @@ impl JetStreamLog {
         Ok(())
     }
 
-    /// When the server stored an entry, in Unix nanoseconds; `None` when it has been trimmed.
-    async fn time_ns(&self, sequence: u64) -> Result<Option<i128>, LogError> {
+    async fn find(&self, sequence: u64) -> Result<Option<Entry>, LogError> {
+        // The server would take 0 for a missing number.
+        if sequence == 0 {
+            return Ok(None);
+        }
         match self.read.ask(self.stream.get_raw_message(sequence)).await? {
-            Ok(message) => Ok(Some(message.time.unix_timestamp_nanos())),
+            Ok(message) => Ok(Some(entry(message))),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(LogError::Unreachable(error.to_string())),
         }
@@ -96,11 +112,38 @@ impl CommandLog for JetStreamLog {
     }
 
     fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
-        self.clone().append_payload(payload).boxed()
+        let log = self.clone();
+        async move { log.append_to(log.subject.clone(), PublishMessage::build().payload(payload)).await }.boxed()
+    }
+
+    fn append_steps(&self, source_log: u32, after: u64, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
+        let message = PublishMessage::build().payload(payload).expected_last_subject_sequence(after);
+        let log = self.clone();
+        async move {
+            let appended = log.append_to(log.epoch.steps(log.number, source_log), message).await;
+            if !matches!(appended, Err(AppendError::NotNext(_))) {
+                return appended;
+            }
+            match log.last_steps_of(source_log).await {
+                Ok(last) => Err(AppendError::NotNext(last)),
+                Err(error) => Err(AppendError::Unknown(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn last_steps(&self, source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>> {
+        let log = self.clone();
+        async move { log.last_steps_of(source_log).await }.boxed()
     }
 
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
         Reader::stream(self.clone(), from)
+    }
+
+    fn entry(&self, sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>> {
+        let log = self.clone();
+        async move { log.find(sequence).await }.boxed()
     }
 
     fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>> {
@@ -113,9 +156,18 @@ impl CommandLog for JetStreamLog {
     }
 }
 
+fn entry(message: StreamMessage) -> Entry {
+    let time_ns = message.time.unix_timestamp_nanos() as i64;
+    Entry { sequence: message.sequence, time_ns, payload: message.payload }
+}
+
 /// Tells a refusal, after which the envelope is surely not in the log, from what leaves its fate open.
 fn append_error(error: &PublishError) -> AppendError {
-    use PublishErrorKind::{MaxPayloadExceeded, Other, StreamNotFound};
+    use PublishErrorKind::{MaxPayloadExceeded, Other, StreamNotFound, WrongLastSequence};
+    if error.kind() == WrongLastSequence {
+        // What they are is asked for next.
+        return AppendError::NotNext(LastSteps { entry: None, bounds: Bounds { first: 1, last: 0 } });
+    }
     let refused = match error.kind() {
         MaxPayloadExceeded | StreamNotFound => true,
         Other => answer(error).is_some_and(is_refusal),

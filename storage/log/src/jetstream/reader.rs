@@ -11,19 +11,26 @@ use crate::{Bounds, Entry, LogError};
 
 const RESUME_RETRY: Duration = Duration::from_millis(100);
 
+/// An entry that was in the log.
+#[derive(Clone, Copy)]
+struct Seen {
+    sequence: u64,
+    identity: u64,
+}
+
 /// A position in the log, and the means to get on from there.
 pub(super) struct Reader {
     log: JetStreamLog,
     /// The sequence that comes next.
     next: u64,
-    /// The server's time of the entry before, once one was read.
-    previous_ns: Option<i128>,
+    /// The newest entry that was seen in the log, whether it was read yet or not.
+    newest: Option<Seen>,
     delivery: Option<Delivery>,
 }
 
 impl Reader {
     pub fn stream(log: JetStreamLog, from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
-        let reader = Self { log, next: from, previous_ns: None, delivery: None };
+        let reader = Self { log, next: from, newest: None, delivery: None };
         stream::try_unfold(reader, |mut reader| async move {
             let entry = reader.next().await?;
             Ok(Some((entry, reader)))
@@ -41,12 +48,12 @@ impl Reader {
                 }
             };
             match delivery.next().await {
-                Ok(Delivered::Entry { entry, time_ns }) if entry.sequence == self.next => {
+                Ok(Delivered::Entry(entry)) if entry.sequence == self.next => {
                     self.next += 1;
-                    self.previous_ns = Some(time_ns);
+                    self.see(&entry)?;
                     return Ok(entry);
                 }
-                Ok(Delivered::Entry { entry, .. }) => return Err(self.missing(entry.sequence).await),
+                Ok(Delivered::Entry(entry)) => return Err(self.missing(entry.sequence).await),
                 Ok(Delivered::Nothing) => self.check_for_stall().await?,
                 Err(broken) => {
                     tracing::debug!(log = self.log.number, next = self.next, "delivery broke: {broken}");
@@ -57,7 +64,7 @@ impl Reader {
     }
 
     /// A delivery from the next sequence on, however long it takes until there is a server to give it.
-    async fn resume(&self) -> Result<Delivery, LogError> {
+    async fn resume(&mut self) -> Result<Delivery, LogError> {
         let (log, next) = (self.log.number, self.next);
         let mut interrupted = false;
         loop {
@@ -80,25 +87,45 @@ impl Reader {
         }
     }
 
-    async fn try_resume(&self) -> Result<Delivery, LogError> {
+    async fn try_resume(&mut self) -> Result<Delivery, LogError> {
         self.bounds().await?;
         Delivery::open(&self.log, self.next).await
     }
 
-    /// The log's bounds, having made sure that it still continues what was read.
+    /// Takes notice of an entry.
+    fn see(&mut self, entry: &Entry) -> Result<(), LogError> {
+        let (sequence, identity) = (entry.sequence, entry.identity());
+        match self.newest {
+            Some(newest) if newest.sequence > sequence => {}
+            Some(newest) if newest.sequence == sequence && newest.identity != identity => return Err(self.lost(sequence)),
+            _ => self.newest = Some(Seen { sequence, identity }),
+        }
+        Ok(())
+    }
+
+    fn lost(&self, wanted: u64) -> LogError {
+        LogError::LostRecords { log: self.log.number, last: wanted - 1, wanted }
+    }
+
+    /// The log's bounds, having made sure that it still continues what it was.
     ///
-    /// A server whose storage was replaced by an older copy gives the lost sequences to other envelopes. The time of the last entry read
-    /// tells, even when the log has grown beyond it again.
-    async fn bounds(&self) -> Result<Bounds, LogError> {
-        let log = &self.log;
-        let bounds = log.current_bounds().await?;
-        bounds.admit(log.number, self.next)?;
-        let previous = self.next - 1;
-        if let Some(previous_ns) = self.previous_ns
-            && previous >= bounds.first
-            && log.time_ns(previous).await?.is_some_and(|time_ns| time_ns != previous_ns)
+    /// A server whose storage was replaced by an older copy gives the lost sequences to other envelopes. The identity of the newest entry
+    /// seen tells, even when the log has grown beyond it again, and before anything is read that stands in the place of what was lost.
+    async fn bounds(&mut self) -> Result<Bounds, LogError> {
+        let bounds = self.log.current_bounds().await?;
+        bounds.admit(self.log.number, self.next)?;
+        if let Some(newest) = self.newest {
+            if bounds.last < newest.sequence {
+                return Err(LogError::LostRecords { log: self.log.number, last: bounds.last, wanted: newest.sequence });
+            }
+            if let Some(entry) = self.log.find(newest.sequence).await? {
+                self.see(&entry)?;
+            }
+        }
+        if self.newest.is_none_or(|newest| newest.sequence < bounds.last)
+            && let Some(entry) = self.log.find(bounds.last).await?
         {
-            return Err(LogError::LostRecords { log: log.number, last: previous - 1, wanted: previous });
+            self.see(&entry)?;
         }
         Ok(bounds)
     }
@@ -114,7 +141,7 @@ impl Reader {
     }
 
     /// Why the server went on with `after` instead of the next sequence.
-    async fn missing(&self, after: u64) -> LogError {
+    async fn missing(&mut self, after: u64) -> LogError {
         match self.bounds().await {
             Err(error) if !matches!(error, LogError::Unreachable(_)) => error,
             _ => LogError::Gap { log: self.log.number, before: self.next - 1, after },

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, NatsServer, ServerError, ServerOptions, SyncMode};
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerError, ServerOptions, SyncMode};
 use emshop_log::memory::{AppendFault, MemoryLog};
 use emshop_log::{AppendError, CommandLog, Entry, LogError, conformance};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -38,7 +38,7 @@ impl Setup {
         let data_dir = TempDir::new().unwrap();
         let server = start(data_dir.path()).await.unwrap();
         let connection = Connection::open(&server.url()).await.unwrap();
-        let cluster = Cluster::open(&connection, options).await.unwrap();
+        let cluster = Cluster::open(&connection, options, Create::Yes).await.unwrap();
         Self { server, connection, cluster, data_dir }
     }
 
@@ -116,7 +116,7 @@ async fn memory_fails_as_told() {
     assert!(matches!(log.append(payload(1)).await, Err(AppendError::Unknown(_))));
     append(&log, 2..=3).await;
     let mut reader = log.read(1);
-    let first = Entry { sequence: 1, time_ms: 7, payload: payload(1) };
+    let first = Entry { sequence: 1, time_ns: 7_000_000, payload: payload(1) };
     assert_eq!(take(&mut reader, 3).await[0], first);
     log.truncate(2);
     assert_lost(&mut reader, 2, 3).await;
