@@ -164,12 +164,16 @@ pub struct Engine {
     pub checkpoint_interval: Duration,
     /// or when there are so many.
     pub checkpoint_rows_max: usize,
+    /// How far the clock of nats-server may be ahead of an engine's. Beyond it the engine stops: what it applied would be over at once, for good.
+    #[serde(with = "units::time")]
+    pub clock_tolerance: Duration,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        let emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, .. } = emshop_engine::Options::default();
-        Self { checkpoint_interval, checkpoint_rows_max }
+        let options = emshop_engine::Options::default();
+        let emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, clock_tolerance, .. } = options;
+        Self { checkpoint_interval, checkpoint_rows_max, clock_tolerance }
     }
 }
 
@@ -328,8 +332,9 @@ impl Settings {
     }
 
     pub fn engine_options(&self) -> emshop_engine::Options {
-        let Engine { checkpoint_interval, checkpoint_rows_max } = self.engine;
-        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max: self.log.bytes_max }
+        let Engine { checkpoint_interval, checkpoint_rows_max, clock_tolerance } = self.engine;
+        let log_bytes_max = self.log.bytes_max;
+        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max, clock_tolerance }
     }
 
     /// # Errors

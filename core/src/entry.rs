@@ -47,8 +47,11 @@ pub enum Body {
     AccountCommand(AccountCommand),
     /// An aggregate of another log asks or replies.
     Step(Step),
-    /// Timers are due.
-    Tick,
+    /// Timers are due. It is this late, in Unix milliseconds.
+    Tick {
+        /// By the engine that says so.
+        time_ms: i64,
+    },
     /// The rules change.
     Rules(Rules),
 }
@@ -76,6 +79,17 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// The latest time that its ticks carry; `None` when it has none.
+    pub fn tick_ms(&self) -> Option<i64> {
+        let ticks = self.records.iter().filter_map(|record| match record.body {
+            Body::Tick { time_ms } => Some(time_ms),
+            _ => None,
+        });
+        ticks.max()
+    }
+}
+
 impl EntryRecord {
     fn read(record: Record) -> Result<Self, DecodeError> {
         let Record { ticket, body_hash, operator, body } = record;
@@ -85,7 +99,7 @@ impl EntryRecord {
             }
             Some(record::Body::AccountCommand(command)) => Body::AccountCommand(command),
             Some(record::Body::Step(step)) => Body::Step(step),
-            Some(record::Body::Tick(_)) => Body::Tick,
+            Some(record::Body::Tick(tick)) => Body::Tick { time_ms: tick.time_ms },
             Some(record::Body::Rules(rules)) => Body::Rules(rules),
             None => return Err(DecodeError::Body("a record is of no kind that this release knows".to_owned())),
         };

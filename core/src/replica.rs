@@ -181,7 +181,7 @@ impl Replica {
         self.log.events_by_type.get(&(event_type as u32)).copied().unwrap_or(0)
     }
 
-    /// The highest time stamp of the log so far, in Unix milliseconds.
+    /// The highest time stamp of the log so far, or what a tick carried on from there, in Unix milliseconds.
     pub fn log_time_ms(&self) -> i64 {
         self.log.log_time_ms
     }
@@ -232,7 +232,7 @@ impl Replica {
         assert_eq!(sequence, self.log.applied_sequence + 1, "envelopes are applied in order, each once");
         self.log.applied_sequence = sequence;
         self.log.applied_identity = entry.identity;
-        self.log.log_time_ms = self.log.log_time_ms.max(time_ms);
+        self.log.log_time_ms = self.log.log_time_ms.max(time_ms).max(entry.tick_ms().unwrap_or(0));
         self.effects.events.begin_turn(sequence, self.log.log_time_ms);
         levels::tell_due(&mut self.state, self.log.log_time_ms, &mut self.effects);
         let fresh = match &entry.channel {
@@ -265,7 +265,7 @@ impl Replica {
             Body::Command(command) => apply::command(&mut turn, *command),
             Body::AccountCommand(command) => apply::account_command(&mut turn, command),
             Body::Step(step) => apply::step(&mut turn, step),
-            Body::Tick => timer::fire(&mut turn),
+            Body::Tick { .. } => timer::fire(&mut turn),
             Body::Rules(Rules { version }) => self.log.rules = self.log.rules.max(version),
         }
     }

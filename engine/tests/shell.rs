@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use emshop_core::replica::{Checkpoint, Replica};
 use emshop_core::state::batch::Batch;
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::StateStore;
+use emshop_engine::EngineError;
+use emshop_engine::shell::clock::AheadOfTime;
 use emshop_engine::shell::relay::{NotPublished, Places};
 use emshop_engine::shell::start::Facts;
-use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Shell};
+use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell};
 use emshop_log::{Bounds, Entry};
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, record};
@@ -18,6 +21,7 @@ use emshop_proto::v1::{AdjustBalanceRequest, Command, CreateGoodsRequest, Goods,
 use prost::Message as _;
 
 const ROWS_MAX: usize = 100;
+const TIME_MS: i64 = 1_700_000_000_000;
 /// Commands of an envelope; each changes a few rows.
 const COMMANDS: u64 = 10;
 const ENVELOPES: u64 = 200;
@@ -29,7 +33,13 @@ fn entry(sequence: u64, commands: impl IntoIterator<Item = command::Body>) -> Lo
     };
     let envelope = Envelope { records: commands.into_iter().map(record).collect(), ..Envelope::default() };
     let payload = envelope::encode(&envelope);
-    LogEntry::read(0, &Entry { sequence, time_ns: 1_700_000_000_000_000_000, payload }).expect("just made")
+    LogEntry::read(0, &Entry { sequence, time_ns: TIME_MS * 1_000_000, payload }).expect("just made")
+}
+
+/// An entry of nothing that happens, taken by the log at this time.
+fn entry_at(sequence: u64, time_ms: i64) -> LogEntry {
+    let entry = Entry { sequence, time_ns: time_ms * 1_000_000, payload: envelope::encode(&Envelope::default()) };
+    LogEntry::read(0, &entry).expect("just made")
 }
 
 fn deposits(sequence: u64) -> LogEntry {
@@ -58,6 +68,7 @@ struct World {
     /// What was asked for and is not carried out yet.
     writes: Vec<Checkpoint>,
     publishes: Vec<u64>,
+    appends: Vec<Bytes>,
     ended: bool,
 }
 
@@ -68,12 +79,20 @@ impl World {
         let replica = Replica::open(&dynamic, "c", 0, Partitioner::new(1)).expect("a new state");
         let options = Options { checkpoint_rows_max: ROWS_MAX, ..Options::default() };
         let facts = Facts::of_new_log(Bounds { first: 1, last: 0 });
-        let shell = Shell::start(replica, &options, &facts, Now::default()).expect("all is new");
-        Self { store, shell, elapsed: Duration::ZERO, writes: Vec::new(), publishes: Vec::new(), ended: false }
+        let shell = Shell::start(replica, &options, &facts, Now { wall_ms: TIME_MS, ..Now::default() }).expect("all is new");
+        Self {
+            store,
+            shell,
+            elapsed: Duration::ZERO,
+            writes: Vec::new(),
+            publishes: Vec::new(),
+            appends: Vec::new(),
+            ended: false,
+        }
     }
 
     fn now(&self) -> Now {
-        Now { elapsed: self.elapsed, wall_ms: 0 }
+        Now { elapsed: self.elapsed, wall_ms: TIME_MS }
     }
 
     fn take(&mut self, input: Input) {
@@ -90,6 +109,7 @@ impl World {
             match action {
                 Action::Write(checkpoint) => self.writes.push(*checkpoint),
                 Action::Publish { group, .. } => self.publishes.push(group.through),
+                Action::Append { payload, .. } => self.appends.push(payload),
                 Action::End => self.ended = true,
                 _ => {}
             }
@@ -168,4 +188,42 @@ fn a_stop_does_not_wait_for_what_cannot_be_published() {
     world.take(Input::Stop);
     world.publish(Err(NotPublished::Unknown("the stream is away".to_owned())));
     assert!(world.ended && world.writes.is_empty(), "a replay makes the events again");
+}
+
+/// The record that a shell appends to its own log now, if it does.
+fn own_record(world: &mut World) -> Option<record::Body> {
+    world.appends.pop().map(|payload| {
+        let mut envelope = envelope::decode(&payload).expect("an envelope");
+        envelope.records.remove(0).body.expect("a record")
+    })
+}
+
+/// Sends what the shell appends through the log, whose clock says something else.
+fn append(world: &mut World, sequence: u64, time_ms: i64) {
+    let payload = world.appends.pop().expect("an append");
+    let entry = Entry { sequence, time_ns: time_ms * 1_000_000, payload };
+    world.take(Input::Appended { purpose: Purpose::Own, result: Ok(sequence) });
+    world.take(Input::Entry(LogEntry::read(0, &entry).expect("an envelope")));
+}
+
+#[test]
+fn ticks_carry_on_the_time_of_a_log_whose_clock_was_set_back() {
+    let mut world = World::new();
+    world.take(Input::Published { through: 0, result: Ok(Places::new()) });
+    append(&mut world, 1, TIME_MS);
+    world.wait(10);
+    let back_ms = TIME_MS - 3_600_000;
+    world.take(Input::Entry(entry_at(2, back_ms)));
+    world.wait(1);
+    let Some(record::Body::Tick(tick)) = own_record(&mut world) else { panic!("log time stands, and nobody carries it on") };
+    assert_eq!(tick.time_ms, TIME_MS + 11_000, "by a clock that nobody sets");
+}
+
+#[test]
+fn an_entry_from_the_future_stops_the_engine_before_it_is_applied() {
+    let mut world = World::new();
+    let ahead = entry_at(1, TIME_MS + 3_600_000);
+    let stopped = world.shell.take(Input::Entry(ahead), world.now()).expect_err("nothing may expire by it");
+    assert!(matches!(stopped, EngineError::Clock(AheadOfTime { log: 0, sequence: 1, .. })), "{stopped}");
+    world.take(Input::Entry(entry_at(1, TIME_MS + 9_000)));
 }

@@ -20,6 +20,9 @@ use emshop_proto::partitioner::Partitioner;
 use crate::logs::{SimLog, Stored};
 use crate::model::Stock;
 
+/// How far clocks may differ before an engine stops.
+const TOLERANCE: Duration = Duration::from_secs(10);
+
 /// Where queries of the simulator itself come from.
 const NOBODY: &str = "nobody";
 
@@ -36,6 +39,9 @@ pub struct Host {
     pub started_us: u64,
     /// When its thread goes on, in the time of the world.
     pub wakes_at: Option<u64>,
+    /// Its clock was set back by so much when its process began.
+    pub clock_back_ms: i64,
+    clock_tolerance: Duration,
 }
 
 /// The process of an engine.
@@ -53,7 +59,17 @@ pub struct Running {
 impl Host {
     pub fn new(log: u32) -> Self {
         let store = Arc::default();
-        Self { log, store, backups: Vec::new(), running: None, generation: 0, started_us: 0, wakes_at: None }
+        Self {
+            log,
+            store,
+            backups: Vec::new(),
+            running: None,
+            generation: 0,
+            started_us: 0,
+            wakes_at: None,
+            clock_back_ms: 0,
+            clock_tolerance: TOLERANCE,
+        }
     }
 
     /// Starts a process over what the store has. `find` tells what there is around it.
@@ -72,7 +88,7 @@ impl Host {
         let store: Arc<dyn StateStore> = Arc::clone(&self.store) as _;
         let replica = Replica::open(&store, &cluster(epoch), self.log, partitioner)?;
         let next = replica.applied_sequence() + 1;
-        let options = Options { checkpoint_rows_max: rows_max, ..Options::default() };
+        let options = Options { checkpoint_rows_max: rows_max, clock_tolerance: self.clock_tolerance, ..Options::default() };
         let facts = find(&replica);
         let shell = Shell::start(replica, &options, &facts, now)?;
         self.running = Some(Running {
@@ -188,7 +204,7 @@ impl Host {
 
     /// The rows that a replay of a whole log makes, trimmed or not.
     pub fn replay(number: u32, epoch: u64, partitioner: Partitioner, log: &SimLog) -> Rows {
-        let mut host = Self::new(number);
+        let mut host = Self { clock_tolerance: Duration::MAX, ..Self::new(number) };
         let (now, bounds) = (Now::default(), Bounds { first: 1, last: log.last() });
         host.start(epoch, partitioner, usize::MAX, log, |_| Facts::of_new_log(bounds), now).expect("an empty state fits any log");
         let mut running = host.running.take().expect("just started");

@@ -39,10 +39,14 @@ pub enum Fault {
     LostTail,
     /// The event streams lose their last messages.
     LostEvents,
+    /// The clock that logs are stamped by is set back, and right again later.
+    ServerClockBack,
+    /// The clock of an engine's machine is set back before it starts.
+    EngineClockBack,
 }
 
 impl Fault {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::EngineCrash,
         Self::IngressCrash,
         Self::LostAppend,
@@ -58,6 +62,8 @@ impl Fault {
         Self::OldState,
         Self::LostTail,
         Self::LostEvents,
+        Self::ServerClockBack,
+        Self::EngineClockBack,
     ];
 
     /// As the command line has it.
@@ -78,6 +84,8 @@ impl Fault {
             Self::OldState => "old-state",
             Self::LostTail => "lost-tail",
             Self::LostEvents => "lost-events",
+            Self::ServerClockBack => "server-clock-back",
+            Self::EngineClockBack => "engine-clock-back",
         }
     }
 

@@ -141,6 +141,8 @@ pub struct World {
     model: Model,
     /// What was told while the logs were not whole; held against the model when they are.
     told: Vec<(Ticket, String)>,
+    /// The clock of the server of the streams was set back by so much.
+    server_back_ms: i64,
     /// Why the logs do not fit together, although nothing of them is missing: an engine has to notice.
     broken: Option<String>,
     /// When the operator last brought back what was lost.
@@ -177,6 +179,7 @@ impl World {
             consumed: 0,
             model: Model::new(partitioner),
             told: Vec::new(),
+            server_back_ms: 0,
             broken: None,
             restored_at: None,
             calm_since: None,
@@ -350,7 +353,9 @@ impl World {
             let copy = Arc::clone(&self.hosts[number].backups[self.delays.random_range(0..copies)]);
             self.hosts[number].store = Arc::new(copy.after_crash());
         }
-        let (now, wall_ms, epoch) = (self.now, self.wall_ms(), self.sent.epoch);
+        let clock_back_ms = if self.strikes(Fault::EngineClockBack) { self.delays.random_range(1_000..3_600_000) } else { 0 };
+        self.hosts[number].clock_back_ms = clock_back_ms;
+        let (now, wall_ms, epoch) = (self.now, self.wall_ms() - clock_back_ms, self.sent.epoch);
         let Self { hosts, logs, events, .. } = self;
         let host = &mut hosts[number];
         host.started_us = now;
@@ -377,7 +382,8 @@ impl World {
         let old_state = matches!(error, EngineError::Log(emshop_log::LogError::TrimmedTooFar { .. }));
         // What was found before the operator came may be told afterwards.
         let restored = self.restored_at.is_some_and(|at| self.now < at + NEWS);
-        if whole && !old_state && !restored {
+        let is_clock = matches!(error, EngineError::Clock(_)) && self.hosts[host].clock_back_ms > 0;
+        if whole && !old_state && !restored && !is_clock {
             return Err(format!("log {host} stops although nothing is lost: {error}"));
         }
         self.note("refusals to start", kind_of(error));
@@ -385,7 +391,7 @@ impl World {
             println!("{:>12}     log {host}: {error}", "");
         }
         self.hosts[host].crash();
-        if broken || whole && !old_state {
+        if broken || whole && !old_state && !is_clock {
             return self.restore_backup();
         }
         self.restore()?;
@@ -444,7 +450,7 @@ impl World {
 
     fn step(&mut self, number: usize, generation: u64) -> Result<(), Wrong> {
         let (log, wall_ms) = (number as u32, self.wall_ms());
-        let now = host::now(self.now, self.hosts[number].started_us, wall_ms);
+        let now = host::now(self.now, self.hosts[number].started_us, wall_ms - self.hosts[number].clock_back_ms);
         let woken_at = self.now;
         let Self { hosts, logs, .. } = self;
         let host = &mut hosts[number];
@@ -552,7 +558,7 @@ impl World {
                 return Ok(());
             }
         }
-        let time_ms = self.wall_ms();
+        let time_ms = self.wall_ms() - self.server_back_ms;
         let sequence = self.logs[log as usize].append(time_ms, payload);
         if self.is_whole() {
             let entry = &self.logs[log as usize].entries()[sequence as usize - 1];
@@ -697,6 +703,11 @@ impl World {
         if self.is_all_there() && self.strikes(Fault::LostTail) {
             self.lose_tail();
         }
+        if self.strikes(Fault::ServerClockBack) {
+            self.server_back_ms = self.delays.random_range(1_000..3_600_000);
+        } else if self.calm_since.is_some() || self.delays.random_bool(0.1) {
+            self.server_back_ms = 0;
+        }
         if self.is_all_there() && self.strikes(Fault::LostEvents) {
             self.lose_events();
         }
@@ -799,6 +810,9 @@ impl World {
         if let Some(unfinished) = self.model.unfinished() {
             return Err(unfinished);
         }
+        if let Some(overdue) = self.model.overdue(self.wall_ms()) {
+            return Err(overdue);
+        }
         self.model.check_books()?;
         self.check_downstream()?;
         (0..self.hosts.len()).try_for_each(|host| self.check_replay(host))
@@ -866,6 +880,7 @@ fn kind_of(error: &EngineError) -> String {
             format!("{} shows that a log is another one", kind_of_witness(*witness))
         }
         EngineError::History(BrokenHistory::LostEvents { .. }) => "the state shows that events were lost".to_owned(),
+        EngineError::Clock(_) => "the log is ahead of the engine's clock".to_owned(),
         EngineError::History(BrokenHistory::LostSteps { .. }) => "steps that a log acknowledged are not there".to_owned(),
         EngineError::Channel(_) => "steps of another log are missing, or others than before".to_owned(),
         other => other.to_string(),

@@ -67,7 +67,7 @@ pub fn envelope_of(records: Vec<Record>) -> Envelope {
 }
 
 pub fn tick() -> Envelope {
-    let tick = Record { body: Some(record::Body::Tick(Tick {})), ..Record::default() };
+    let tick = Record { body: Some(record::Body::Tick(Tick::default())), ..Record::default() };
     Envelope { records: vec![tick], ..Envelope::default() }
 }
 

@@ -4,10 +4,11 @@
 //! decides all that can happen to an engine, and what it decides then is what it decides in earnest.
 //!
 //! Reading order: [`start`] (what is checked first), this file (what an engine does), [`relay`] (events to downstream), [`channels`] (steps to
-//! other logs), [`checkpoints`] (rows to the store), [`own`] (ticks), [`trim`] (what may leave the log).
+//! other logs), [`checkpoints`] (rows to the store), [`own`] (ticks), [`clock`] (what time it is), [`trim`] (what may leave the log).
 
 pub mod channels;
 pub mod checkpoints;
+pub mod clock;
 pub mod own;
 pub mod relay;
 pub mod start;
@@ -31,6 +32,7 @@ use emshop_proto::v1::{Outcome, Refusal};
 
 use self::channels::{Channels, Received};
 use self::checkpoints::Checkpoints;
+use self::clock::{AheadOfTime, Clock};
 use self::own::OwnRecords;
 use self::relay::{Group, NotPublished, Places, Relay};
 use self::start::{BrokenHistory, Evidence, Expected, Facts, Replay, Witness};
@@ -50,11 +52,18 @@ pub struct Options {
     pub checkpoint_rows_max: usize,
     /// What the log may grow to.
     pub log_bytes_max: u64,
+    /// How far an entry may be ahead of the engine's own time.
+    pub clock_tolerance: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { checkpoint_interval: Duration::from_secs(1), checkpoint_rows_max: 100_000, log_bytes_max: 8 << 30 }
+        Self {
+            checkpoint_interval: Duration::from_secs(1),
+            checkpoint_rows_max: 100_000,
+            log_bytes_max: 8 << 30,
+            clock_tolerance: Duration::from_secs(10),
+        }
     }
 }
 
@@ -73,6 +82,8 @@ pub enum EngineError {
     History(#[from] BrokenHistory),
     #[error(transparent)]
     Channel(#[from] BrokenChannel),
+    #[error(transparent)]
+    Clock(#[from] AheadOfTime),
     #[error("NATS: {0}")]
     Nats(String),
     #[error(transparent)]
@@ -181,6 +192,7 @@ pub struct Shell {
     channels: Channels,
     checkpoints: Checkpoints,
     own: OwnRecords,
+    clock: Clock,
     trim: Trim,
     /// An inspection that waits for its checkpoint or is under way.
     inspection: Option<Inspection>,
@@ -201,6 +213,8 @@ impl Shell {
     /// When the state, the log and the events do not belong together.
     pub fn start(replica: Replica, options: &Options, facts: &Facts, now: Now) -> Result<Self, EngineError> {
         let (replay, expected) = start::check(&replica, facts)?;
+        let mut clock = Clock::new(options.clock_tolerance, now);
+        clock.accept(replica.number(), replica.applied_sequence(), replica.log_time_ms(), now)?;
         let mut shell = Self {
             replay: Some(replay),
             expected,
@@ -208,6 +222,7 @@ impl Shell {
             channels: Channels::new(replica.number(), facts.steps.iter().map(|there| (there.log, &there.last)), now),
             checkpoints: Checkpoints::new(options, replica.applied_sequence(), now),
             own: OwnRecords::new(now),
+            clock,
             trim: Trim::new(options.log_bytes_max, now),
             inspection: None,
             stopping: false,
@@ -254,6 +269,8 @@ impl Shell {
             Input::Entry(entry) => {
                 self.replica.check(&entry.entry)?;
                 self.expected.check(entry.sequence, entry.entry.identity)?;
+                let time_ms = entry.entry.tick_ms().unwrap_or(0).max(entry.time_ms);
+                self.clock.accept(self.replica.number(), entry.sequence, time_ms, now)?;
                 self.turn(entry, now);
             }
             Input::Query { query, reply_to } => self.answer(query, reply_to, now),
@@ -315,7 +332,7 @@ impl Shell {
         for target in channels {
             self.send_steps(target, now);
         }
-        self.own.applied(sequence);
+        self.own.applied(sequence, self.replica.log_time_ms(), self.clock.time_ms(now));
         self.look_whether_caught_up();
     }
 
@@ -384,7 +401,7 @@ impl Shell {
     }
 
     fn append_own(&mut self, now: Now) {
-        if let Some(payload) = self.own.due(&mut self.replica, now) {
+        if let Some(payload) = self.own.due(&mut self.replica, self.clock.time_ms(now), now) {
             self.actions.push_back(Action::Append { log: self.replica.number(), payload, purpose: Purpose::Own });
         }
     }

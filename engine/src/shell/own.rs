@@ -15,9 +15,14 @@ pub const TIMER_INTERVAL: Duration = Duration::from_millis(100);
 /// A record that did not come back is given up after this, and another one is appended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How far log time may stay behind the engine's own while entries come: then the server's clock was set back.
+const LAG_MAX_MS: i64 = 1_000;
+
 /// One record at a time on its way through the log.
 pub struct OwnRecords {
     under_way: UnderWay,
+    /// Log time stays behind.
+    lags: bool,
     /// When the timers are looked at again.
     next_look: Duration,
 }
@@ -30,11 +35,11 @@ enum UnderWay {
 
 impl OwnRecords {
     pub fn new(now: Now) -> Self {
-        Self { under_way: UnderWay::Nothing, next_look: now.elapsed }
+        Self { under_way: UnderWay::Nothing, lags: false, next_look: now.elapsed }
     }
 
-    /// The envelope that is to be appended now, if one is.
-    pub fn due(&mut self, replica: &mut Replica, now: Now) -> Option<Bytes> {
+    /// The envelope that is to be appended now, if one is. It is `time_ms` by the engine's own clock.
+    pub fn due(&mut self, replica: &mut Replica, time_ms: i64, now: Now) -> Option<Bytes> {
         if now.elapsed < self.next_look {
             return None;
         }
@@ -43,7 +48,7 @@ impl OwnRecords {
         if !(matches!(self.under_way, UnderWay::Nothing) || given_up) {
             return None;
         }
-        let record = Record { body: Some(body(replica, now)?), ..Record::default() };
+        let record = Record { body: Some(self.body(replica, time_ms)?), ..Record::default() };
         self.under_way = UnderWay::Appending { since: now.elapsed };
         Some(envelope::encode(&Envelope { records: vec![record], ..Envelope::default() }))
     }
@@ -56,19 +61,20 @@ impl OwnRecords {
         };
     }
 
-    /// The engine is as far as this sequence.
-    pub fn applied(&mut self, applied_sequence: u64) {
+    /// The engine is as far as this sequence, which brought log time so far when it was `time_ms`.
+    pub fn applied(&mut self, applied_sequence: u64, log_time_ms: i64, time_ms: i64) {
+        self.lags = log_time_ms + LAG_MAX_MS < time_ms;
         if matches!(self.under_way, UnderWay::InLog { sequence } if sequence <= applied_sequence) {
             self.under_way = UnderWay::Nothing;
         }
     }
-}
 
-/// The rules of this release, when the log is not applied by them yet; or a tick, when something is due by this machine's clock: the log's
-/// clock then decides.
-fn body(replica: &mut Replica, now: Now) -> Option<record::Body> {
-    if replica.rules() < rules::VERSION {
-        return Some(record::Body::Rules(Rules { version: rules::VERSION }));
+    /// The rules of this release, when the log is not applied by them yet; or a tick, when something is due or log time has to be carried on.
+    fn body(&mut self, replica: &mut Replica, time_ms: i64) -> Option<record::Body> {
+        if replica.rules() < rules::VERSION {
+            return Some(record::Body::Rules(Rules { version: rules::VERSION }));
+        }
+        let is_due = replica.next_due_ms().is_some_and(|due_ms| due_ms <= time_ms);
+        (std::mem::take(&mut self.lags) || is_due).then_some(record::Body::Tick(Tick { time_ms }))
     }
-    replica.next_due_ms().filter(|due_ms| *due_ms <= now.wall_ms).map(|_| record::Body::Tick(Tick {}))
 }

@@ -141,7 +141,11 @@ impl Model {
         };
         let at = &mut self.logs[log as usize];
         at.applied += 1;
-        at.time_ms = at.time_ms.max(entry.time_ms());
+        let ticks = records.iter().filter_map(|record| match &record.body {
+            Some(record::Body::Tick(tick)) => Some(tick.time_ms),
+            _ => None,
+        });
+        at.time_ms = ticks.fold(at.time_ms.max(entry.time_ms()), i64::max);
         for (index, record) in records.into_iter().enumerate().skip(fresh) {
             let said = channel.as_ref().map(|channel| (channel.source_log, channel.first_number + index as u64));
             Turn { model: self, log }.record(writer, record, said)?;
@@ -201,6 +205,12 @@ impl Model {
         let order = order.map(|order| format!("order {} is still under way", order.id));
         let reservation = self.logs.iter().flat_map(|log| &log.reservations).find(|reservation| reservation.is_busy());
         order.or_else(|| reservation.map(|reservation| format!("reservation {} is still under way", reservation.id)))
+    }
+
+    /// An order that nobody has paid although its time was over a while ago, if there is one.
+    pub fn overdue(&self, now_ms: i64) -> Option<String> {
+        let order = self.logs.iter().flat_map(|log| &log.orders).find(|order| order.is_overdue(now_ms));
+        order.map(|order| format!("order {} was not paid in time and is still open", order.id))
     }
 
     /// What must hold between the parts of the model itself: each unit is somewhere, and what is reserved or sold belongs to somebody.

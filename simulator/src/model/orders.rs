@@ -47,6 +47,11 @@ impl Order {
         self.phase != Phase::Idle
     }
 
+    /// It should have been closed a minute ago at least.
+    pub fn is_overdue(&self, now_ms: i64) -> bool {
+        self.status == OrderStatus::Pending && self.expires_at + 60_000 < now_ms
+    }
+
     fn receipt(&self, status: OrderStatus) -> String {
         format!("order {} of {}", status.as_str_name(), self.total)
     }
