@@ -1,4 +1,5 @@
-//! Compiles the .proto files with protox, so that no protoc has to be installed, and makes the table of who may call what.
+//! Compiles the .proto files with protox, so that no protoc has to be installed, and makes the tables of who may call what and of what
+//! commands there are.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ const SHARED: [&str; 3] =
 
 const ACCESS_OPTION: &str = "emshop.v1.access";
 const API_PACKAGE: &str = "emshop.v1";
+const COMMAND: &str = "emshop.v1.Command";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -51,6 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Encoded by protox, since prost's own types forget the options of our making.
     std::fs::write(out.join("emshop.bin"), compiler.encode_file_descriptor_set())?;
     std::fs::write(out.join("access.rs"), access_table(&compiler.descriptor_pool())?)?;
+    std::fs::write(out.join("commands.rs"), command_table(&compiler.descriptor_pool())?)?;
     let services = "#[cfg(feature = \"services\")]";
     let builder = tonic_prost_build::configure().server_mod_attribute(".", services).client_mod_attribute(".", services);
     let builder = builder.btree_map(".emshop.internal");
@@ -93,4 +96,27 @@ fn access_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<&'stati
         4 => Some("Super"),
         _ => None,
     }
+}
+
+/// Rust source of the names of all commands, in the order of their numbers, and of which name a command has.
+fn command_table(pool: &DescriptorPool) -> Result<String, Box<dyn std::error::Error>> {
+    let message = pool.get_message_by_name(COMMAND).ok_or("there are no commands")?;
+    let bodies = message.oneofs().next().ok_or("a command has no body")?;
+    let mut names: Vec<_> = bodies.fields().map(|field| (field.number(), field.name().to_owned())).collect();
+    names.sort();
+    let (mut all, mut arms) = (String::new(), String::new());
+    for (_, name) in names {
+        writeln!(all, "    {name:?},")?;
+        writeln!(arms, "        Body::{}(_) => {name:?},", in_camel_case(&name))?;
+    }
+    Ok(format!(
+        "/// Every command, in the order of the numbers.\npub const NAMES: &[&str] = &[\n{all}];\n\n\
+         /// The name of a command, such as `adjust_stock`.\npub fn name_of(body: &Body) -> &'static str {{\n    match body {{\n{arms}    }}\n}}\n"
+    ))
+}
+
+/// `AdjustStock` of `adjust_stock`.
+fn in_camel_case(name: &str) -> String {
+    let word = |word: &str| word[..1].to_uppercase() + &word[1..];
+    name.split('_').map(word).collect()
 }

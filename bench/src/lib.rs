@@ -144,7 +144,7 @@ pub fn envelope(commands: impl IntoIterator<Item = Body>) -> Envelope {
         ticket,
         body_hash: ticket,
         operator: None,
-        body: Some(record::Body::Command(Command { tag: 0, body: Some(body) }.encode_to_vec().into())),
+        body: Some(record::Body::Command(Command::from(body).encode_to_vec().into())),
     });
     Envelope { writer: 1, records: records.collect(), channel: None }
 }
@@ -199,7 +199,7 @@ fn create_goods(goods_id: u64) -> Body {
 }
 
 fn set_stock(goods_id: u64) -> Body {
-    Body::SetStock(SetStockRequest { goods_id, on_hand: ON_HAND, idempotency_key: "first".to_owned() })
+    Body::SetStock(SetStockRequest { goods_id, on_hand: ON_HAND })
 }
 
 #[cfg(test)]

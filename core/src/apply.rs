@@ -1,7 +1,9 @@
 //! Which handler a record goes to.
 
+use emshop_proto::commands::name_of;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{AccountCommand, OwnerKind, Step, account_command, step};
+use emshop_proto::routing::{key_of, key_of_account};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{Command, Refusal};
 
@@ -9,6 +11,7 @@ use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::entry::NewOrder;
 use crate::goods::{self, catalogue};
+use crate::idempotency;
 use crate::order::{commands, parcel, payment, steps};
 use crate::stock::{self, allocation, reservation};
 use crate::user::{self, address, balance, cart, code, favourite, hold, letter};
@@ -18,7 +21,11 @@ use crate::user::{self, address, balance, cart, code, favourite, hold, letter};
 /// # Panics
 /// When an invariant is broken. The process must not go on then.
 pub(crate) fn command(turn: &mut Turn, command: Command) {
-    let handled = command.body.map_or_else(no_body, |body| handle(turn, body));
+    let Command { idempotency_key, body, .. } = command;
+    let handled = body.map_or_else(no_body, |body| {
+        let key = idempotency::key_of_command(&turn.ctx, name_of(&body), &key_of(&body), &idempotency_key);
+        idempotency::once(turn, key, |turn| handle(turn, body))
+    });
     answer(turn, handled);
 }
 
@@ -30,7 +37,8 @@ pub(crate) fn new_order(turn: &mut Turn, order: NewOrder) {
 
 /// As [`command`](fn@command), of what only an ingress may give.
 pub(crate) fn account_command(turn: &mut Turn, command: AccountCommand) {
-    let handled = command.body.map_or_else(no_body, |body| handle_account(turn, body));
+    let AccountCommand { idempotency_key, body } = command;
+    let handled = body.map_or_else(no_body, |body| handle_account(turn, body, &idempotency_key));
     answer(turn, handled);
 }
 
@@ -40,8 +48,11 @@ fn answer(turn: &mut Turn, handled: Handled) {
         Ok(Answered::Now(answer)) => *answer,
         Err(refused) => Answer::from(refused),
     };
-    turn.fx.outcome(turn.ctx.waiter, answer.into_outcome(turn.ctx.position()));
+    turn.fx.outcome(&turn.ctx.waiter, answer.into_outcome(turn.ctx.position()));
 }
+
+/// The kind of command that is not one of those of clients.
+const SET_PASSWORD: &str = "set_password";
 
 fn no_body() -> Handled {
     Err(Refused::from(Refusal { message: "the command has no body".to_owned(), ..Code::ValidationFailed.refusal() }))
@@ -73,8 +84,8 @@ fn handle(turn: &mut Turn, body: Body) -> Handled {
         Body::DeleteGoods(request) => goods::delete(turn, request),
         Body::SetOnSale(request) => goods::set_on_sale(turn, request),
 
-        Body::SetStock(request) => stock::set(turn, request),
-        Body::AdjustStock(request) => stock::adjust(turn, request),
+        Body::SetStock(request) => stock::set(turn, &request),
+        Body::AdjustStock(request) => stock::adjust(turn, &request),
         Body::SetStockThreshold(request) => stock::set_threshold(turn, request),
 
         Body::ReserveStock(request) => reservation::reserve(turn, request),
@@ -94,7 +105,7 @@ fn handle(turn: &mut Turn, body: Body) -> Handled {
         Body::LinkBrand(request) => catalogue::link_brand(turn.state, &request).now(),
         Body::UnlinkBrand(request) => catalogue::unlink_brand(turn.state, &request).now(),
 
-        Body::AddCartItem(request) => cart::add(turn, request),
+        Body::AddCartItem(request) => cart::add(turn, &request),
         Body::UpdateCartItem(request) => cart::update(turn.state, &request).now(),
         Body::SelectCartItems(request) => cart::select(turn.state, &request).now(),
         Body::RemoveCartItems(request) => cart::remove(turn.state, &request).now(),
@@ -103,17 +114,17 @@ fn handle(turn: &mut Turn, body: Body) -> Handled {
         Body::AddFavourite(request) => favourite::add(turn, request),
         Body::RemoveFavourite(request) => favourite::remove(turn, request),
 
-        Body::CreateAddress(request) => address::create(turn, request),
+        Body::CreateAddress(request) => address::create(turn.state, request).now(),
         Body::UpdateAddress(request) => address::update(turn.state, &request).now(),
         Body::DeleteAddress(request) => address::delete(turn.state, &request).now(),
 
-        Body::CreateMessage(request) => letter::create(turn, request),
+        Body::CreateMessage(request) => letter::create(turn, request).now(),
 
         Body::UpdateProfile(request) => user::update_profile(turn.state, &turn.ctx, &request).now(),
         Body::SetUserStatus(request) => user::set_status(turn.state, &turn.ctx, &request).now(),
         Body::SetUserRole(request) => user::set_role(turn.state, &turn.ctx, &request).now(),
 
-        Body::AdjustBalance(request) => balance::adjust(turn, request),
+        Body::AdjustBalance(request) => balance::adjust(turn.state, &request),
 
         Body::TryPayment(request) => hold::try_hold(turn.state, &turn.ctx, &request, turn.ctx.body_hash).now(),
         Body::ConfirmTriedPayment(request) => hold::confirm(turn.state, &turn.ctx, &request).now(),
@@ -121,13 +132,19 @@ fn handle(turn: &mut Turn, body: Body) -> Handled {
     }
 }
 
-fn handle_account(turn: &mut Turn, body: account_command::Body) -> Handled {
+fn handle_account(turn: &mut Turn, body: account_command::Body, key: &str) -> Handled {
     use account_command::Body;
+    let set_password = idempotency::key_of_command(&turn.ctx, SET_PASSWORD, &key_of_account(&body), key);
     match body {
+        // The user's id is made of the key.
         Body::RegisterUser(command) => user::register(turn, command),
-        Body::SetPassword(command) => user::set_password(turn.state, &turn.ctx, &command).now(),
+        Body::SetPassword(command) => {
+            idempotency::once(turn, set_password, |turn| user::set_password(turn.state, &turn.ctx, &command).now())
+        }
+        // Another code each time.
         Body::IssueCode(command) => code::issue(turn.state, &turn.ctx, &command).now(),
-        Body::UseCode(command) => code::use_up(turn.state, &turn.ctx, &command).now(),
+        // What opens an account must not outlive its code, however long its key is remembered.
+        Body::UseCode(command) => code::use_up(turn.state, &turn.ctx, &command, key).now(),
     }
 }
 

@@ -5,6 +5,7 @@ use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::v1::{LogPosition, Operator, OperatorKind};
 
 use crate::effects::{Answer, Effects};
+use crate::idempotency;
 use crate::state::State;
 
 /// Timers, and steps between logs: nobody gave a command.
@@ -13,8 +14,13 @@ pub const SYSTEM: Operator = Operator { kind: OperatorKind::System as i32, user_
 /// Repeats of one command that wait for the same saga; more are refused, since they stand in a row that each of them writes again.
 pub const WAITERS_MAX: usize = 100;
 
+/// Somebody waits for an answer, or it is to be remembered.
+pub(crate) fn is_waited_for(waiter: &Waiter) -> bool {
+    waiter.ticket != 0 || !waiter.idempotency_key.is_empty()
+}
+
 /// Where and when a record is applied.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Context<'a> {
     /// Which log has what.
     pub partitioner: &'a Partitioner,
@@ -55,7 +61,7 @@ impl Context<'_> {
 
     /// Whoever gave the command, as the one who waits for an earlier one like it.
     pub fn repeated_waiter(&self) -> Waiter {
-        Waiter { repeated: true, ..self.waiter }
+        Waiter { repeated: true, ..self.waiter.clone() }
     }
 }
 
@@ -110,9 +116,12 @@ impl Turn<'_> {
         }
     }
 
-    /// Tells one who waits.
+    /// Tells one who waits, and remembers it if they gave a key.
     pub fn answer(&mut self, waiter: Waiter, mut answer: Answer) {
         answer.repeated |= waiter.repeated;
-        self.fx.outcome(waiter, answer.into_outcome(self.ctx.position()));
+        if !waiter.idempotency_key.is_empty() {
+            idempotency::settle(self, &waiter.idempotency_key, &answer);
+        }
+        self.fx.outcome(&waiter, answer.into_outcome(self.ctx.position()));
     }
 }

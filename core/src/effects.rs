@@ -11,8 +11,8 @@ use crate::stock::levels::Untold;
 /// Outcomes, events and steps of one envelope, in the order they came about.
 #[derive(Default)]
 pub struct Effects {
-    /// For those who wait.
-    pub outcomes: Vec<(Waiter, Outcome)>,
+    /// For those who wait: each behind its writer and its ticket.
+    pub outcomes: Vec<(u64, u64, Outcome)>,
     /// For downstream services.
     pub events: Events,
     /// For other logs, by number.
@@ -25,9 +25,9 @@ pub struct Effects {
 
 impl Effects {
     /// Tells one who waits; nothing when nobody does.
-    pub fn outcome(&mut self, waiter: Waiter, outcome: Outcome) {
+    pub fn outcome(&mut self, waiter: &Waiter, outcome: Outcome) {
         if waiter.ticket != 0 {
-            self.outcomes.push((waiter, outcome));
+            self.outcomes.push((waiter.writer, waiter.ticket, outcome));
         }
     }
 

@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn new_order(body: CommandBody) -> NewOrder {
-        let command = Command { tag: 7, body: Some(body) }.encode_to_vec();
+        let command = Command { tag: 7, ..body.into() }.encode_to_vec();
         match read(Some(record::Body::Command(command.into()))) {
             Ok(Body::NewOrder(order)) => order,
             _ => panic!("no new order"),
@@ -151,7 +151,6 @@ mod tests {
         let lines = vec![GoodsQuantity { goods_id: 7, quantity: 2 }, GoodsQuantity { goods_id: 9, quantity: 1 }];
         let submit = SubmitOrderRequest {
             order_id: "order-1".to_owned(),
-            idempotency_key: "key".to_owned(),
             user_id: 3,
             lines: lines.clone(),
             address: "路 1".to_owned(),
@@ -166,7 +165,6 @@ mod tests {
         };
         let checkout = CheckoutCartRequest {
             order_id: submit.order_id.clone(),
-            idempotency_key: submit.idempotency_key.clone(),
             user_id: submit.user_id,
             address: submit.address.clone(),
             receiver: submit.receiver.clone(),

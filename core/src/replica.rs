@@ -292,8 +292,8 @@ impl Replica {
         history::write(&mut self.state, self.log.applied_sequence, self.log.log_time_ms, &mut self.effects);
         self.effects.untold.note_in(&mut self.log);
         let mut effects = TurnEffects { events: self.effects.events.end_turn(&mut self.log), ..TurnEffects::default() };
-        for (waiter, outcome) in self.effects.outcomes.drain(..) {
-            effects.outcomes.entry(waiter.writer).or_default().push((waiter.ticket, outcome));
+        for (writer, ticket, outcome) in self.effects.outcomes.drain(..) {
+            effects.outcomes.entry(writer).or_default().push((ticket, outcome));
         }
         let cause = self.log_mark();
         for (target, step) in self.effects.steps.drain(..) {

@@ -6,6 +6,7 @@ use emshop_proto::internal::TimerRow;
 use emshop_proto::v1::{CloseReason, OrderStatus, SagaStatus};
 
 use crate::context::Turn;
+use crate::idempotency;
 use crate::order::{self, Case, route, steps};
 use crate::state::State;
 use crate::state::timers::{Timer, TimerKey, TimerKind};
@@ -75,7 +76,7 @@ pub(crate) fn fire(turn: &mut Turn) {
         remove(turn.state, &timer);
         match timer.what {
             TimerKind::OrderExpiry(number) => expire_order(turn, number),
-            TimerKind::KeyExpiry(key) => turn.state.keys.remove(&key),
+            TimerKind::KeyExpiry(key) => idempotency::forget(turn, &key),
             TimerKind::OrderCompletion(number) => order::complete_by_itself(turn, number),
             TimerKind::ParcelStation(number) => route::arrive(turn, number),
             TimerKind::ReservationExpiry(number) => reservation::expire(turn, number),

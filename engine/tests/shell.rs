@@ -28,7 +28,7 @@ const ENVELOPES: u64 = 200;
 
 fn entry(sequence: u64, commands: impl IntoIterator<Item = command::Body>) -> LogEntry {
     let record = |body| {
-        let command = Command { body: Some(body), ..Command::default() };
+        let command = Command { idempotency_key: "first".to_owned(), body: Some(body), ..Command::default() };
         Record { body: Some(record::Body::Command(command.encode_to_vec().into())), ..Record::default() }
     };
     let envelope = Envelope { records: commands.into_iter().map(record).collect(), ..Envelope::default() };
@@ -49,7 +49,6 @@ fn deposits(sequence: u64) -> LogEntry {
             command::Body::AdjustBalance(AdjustBalanceRequest {
                 user_id: sequence * COMMANDS + number,
                 delta: Some(Money::new(1, "CNY")),
-                idempotency_key: "first".to_owned(),
             })
         }),
     )

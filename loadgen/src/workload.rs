@@ -16,6 +16,8 @@ use serde::Serialize;
 pub const SKUS_MAX: u64 = (1 << GOODS_BITS) - 1;
 
 const GOODS_BITS: u32 = 20;
+/// The goods are made once a run, and their ids are of the run.
+const SETUP_KEY: &str = "setup";
 const USERS: u64 = 10_000;
 const QUANTITY_MAX: u64 = 3;
 const CURRENCY: &str = "CNY";
@@ -94,9 +96,12 @@ impl Workload {
         let workload = *self;
         self.goods_ids().flat_map(move |goods_id| {
             let goods = CreateGoodsRequest { goods: Some(workload.goods(goods_id)) };
-            let shelf = SetStockRequest { goods_id, on_hand: stock, idempotency_key: String::new() };
-            [command::Body::CreateGoods(goods), command::Body::SetStock(shelf)]
-                .map(|body| Command { tag: goods_id, body: Some(body) })
+            let shelf = SetStockRequest { goods_id, on_hand: stock };
+            [command::Body::CreateGoods(goods), command::Body::SetStock(shelf)].map(|body| Command {
+                tag: goods_id,
+                idempotency_key: SETUP_KEY.to_owned(),
+                ..body.into()
+            })
         })
     }
 
@@ -181,7 +186,7 @@ impl Workload {
             Step::Submit => command::Body::SubmitOrder(self.submit_order(number)),
             Step::Confirm => command::Body::ConfirmPayment(self.confirm_payment(number)),
         };
-        Command { tag: number, body: Some(body) }
+        Command { tag: number, ..body.into() }
     }
 
     /// What an order does when a step was accepted; `None` when that was its last.

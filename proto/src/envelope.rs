@@ -136,7 +136,7 @@ mod tests {
     use crate::internal::{Record, Tick, record};
 
     fn sample() -> Envelope {
-        let record = Record { ticket: 7, body_hash: 9, body: Some(record::Body::Tick(Tick {})), operator: None };
+        let record = Record { ticket: 7, body_hash: 9, body: Some(record::Body::Tick(Tick::default())), operator: None };
         Envelope { writer: 3, records: vec![record], channel: None }
     }
 

@@ -1,11 +1,12 @@
 //! What all parts of emshop agree on: the API, the log and row formats, where keys live, and what refusals are called.
 //!
-//! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`envelope`] (bytes of a log message),
+//! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`commands`], [`envelope`] (bytes of a log message),
 //! [`errors`] (the table of codes), [`access`] (who may call what), [`events`] (types of events), [`continuity`] (how they are consumed), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
 
 #![warn(missing_docs)]
 
 pub mod access;
+pub mod commands;
 pub mod continuity;
 pub mod envelope;
 pub mod errors;

@@ -1,5 +1,7 @@
 //! Where a command goes: the place of the aggregate that it is about. Ingress and engine must agree on it.
 
+use std::fmt;
+
 use crate::internal::{AccountCommand, account_command};
 use crate::partitioner::{Partitioner, Place};
 use crate::v1::Command;
@@ -16,8 +18,14 @@ pub enum Key<'a> {
     Business(&'a str),
     /// A user, and all that is theirs.
     User(u64),
-    /// Categories, brands and banners: one partition has them all.
-    Catalogue,
+    /// A category. One partition has the whole catalogue.
+    Category(u64),
+    /// A brand of the catalogue.
+    Brand(u64),
+    /// A banner of the catalogue.
+    Banner(u64),
+    /// That a category, the first one, carries a brand.
+    Link(u64, u64),
     /// A one-time code.
     Code(&'a str),
 }
@@ -30,8 +38,19 @@ impl Key<'_> {
             Key::Business(id) => partitioner.of_text(id),
             Key::Goods(id) => partitioner.of_goods(*id),
             Key::User(id) => partitioner.of_user(*id),
-            Key::Catalogue => partitioner.of_catalogue(),
+            Key::Category(_) | Key::Brand(_) | Key::Banner(_) | Key::Link(..) => partitioner.of_catalogue(),
             Key::Code(key) => partitioner.of_code(key),
+        }
+    }
+}
+
+/// The id alone: which kind of id it is, the kind of command says.
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Order(id) | Key::Business(id) | Key::Code(id) => formatter.write_str(id),
+            Key::Goods(id) | Key::User(id) | Key::Category(id) | Key::Brand(id) | Key::Banner(id) => write!(formatter, "{id}"),
+            Key::Link(category_id, brand_id) => write!(formatter, "{category_id}-{brand_id}"),
         }
     }
 }
@@ -67,17 +86,17 @@ pub fn key_of(body: &Body) -> Key<'_> {
         Body::ReleaseReserved(request) => Key::Business(&request.business_id),
         Body::ConfirmSell(request) => Key::Business(&request.business_id),
         Body::Reback(request) => Key::Business(&request.business_id),
-        Body::CreateCategory(_)
-        | Body::UpdateCategory(_)
-        | Body::DeleteCategory(_)
-        | Body::CreateBrand(_)
-        | Body::UpdateBrand(_)
-        | Body::DeleteBrand(_)
-        | Body::CreateBanner(_)
-        | Body::UpdateBanner(_)
-        | Body::DeleteBanner(_)
-        | Body::LinkBrand(_)
-        | Body::UnlinkBrand(_) => Key::Catalogue,
+        Body::CreateCategory(request) => Key::Category(request.category.as_ref().map_or(0, |category| category.category_id)),
+        Body::UpdateCategory(request) => Key::Category(request.category.as_ref().map_or(0, |category| category.category_id)),
+        Body::DeleteCategory(request) => Key::Category(request.category_id),
+        Body::CreateBrand(request) => Key::Brand(request.brand.as_ref().map_or(0, |brand| brand.brand_id)),
+        Body::UpdateBrand(request) => Key::Brand(request.brand.as_ref().map_or(0, |brand| brand.brand_id)),
+        Body::DeleteBrand(request) => Key::Brand(request.brand_id),
+        Body::CreateBanner(request) => Key::Banner(request.banner.as_ref().map_or(0, |banner| banner.banner_id)),
+        Body::UpdateBanner(request) => Key::Banner(request.banner.as_ref().map_or(0, |banner| banner.banner_id)),
+        Body::DeleteBanner(request) => Key::Banner(request.banner_id),
+        Body::LinkBrand(request) => Key::Link(request.category_id, request.brand_id),
+        Body::UnlinkBrand(request) => Key::Link(request.category_id, request.brand_id),
         Body::AddCartItem(request) => Key::User(request.user_id),
         Body::UpdateCartItem(request) => Key::User(request.user_id),
         Body::SelectCartItems(request) => Key::User(request.user_id),

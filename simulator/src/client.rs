@@ -36,7 +36,7 @@ pub struct Asked {
     pub attempts: u32,
     /// Its answer is the same however often it is given.
     keyed: bool,
-    body: command::Body,
+    command: Command,
 }
 
 /// One client.
@@ -57,21 +57,22 @@ pub struct Customers {
 }
 
 impl Client {
-    /// Notes the answer to a command; `None` when nobody waits for it any more.
+    /// Notes the answer to a command, if it is still waited for.
     ///
     /// # Errors
     /// When a keyed command was answered otherwise before.
-    pub fn answered(&mut self, number: u64, answer: &str) -> Result<Option<command::Body>, Wrong> {
-        let Some(asked) = self.asked.remove(&number) else { return Ok(None) };
-        if asked.keyed {
+    pub fn answered(&mut self, number: u64, answer: &str) -> Result<(), Wrong> {
+        let Some(asked) = self.asked.remove(&number) else { return Ok(()) };
+        // One that says to come again is no answer.
+        if asked.keyed && !answer.contains("_IN_PROGRESS") {
             let answer = answer.trim_end_matches(", again").to_owned();
-            let key = format!("{:?}", asked.body);
+            let key = format!("{:?}", asked.command);
             let before = self.answers.entry(key).or_insert_with(|| answer.clone());
             if *before != answer {
-                return Err(format!("{:?} was answered by {before}, and later by {answer}", asked.body));
+                return Err(format!("{:?} was answered by {before}, and later by {answer}", asked.command));
             }
         }
-        Ok(Some(asked.body))
+        Ok(())
     }
 
     /// The command is to be sent again; `false` when its client gives up.
@@ -93,48 +94,47 @@ impl Client {
 }
 
 /// A command as the record of its log.
-pub fn asked(partitioner: &Partitioner, body: command::Body) -> Asked {
-    use command::Body;
-    let keyed = matches!(
-        body,
-        Body::SubmitOrder(_) | Body::SetStock(_) | Body::AdjustStock(_) | Body::AdjustBalance(_) | Body::CreateGoods(_)
-    );
-    let command = Command { tag: 0, body: Some(body.clone()) };
+pub fn asked(partitioner: &Partitioner, command: Command) -> Asked {
     let place = routing::place(partitioner, &command).expect("commands have a body");
+    let keyed = !command.idempotency_key.is_empty() || matches!(command.body, Some(command::Body::SubmitOrder(_)));
     let bytes = command.encode_to_vec();
     let body_hash = xxh3_64(&bytes);
     let record = Record { body_hash, body: Some(record::Body::Command(bytes.into())), ..Record::default() };
-    Asked { log: place.log, record: record.encode_to_vec(), attempts: 0, keyed, body }
+    Asked { log: place.log, record: record.encode_to_vec(), attempts: 0, keyed, command }
+}
+
+fn under(key: &str, body: command::Body) -> Command {
+    Command { idempotency_key: key.to_owned(), ..body.into() }
 }
 
 /// What there has to be before anything can be sold.
-pub fn opening(plan: &Plan) -> Vec<command::Body> {
-    let mut bodies = Vec::new();
+pub fn opening(plan: &Plan) -> Vec<Command> {
+    let mut commands = Vec::new();
     for goods_id in 1..=plan.goods {
         let price = Some(Money::new(100 * goods_id as i64, CURRENCY));
         let goods =
             Goods { goods_id, name: format!("goods {goods_id}"), unit_price: price, weight_grams: 100, ..Goods::default() };
-        bodies.push(command::Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) }));
-        let idempotency_key = "opening".to_owned();
-        bodies.push(command::Body::SetStock(SetStockRequest { goods_id, on_hand: plan.units, idempotency_key }));
+        commands.push(under("opening", command::Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })));
+        commands.push(under("opening", command::Body::SetStock(SetStockRequest { goods_id, on_hand: plan.units })));
     }
     for user_id in 1..=plan.users {
-        let (delta, idempotency_key) = (Some(Money::new(5_000, CURRENCY)), "opening".to_owned());
-        bodies.push(command::Body::AdjustBalance(AdjustBalanceRequest { user_id, delta, idempotency_key }));
+        let delta = Some(Money::new(5_000, CURRENCY));
+        commands.push(under("opening", command::Body::AdjustBalance(AdjustBalanceRequest { user_id, delta })));
     }
-    bodies
+    commands
 }
 
 impl Customers {
-    /// What somebody wants next.
-    pub fn next(&mut self, plan: &Plan, random: &mut StdRng) -> command::Body {
+    /// What somebody wants next. Now and then under a key that was used before, perhaps for something else.
+    pub fn next(&mut self, plan: &Plan, random: &mut StdRng) -> Command {
         use command::Body;
         self.given += 1;
-        let key = format!("k{}", self.given);
+        let number = if random.random_bool(0.6) { self.given } else { self.given.min(random.random_range(1..=3)) };
+        let key = format!("k{number}");
         let order_id = recent(&self.orders, random);
         let business_id = recent(&self.reservations, random);
         let goods_id = random.random_range(1..=plan.goods);
-        match random.random_range(0..100) {
+        let body = match random.random_range(0..100) {
             0..42 => self.submit(plan, random),
             42..60 => {
                 let third_party_sn = if random.random_bool(0.9) { format!("sn-{order_id}") } else { key };
@@ -143,29 +143,28 @@ impl Customers {
             60..66 => Body::PayWithBalance(PayWithBalanceRequest { order_id, ..PayWithBalanceRequest::default() }),
             66..72 => Body::CancelOrder(CancelOrderRequest { order_id, ..CancelOrderRequest::default() }),
             72..75 => Body::CancelPayment(CancelPaymentRequest { order_id, ..CancelPaymentRequest::default() }),
-            75..80 => Body::RefundPayment(RefundPaymentRequest {
-                order_id,
-                idempotency_key: "all".to_owned(),
-                ..RefundPaymentRequest::default()
-            }),
+            75..80 => {
+                return under(&key, Body::RefundPayment(RefundPaymentRequest { order_id, ..RefundPaymentRequest::default() }));
+            }
             80..85 => {
                 let delta = random.random_range(-3..=6);
-                Body::AdjustStock(AdjustStockRequest { goods_id, delta, idempotency_key: key })
+                return under(&key, Body::AdjustStock(AdjustStockRequest { goods_id, delta }));
             }
             85..86 => {
                 let on_hand = random.random_range(0..=plan.units);
-                Body::SetStock(SetStockRequest { goods_id, on_hand, idempotency_key: key })
+                return under(&key, Body::SetStock(SetStockRequest { goods_id, on_hand }));
             }
             86..88 => {
                 let user_id = random.random_range(1..=plan.users);
                 let delta = Some(Money::new(random.random_range(-500..=1_500), CURRENCY));
-                Body::AdjustBalance(AdjustBalanceRequest { user_id, delta, idempotency_key: key })
+                return under(&key, Body::AdjustBalance(AdjustBalanceRequest { user_id, delta }));
             }
             88..93 => self.reserve(plan, random),
             93..96 => Body::ConfirmSell(ConfirmSellRequest { business_id }),
             96..98 => Body::ReleaseReserved(ReleaseReservedRequest { business_id }),
             _ => Body::Reback(RebackRequest { business_id }),
-        }
+        };
+        body.into()
     }
 
     fn submit(&mut self, plan: &Plan, random: &mut StdRng) -> command::Body {

@@ -41,6 +41,8 @@ pub struct Host {
     pub wakes_at: Option<u64>,
     /// Its clock was set back by so much when its process began.
     pub clock_back_ms: i64,
+    /// It started from an older copy of its state.
+    pub is_old: bool,
     clock_tolerance: Duration,
 }
 
@@ -68,6 +70,7 @@ impl Host {
             started_us: 0,
             wakes_at: None,
             clock_back_ms: 0,
+            is_old: false,
             clock_tolerance: TOLERANCE,
         }
     }

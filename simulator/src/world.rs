@@ -16,7 +16,7 @@ use emshop_engine::shell::{Action, Input, Outcomes, Purpose};
 use emshop_log::{AppendError, Bounds};
 use emshop_proto::events::EventType;
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::v1::EventBatch;
+use emshop_proto::v1::{Command, EventBatch};
 use prost::Message;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -352,6 +352,7 @@ impl World {
             let copies = self.hosts[number].backups.len();
             let copy = Arc::clone(&self.hosts[number].backups[self.delays.random_range(0..copies)]);
             self.hosts[number].store = Arc::new(copy.after_crash());
+            self.hosts[number].is_old = true;
         }
         let clock_back_ms = if self.strikes(Fault::EngineClockBack) { self.delays.random_range(1_000..3_600_000) } else { 0 };
         self.hosts[number].clock_back_ms = clock_back_ms;
@@ -371,7 +372,9 @@ impl World {
             }
             Err(error) => {
                 self.hosts[number].store = newest;
-                self.refuse(number, &error)
+                let refused = self.refuse(number, &error);
+                self.hosts[number].is_old = false;
+                refused
             }
         }
     }
@@ -379,7 +382,7 @@ impl World {
     /// An engine says why it does not go on. The operator does what it says, and starts it again.
     fn refuse(&mut self, host: usize, error: &EngineError) -> Result<(), Wrong> {
         let (whole, broken) = (self.is_all_there(), self.broken.is_some());
-        let old_state = matches!(error, EngineError::Log(emshop_log::LogError::TrimmedTooFar { .. }));
+        let old_state = matches!(error, EngineError::Log(emshop_log::LogError::TrimmedTooFar { .. })) && self.hosts[host].is_old;
         // What was found before the operator came may be told afterwards.
         let restored = self.restored_at.is_some_and(|at| self.now < at + NEWS);
         let is_clock = matches!(error, EngineError::Clock(_)) && self.hosts[host].clock_back_ms > 0;
@@ -608,15 +611,15 @@ impl World {
 
     /// The operator brings the goods in before the shop opens.
     fn open(&mut self) {
-        for body in client::opening(&self.plan) {
-            self.give(0, body);
+        for command in client::opening(&self.plan) {
+            self.give(0, command);
         }
     }
 
     fn ask(&mut self, client: usize) {
         while self.customers.given < self.settings.commands && self.clients[client].asked.len() < self.plan.window {
-            let body = self.customers.next(&self.plan, &mut self.wishes);
-            self.give(client, body);
+            let command = self.customers.next(&self.plan, &mut self.wishes);
+            self.give(client, command);
         }
         if self.customers.given < self.settings.commands {
             let wait = self.delays.random_range(1_000..300_000);
@@ -624,10 +627,10 @@ impl World {
         }
     }
 
-    fn give(&mut self, client: usize, body: emshop_proto::v1::command::Body) {
+    fn give(&mut self, client: usize, command: Command) {
         self.commands += 1;
         let number = self.commands;
-        let asked = client::asked(&self.partitioner, body);
+        let asked = client::asked(&self.partitioner, command);
         self.clients[client].asked.insert(number, asked);
         self.send(client, number);
     }

@@ -50,7 +50,7 @@ pub async fn load(client: &Client, run: Run) -> Result<Vec<StockLevel>> {
         let goods_id = goods.goods_id;
         client.goods().create_goods(CreateGoodsRequest { goods: Some(goods) }).await.context("the catalogue is not accepted")?;
         let on_hand = stock.on_hand + run.units(goods_id);
-        let delivery = SetStockRequest { goods_id, on_hand, ..SetStockRequest::default() };
+        let delivery = SetStockRequest { goods_id, on_hand };
         client.inventory().set_stock(delivery).await.context("the stock is not accepted")?;
     }
     Ok(before)

@@ -18,7 +18,7 @@ use futures::stream;
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
-use crate::accounts::{by, reason, token};
+use crate::accounts::{by, reason, token, under};
 use crate::process::{Process, path};
 use crate::shop::{goods, submit};
 
@@ -48,8 +48,10 @@ async fn w39_orders_are_their_users_business() {
     let mut catalogue = GoodsServiceClient::new(channel.clone());
     assert_eq!(told(catalogue.create_goods(by(&buyer, create.clone())).await), denied);
     catalogue.create_goods(by(&admin, create)).await.expect("an admin may");
-    let stock = SetStockRequest { goods_id: 1, on_hand: 10, idempotency_key: "k".to_owned() };
-    InventoryServiceClient::new(channel.clone()).set_stock(by(&admin, stock)).await.expect("an admin may");
+    let stock = SetStockRequest { goods_id: 1, on_hand: 10 };
+    let mut inventory = InventoryServiceClient::new(channel.clone());
+    assert_eq!(told(inventory.set_stock(by(&admin, stock)).await).1, "VALIDATION_FAILED", "stock is changed under a key");
+    inventory.set_stock(under("k", by(&admin, stock))).await.expect("an admin may");
 
     assert_eq!(told(orders.submit_order(by(&other, submit("o", &[(1, 1)]))).await), denied);
     let without_user = SubmitOrderRequest { user_id: 0, ..submit("o", &[(1, 1)]) };
@@ -120,7 +122,7 @@ async fn streams_are_for_admins() {
     let process = Process::guarded(&["--data", path(data.path())]);
     let channel = process.channel().await;
     let batch = || {
-        let commands = vec![Command { tag: 1, body: Some(Body::CreateGoods(CreateGoodsRequest { goods: Some(goods(1)) })) }];
+        let commands = vec![Command { tag: 1, ..Body::CreateGoods(CreateGoodsRequest { goods: Some(goods(1)) }).into() }];
         stream::iter([CommandBatch { commands }])
     };
     let user = token(data.path(), BUYER, "user");

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_proto::commands::{KEY_METADATA, call};
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::user_service_client::UserServiceClient;
 use emshop_proto::v1::{
@@ -35,6 +36,12 @@ pub struct Person {
 pub fn by<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
+    request
+}
+
+/// The same call under an idempotency key.
+pub fn under<T>(key: &str, mut request: Request<T>) -> Request<T> {
+    request.metadata_mut().insert(KEY_METADATA, key.parse().expect("ASCII"));
     request
 }
 
@@ -73,10 +80,9 @@ impl Person {
             mobile: mobile.to_owned(),
             password: password.to_owned(),
             sms_code: "123456".to_owned(),
-            idempotency_key: key.to_owned(),
             ..RegisterRequest::default()
         };
-        self.users.clone().register(request).await.map(tonic::Response::into_inner)
+        self.users.clone().register(call(key, request)).await.map(tonic::Response::into_inner)
     }
 
     /// Logs in by password, and reads the captcha as a human does: off the picture.
@@ -102,10 +108,10 @@ impl Person {
         Ok(response.into_inner().user.expect("a user"))
     }
 
-    async fn change_password(&self, user_id: u64, old: &str, new: &str) -> Result<bool, Status> {
+    async fn change_password(&self, key: &str, user_id: u64, old: &str, new: &str) -> Result<bool, Status> {
         let (old_password, new_password) = (old.to_owned(), new.to_owned());
         let request = ChangePasswordRequest { user_id, old_password, new_password };
-        self.users.clone().change_password(by(&self.token, request)).await.map(|answer| answer.into_inner().repeated)
+        self.users.clone().change_password(under(key, by(&self.token, request))).await.map(|answer| answer.into_inner().repeated)
     }
 
     async fn set_status(&self, user_id: u64, status: UserStatus) -> Result<User, Status> {
@@ -152,12 +158,15 @@ async fn a_user_registers_and_logs_in() {
     }
     nobody.send_code(MOBILE, SmsPurpose::Login).await.expect("sent");
     let by_sms = LoginBySmsRequest { mobile: MOBILE.to_owned(), sms_code: "123456".to_owned() };
-    nobody.users.clone().login_by_sms(by_sms.clone()).await.expect("the right code");
-    assert_eq!(refused(nobody.users.clone().login_by_sms(by_sms).await), "SMS_CODE_NOT_FOUND");
+    let log_in = async |key: &str| nobody.users.clone().login_by_sms(call(key, by_sms.clone())).await;
+    log_in("k").await.expect("the right code");
+    log_in("k").await.expect("the answer was lost");
+    assert_eq!(refused(log_in("l").await), "SMS_CODE_NOT_FOUND");
 
-    assert_eq!(refused(own.change_password(user_id, NEW_PASSWORD, "something else").await), "PASSWORD_INCORRECT");
-    assert_eq!(own.change_password(user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(false));
-    assert_eq!(own.change_password(user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(true), "asked again");
+    assert_eq!(refused(own.change_password("k", user_id, NEW_PASSWORD, "something else").await), "PASSWORD_INCORRECT");
+    assert_eq!(own.change_password("l", user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(false));
+    assert_eq!(own.change_password("l", user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(true), "asked again");
+    assert_eq!(refused(own.change_password("m", user_id, PASSWORD, NEW_PASSWORD).await), "PASSWORD_INCORRECT");
     assert_eq!(refused(nobody.login(MOBILE, PASSWORD).await), "PASSWORD_INCORRECT");
     assert_eq!(refused(nobody.register(MOBILE, PASSWORD, "k").await), "IDEMPOTENCY_KEY_REUSED");
     nobody.login(MOBILE, NEW_PASSWORD).await.expect("the new password");
@@ -323,7 +332,7 @@ async fn w43_passwords_show_nowhere() {
     answers.push(format!("{:?}", nobody.register(MOBILE, NEW_PASSWORD, "k").await));
     answers.push(format!("{:?}", nobody.login(MOBILE, PASSWORD).await));
     answers.push(format!("{:?}", nobody.login(MOBILE, NEW_PASSWORD).await));
-    answers.push(format!("{:?}", own.change_password(user_id, PASSWORD, NEW_PASSWORD).await));
+    answers.push(format!("{:?}", own.change_password("k", user_id, PASSWORD, NEW_PASSWORD).await));
     answers.push(format!("{:?}", own.get(user_id).await));
     for answer in answers {
         assert!(!shows(answer.as_bytes(), PASSWORD) && !shows(answer.as_bytes(), NEW_PASSWORD), "{answer}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use emshop_proto::commands::call;
 use emshop_proto::v1::balance_service_client::BalanceServiceClient;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::payment_service_client::PaymentServiceClient;
@@ -41,7 +42,7 @@ async fn until(channel: &Channel, holds: impl Fn(&Balance) -> bool) {
 }
 
 async fn deposit(channel: &Channel, amount_minor: i64, key: &str) -> bool {
-    let request = AdjustBalanceRequest { user_id: USER, delta: money(amount_minor), idempotency_key: key.to_owned() };
+    let request = call(key, AdjustBalanceRequest { user_id: USER, delta: money(amount_minor) });
     BalanceServiceClient::new(channel.clone()).adjust_balance(request).await.expect("adjusted").into_inner().repeated
 }
 

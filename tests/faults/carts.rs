@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_proto::commands::call;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::cart_service_client::CartServiceClient;
 use emshop_proto::v1::command::Body;
@@ -19,13 +20,13 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::process::{Process, path};
-use crate::shop::{Answer, Shop, Way, price, submit};
+use crate::shop::{Answer, Shop, Way, keyed, price, submit};
 
 const USER: u64 = 7;
 const MOMENT: Duration = Duration::from_millis(500);
 
-fn add(user_id: u64, goods_id: u64, quantity: u64, key: &str) -> AddCartItemRequest {
-    AddCartItemRequest { user_id, goods_id, quantity, idempotency_key: key.to_owned() }
+fn add(user_id: u64, goods_id: u64, quantity: u64) -> AddCartItemRequest {
+    AddCartItemRequest { user_id, goods_id, quantity }
 }
 
 /// To somewhere, or to an address of the user's.
@@ -60,11 +61,11 @@ async fn a_cart_of_more_than_ten_becomes_an_order_that_outlives_the_process() {
         receiver_phone: "13800000000".to_owned(),
         ..Address::default()
     };
-    let address = CreateAddressRequest { user_id: USER, address: Some(address), idempotency_key: String::new() };
+    let address = CreateAddressRequest { user_id: USER, address: Some(address) };
     let address = users.create_address(address).await.expect("an address").into_inner().address.expect("an address");
     assert!(address.is_default);
     for goods_id in 1..=12 {
-        carts.add_cart_item(add(USER, goods_id, 2, "")).await.expect("it has room");
+        carts.add_cart_item(add(USER, goods_id, 2)).await.expect("it has room");
     }
     carts
         .select_cart_items(SelectCartItemsRequest { user_id: USER, goods_ids: vec![12], selected: false })
@@ -81,16 +82,15 @@ async fn a_cart_of_more_than_ten_becomes_an_order_that_outlives_the_process() {
     assert_eq!(refused.get_details_error_info().expect("details").reason, "PRICE_CHANGED");
     assert_eq!(shop.cart(USER).await, cart, "it is as it was");
 
-    let request =
-        CheckoutCartRequest { idempotency_key: "k".to_owned(), expected_total: total, ..checkout("", USER, address.address_id) };
-    let accepted = carts.checkout_cart(request.clone()).await.expect("an order").into_inner();
+    let request = CheckoutCartRequest { expected_total: total, ..checkout("", USER, address.address_id) };
+    let accepted = carts.checkout_cart(call("k", request.clone())).await.expect("an order").into_inner();
     assert!(!accepted.repeated);
     process.kill();
 
     let process = Process::all(data.path());
     let channel = process.channel().await;
     let (shop, mut carts) = (Shop::new(channel.clone()), CartServiceClient::new(channel));
-    let again = carts.checkout_cart(request).await.expect("the same order").into_inner();
+    let again = carts.checkout_cart(call("k", request)).await.expect("the same order").into_inner();
     assert_eq!((again.order.as_ref(), again.repeated), (accepted.order.as_ref(), true));
     let left: Vec<_> = shop.cart(USER).await.entries.iter().map(|entry| entry.item.expect("an item").goods_id).collect();
     assert_eq!(left, [12]);
@@ -158,7 +158,7 @@ async fn what_a_user_keeps_is_listed_page_by_page() {
     };
     for (street, is_default) in [("one", false), ("two", true), ("three", false)] {
         let address = Some(address(street, is_default));
-        users.create_address(CreateAddressRequest { user_id: USER, address, ..Default::default() }).await.expect("an address");
+        users.create_address(CreateAddressRequest { user_id: USER, address }).await.expect("an address");
     }
     let mut streets = Vec::new();
     loop {
@@ -175,7 +175,7 @@ async fn what_a_user_keeps_is_listed_page_by_page() {
     for (subject, kind) in [("a", MessageKind::Complaint), ("b", MessageKind::Wanted), ("c", MessageKind::Complaint)] {
         let message =
             UserMessage { kind: kind.into(), subject: subject.to_owned(), text: "text".to_owned(), ..Default::default() };
-        let request = CreateMessageRequest { user_id: USER, message: Some(message), ..Default::default() };
+        let request = CreateMessageRequest { user_id: USER, message: Some(message) };
         users.create_message(request).await.expect("a message");
     }
     let request = ListMessagesRequest { user_id: USER, kind: MessageKind::Complaint.into(), page_size: 1, page_token };
@@ -209,13 +209,14 @@ impl Expected {
         let mut adds = Vec::new();
         for user_id in USERS {
             for (goods_id, quantity) in [((user_id + round) % GOODS + 1, 3), ((user_id + 3 * round + 1) % GOODS + 1, 2)] {
-                adds.push(Body::AddCartItem(add(user_id, goods_id, quantity, &format!("{round}-{goods_id}-{quantity}"))));
+                let key = format!("{round}-{goods_id}-{quantity}");
+                adds.push(keyed(&key, Body::AddCartItem(add(user_id, goods_id, quantity))));
                 *self.carts.entry(user_id).or_default().entry(goods_id).or_default() += quantity;
             }
         }
         let answers = shop.find_out(way, adds).await;
         assert!(answers.iter().all(|answer| matches!(answer, Answer::Done { .. })), "{answers:?}");
-        let checkouts = USERS.map(|user_id| Body::CheckoutCart(checkout(&format!("c-{user_id}-{round}"), user_id, 0)));
+        let checkouts = USERS.map(|user_id| Body::CheckoutCart(checkout(&format!("c-{user_id}-{round}"), user_id, 0)).into());
         for (user_id, answer) in USERS.zip(shop.find_out(way, checkouts.collect()).await) {
             match answer {
                 Answer::Done { .. } => {

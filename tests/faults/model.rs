@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use emshop_proto::v1::command::Body;
-use emshop_proto::v1::{AdjustStockRequest, CancelOrderRequest, CloseReason, ConfirmPaymentRequest, Order, OrderStatus};
+use emshop_proto::v1::{AdjustStockRequest, CancelOrderRequest, CloseReason, Command, ConfirmPaymentRequest, Order, OrderStatus};
 use rand::Rng;
 use tokio::task::JoinSet;
 
-use crate::shop::{Answer, Shop, Way, price, submit};
+use crate::shop::{Answer, Shop, Way, keyed, price, submit};
 
 const GOODS: u64 = 40;
 /// Of the goods up to this one there are few, so that orders are refused.
@@ -91,9 +91,9 @@ impl Tracked {
         }
     }
 
-    fn body(&self, step: Step) -> Body {
+    fn command(&self, step: Step) -> Command {
         let order_id = self.id.clone();
-        match step {
+        let body = match step {
             Step::Submit => Body::SubmitOrder(submit(&self.id, &self.lines)),
             Step::Pay => Body::ConfirmPayment(ConfirmPaymentRequest {
                 order_id,
@@ -101,7 +101,8 @@ impl Tracked {
                 ..ConfirmPaymentRequest::default()
             }),
             Step::Cancel => Body::CancelOrder(CancelOrderRequest { order_id, user_id: 7, ..CancelOrderRequest::default() }),
-        }
+        };
+        body.into()
     }
 
     fn learn(&mut self, step: Step, answer: &Answer) {
@@ -154,9 +155,9 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn body(&self) -> Body {
+    fn command(&self) -> Command {
         let Self { key, goods_id, units, .. } = self;
-        Body::AdjustStock(AdjustStockRequest { goods_id: *goods_id, delta: *units, idempotency_key: key.clone() })
+        keyed(key, Body::AdjustStock(AdjustStockRequest { goods_id: *goods_id, delta: *units }))
     }
 
     fn learn(&mut self, answer: &Answer) {
@@ -238,12 +239,12 @@ impl Model {
 
     async fn find_out(&mut self, shop: &Shop) {
         let mut open: Vec<_> = self.deliveries.iter_mut().filter(|delivery| delivery.known == Known::Open).collect();
-        let answers = shop.find_out(Way::Stream, open.iter().map(|delivery| delivery.body()).collect()).await;
+        let answers = shop.find_out(Way::Stream, open.iter().map(|delivery| delivery.command()).collect()).await;
         open.iter_mut().zip(answers).for_each(|(delivery, answer)| delivery.learn(&answer));
         for step in STEPS {
             let orders = self.orders.iter_mut();
             let mut open: Vec<_> = orders.filter_map(|order| (*order.known(step) == Known::Open).then_some(order)).collect();
-            let answers = shop.find_out(Way::Stream, open.iter().map(|order| order.body(step)).collect()).await;
+            let answers = shop.find_out(Way::Stream, open.iter().map(|order| order.command(step)).collect()).await;
             open.iter_mut().zip(answers).for_each(|(order, answer)| order.learn(step, &answer));
         }
     }
@@ -275,8 +276,8 @@ impl Model {
 
     /// Every order, submitted once more, is answered as it was the first time.
     async fn check_repeats(&self, shop: &Shop) {
-        let bodies = self.orders.iter().map(|order| order.body(Step::Submit)).collect();
-        for (order, answer) in self.orders.iter().zip(shop.find_out(Way::Stream, bodies).await) {
+        let commands = self.orders.iter().map(|order| order.command(Step::Submit)).collect();
+        for (order, answer) in self.orders.iter().zip(shop.find_out(Way::Stream, commands).await) {
             let as_before = match &answer {
                 Answer::Done { repeated: true } => order.submitted == Known::Done,
                 Answer::Refused { repeated: true, .. } => order.submitted == Known::Refused,
@@ -301,7 +302,7 @@ async fn work(shop: Shop, way: Way, name: String, stop: Arc<AtomicBool>) -> (Vec
         let mut visit: Vec<_> = (0..ORDERS_PER_STEP).map(|index| Tracked::new(format!("{name}-{group}-{index}"))).collect();
         for step in STEPS {
             let mut wanting: Vec<_> = visit.iter_mut().filter_map(|order| order.wants(step).then_some(order)).collect();
-            let answers = shop.carry_out(way, wanting.iter().map(|order| order.body(step)).collect()).await;
+            let answers = shop.carry_out(way, wanting.iter().map(|order| order.command(step)).collect()).await;
             wanting.iter_mut().zip(&answers).for_each(|(order, answer)| order.learn(step, answer));
             if answers.iter().any(|answer| matches!(answer, Answer::Unknown(_))) {
                 tokio::time::sleep(PAUSE_WHEN_UNKNOWN).await;
@@ -310,7 +311,7 @@ async fn work(shop: Shop, way: Way, name: String, stop: Arc<AtomicBool>) -> (Vec
         orders.extend(visit);
         let goods_id = rand::rng().random_range(1..=SCARCE);
         let mut delivery = Delivery { key: format!("{name}-{group}"), goods_id, units: 2, known: Known::Open };
-        let answer = shop.call(delivery.body()).await;
+        let answer = shop.call(delivery.command()).await;
         delivery.learn(&answer);
         deliveries.push(delivery);
         tokio::time::sleep(PAUSE).await;

@@ -50,7 +50,7 @@ async fn an_outage_of_nats_is_told_and_survived() {
     model.end(load).await;
 
     // Whatever became of it during the outage, there is not so much stock.
-    let answer = shop.find_out(Way::Unary, vec![Body::SubmitOrder(submit("outage", &[(1, 1_000_000)]))]).await;
+    let answer = shop.find_out(Way::Unary, vec![Body::SubmitOrder(submit("outage", &[(1, 1_000_000)])).into()]).await;
     assert!(matches!(answer.as_slice(), [Answer::Refused { .. }]), "{answer:?}");
     model.check_besides(&shop, 1).await;
     assert_eq!(process.terminate().code(), Some(0));

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use emshop_proto::commands::call;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::cart_service_client::CartServiceClient;
@@ -28,6 +29,11 @@ use crate::process::PATIENCE;
 const CONCURRENCY: usize = 32;
 const COMMANDS_PER_BATCH: usize = 16;
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// A command under a key.
+pub fn keyed(key: &str, body: Body) -> Command {
+    Command { idempotency_key: key.to_owned(), ..body.into() }
+}
 
 /// What was said to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,32 +92,32 @@ impl Shop {
     }
 
     /// Carries out commands that do not depend on each other; the answers are in their order.
-    pub async fn carry_out(&self, way: Way, bodies: Vec<Body>) -> Vec<Answer> {
+    pub async fn carry_out(&self, way: Way, commands: Vec<Command>) -> Vec<Answer> {
         match way {
-            Way::Unary => stream::iter(bodies).map(|body| self.call(body)).buffered(CONCURRENCY).collect().await,
-            Way::Stream => self.stream(bodies).await,
+            Way::Unary => stream::iter(commands).map(|command| self.call(command)).buffered(CONCURRENCY).collect().await,
+            Way::Stream => self.stream(commands).await,
         }
     }
 
     /// As often as it takes to get to know.
-    pub async fn find_out(&self, way: Way, bodies: Vec<Body>) -> Vec<Answer> {
+    pub async fn find_out(&self, way: Way, commands: Vec<Command>) -> Vec<Answer> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let answers = self.carry_out(way, bodies.clone()).await;
+            let answers = self.carry_out(way, commands.clone()).await;
             let Some(unknown) = answers.iter().find(|answer| matches!(answer, Answer::Unknown(_))) else { return answers };
             assert!(Instant::now() < deadline, "still open: {unknown:?}");
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    pub async fn call(&self, body: Body) -> Answer {
-        let channel = self.channel.clone();
+    pub async fn call(&self, command: Command) -> Answer {
+        let (channel, key) = (self.channel.clone(), command.idempotency_key);
         macro_rules! call {
             ($client:ident, $method:ident, $request:expr) => {
-                $client::new(channel).$method($request).await.map(|response| response.into_inner().repeated)
+                $client::new(channel).$method(call(&key, $request)).await.map(|response| response.into_inner().repeated)
             };
         }
-        let result = match body {
+        let result = match command.body.expect("a body") {
             Body::SubmitOrder(request) => call!(OrderServiceClient, submit_order, request),
             Body::CheckoutCart(request) => call!(CartServiceClient, checkout_cart, request),
             Body::AddCartItem(request) => call!(CartServiceClient, add_cart_item, request),
@@ -125,9 +131,9 @@ impl Shop {
         result.map_or_else(|status| Answer::of_status(&status), |repeated| Answer::Done { repeated })
     }
 
-    async fn stream(&self, bodies: Vec<Body>) -> Vec<Answer> {
-        let mut answers = vec![Answer::Unknown("no outcome".to_owned()); bodies.len()];
-        let commands: Vec<_> = (0..).zip(bodies).map(|(tag, body)| Command { tag, body: Some(body) }).collect();
+    async fn stream(&self, commands: Vec<Command>) -> Vec<Answer> {
+        let mut answers = vec![Answer::Unknown("no outcome".to_owned()); commands.len()];
+        let commands: Vec<_> = (0..).zip(commands).map(|(tag, command)| Command { tag, ..command }).collect();
         let batches: Vec<_> = commands.chunks(COMMANDS_PER_BATCH).map(|part| CommandBatch { commands: part.to_vec() }).collect();
         let Ok(response) = PipelineServiceClient::new(self.channel.clone()).submit(stream::iter(batches)).await else {
             return answers;
@@ -145,10 +151,9 @@ impl Shop {
     /// Puts goods 1, 2, 3 … on the shelf: so many units of each.
     pub async fn stock_up(&self, units: &[u64]) {
         let goods = (1..).zip(units).map(|(goods_id, _)| Body::CreateGoods(CreateGoodsRequest { goods: Some(goods(goods_id)) }));
-        let stocks = (1..).zip(units).map(|(goods_id, units)| {
-            Body::SetStock(SetStockRequest { goods_id, on_hand: *units, idempotency_key: format!("stock-{goods_id}") })
-        });
-        let answers = self.find_out(Way::Stream, goods.chain(stocks).collect()).await;
+        let stocks = (1..).zip(units).map(|(goods_id, units)| Body::SetStock(SetStockRequest { goods_id, on_hand: *units }));
+        let commands = goods.chain(stocks).map(|body| keyed("stock up", body));
+        let answers = self.find_out(Way::Stream, commands.collect()).await;
         assert!(answers.iter().all(|answer| matches!(answer, Answer::Done { .. })), "{answers:?}");
     }
 

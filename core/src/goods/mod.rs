@@ -215,7 +215,7 @@ fn change(turn: &mut Turn, goods_id: u64, before: Option<&Entry>, after: Option<
     if release == take {
         return write(turn, goods_id, after).now();
     }
-    let pending = GoodsChangeRow { goods: after.map(|entry| entry.goods(goods_id)), waiters: vec![turn.ctx.waiter] };
+    let pending = GoodsChangeRow { goods: after.map(|entry| entry.goods(goods_id)), waiters: vec![turn.ctx.waiter.clone()] };
     turn.state.goods_changes.insert(goods_id, pending);
     let owner = turn.ctx.owner(OwnerKind::Goods, goods_id);
     if let Some(reply) = turn.ask(owner, CatalogueRequest { goods_id, release: Some(release), take: Some(take) }) {

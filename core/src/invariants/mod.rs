@@ -5,6 +5,7 @@ mod catalogue;
 mod keeps;
 mod orders;
 mod payments;
+mod remembered;
 mod stocks;
 
 use std::ops::ControlFlow;
@@ -27,6 +28,7 @@ use accounts::Accounts;
 use keeps::Keeps;
 use orders::Orders;
 use payments::Payments;
+use remembered::Remembered;
 use stocks::Stocks;
 
 /// Broken invariants that are spelled out; the rest is counted.
@@ -62,6 +64,7 @@ struct Check {
     catalogue: catalogue::Check,
     accounts: Accounts,
     keeps: Keeps,
+    remembered: Remembered,
 }
 
 impl Check {
@@ -87,6 +90,7 @@ impl Check {
             catalogue: catalogue::Check::default(),
             accounts: Accounts::default(),
             keeps: Keeps::default(),
+            remembered: Remembered::default(),
         }
     }
 
@@ -112,7 +116,10 @@ impl Check {
                 self.counts.goods += 1;
                 self.keeps.goods(rows::GoodsRows::decode_key(key), read::<GoodsRow>(value).favourites);
             }
-            Kind::Key => self.counts.idempotency_keys += 1,
+            Kind::Key => {
+                self.counts.idempotency_keys += 1;
+                self.remembered.key(&rows::Keys::decode_key(key), &read(value));
+            }
             Kind::Counters => self.accounts.counter(read::<CountersRow>(value).users),
             Kind::CartItem => self.keeps.cart_item(rows::CartItems::decode_key(key), &read(value)),
             Kind::Favourite => {
@@ -180,7 +187,7 @@ impl Check {
             TimerKind::ReservationExpiry(number) => self.stocks.reservation_timer(number, timer.due_ms),
             TimerKind::PaymentHoldExpiry(hold) => self.payments.hold_timer(hold, timer.due_ms),
             TimerKind::CodeExpiry(key) => self.accounts.code_timer(key, timer.due_ms),
-            TimerKind::KeyExpiry(_) => {}
+            TimerKind::KeyExpiry(key) => self.remembered.timer(&key, timer.due_ms),
         }
     }
 
@@ -192,6 +199,7 @@ impl Check {
         violations.extend(self.catalogue.finish(self.cluster.log, &self.partitioner));
         violations.extend(self.accounts.violations());
         violations.extend(self.keeps.violations(self.cluster.logs));
+        violations.extend(self.remembered.violation());
         if self.log.events_by_type.values().any(|last| *last > self.log.events) {
             violations.push("an event has a number above the last one".to_owned());
         }

@@ -10,7 +10,7 @@ use emshop_proto::v1::{
 
 use super::row::{self, By, completion, set_status};
 use super::{parcel, payment, route, steps, view};
-use crate::context::{Turn, WAITERS_MAX};
+use crate::context::{Turn, WAITERS_MAX, is_waited_for};
 use crate::effects::{Answer, Answered, Handled};
 use crate::state::timers::Timer;
 use crate::timer;
@@ -113,7 +113,7 @@ impl Case<'_, '_> {
         saga.set_status(status);
         saga.set_step(step);
         self.row.saga = Some(saga);
-        self.waiter = waiter.filter(|waiter| waiter.ticket != 0);
+        self.waiter = waiter.filter(is_waited_for);
         steps::run(self);
         row::saga_mut(self.row).waiters.extend(self.waiter.take());
     }
@@ -130,7 +130,7 @@ impl Case<'_, '_> {
         }
         let later = self.waiter.take();
         for waiter in std::mem::take(&mut row::saga_mut(self.row).waiters).into_iter().chain(later) {
-            let answer = self.answer(status, waiter);
+            let answer = self.answer(status, &waiter);
             self.turn.answer(waiter, answer);
         }
         if unchanged {
@@ -151,7 +151,7 @@ impl Case<'_, '_> {
         self.turn.fx.event(event_type, view::order_event(self.row));
     }
 
-    fn answer(&self, status: SagaStatus, waiter: Waiter) -> Answer {
+    fn answer(&self, status: SagaStatus, waiter: &Waiter) -> Answer {
         match (&self.row.refusal, status) {
             (Some(refusal), SagaStatus::Compensated | SagaStatus::Stuck) => Refusal::clone(refusal).into(),
             (None, SagaStatus::Stuck) => Code::StockReleaseFailed.into(),

@@ -26,7 +26,7 @@ pub(crate) fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
     let (id, kind) = (new.id, if new.from_cart { SagaKind::CheckoutCart } else { SagaKind::SubmitOrder });
     let mut order = new_order(new, &turn.ctx);
     let number = turn.state.number_order(id, order.user_id, order.created_at_ms);
-    let (by, waiter) = (By::command(&turn.ctx, ""), turn.ctx.waiter);
+    let (by, waiter) = (By::command(&turn.ctx, ""), turn.ctx.waiter.clone());
     Case { row: &mut order, number, turn, waiter: None }.start(kind, by, Some(waiter));
     turn.state.orders.insert_new(number, Shared::new(order));
     Ok(Answered::Later)
@@ -167,7 +167,7 @@ fn answer(order: &OrderRow) -> Answer {
 
 /// Takes an order back; whoever gave the command gets to know when it is done.
 fn close(turn: &mut Turn, number: u64, reason: CloseReason, why: &str) -> Handled {
-    let waiter = turn.ctx.waiter;
+    let waiter = turn.ctx.waiter.clone();
     Case::open(turn, number, |case| case.close(reason, case.by(why), Some(waiter)));
     Ok(Answered::Later)
 }

@@ -139,7 +139,7 @@ pub(crate) fn update_status(turn: &mut Turn, request: UpdateLogisticsStatusReque
         let by = case.by(&request.remark);
         move_on(case, to, said, by);
         if to == LogisticsStatus::Returned {
-            let waiter = Waiter { wants_parcel: true, ..case.turn.ctx.waiter };
+            let waiter = Waiter { wants_parcel: true, ..case.turn.ctx.waiter.clone() };
             case.close(CloseReason::ParcelRejected, case.by(&request.remark), Some(waiter));
             return Ok(Answered::Later);
         }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{KeyRow, OrderRow, PaymentRow, Waiter};
+use emshop_proto::internal::{OrderRow, PaymentRow, Waiter};
 use emshop_proto::money::currency_code;
 use emshop_proto::v1::{
     CancelPaymentRequest, CloseReason, ConfirmPaymentRequest, OrderStatus, PayWithBalanceRequest, PaymentAction, PaymentMethod,
@@ -16,8 +16,7 @@ use super::case::Case;
 use super::row::{By, check_user, existing, payment, saga};
 use super::{journal, latch, row as rows, steps, view};
 use crate::context::Turn;
-use crate::effects::{Answer, Answered, Handled, Refused};
-use crate::idempotency;
+use crate::effects::{Answer, Answered, Handled};
 use crate::state::State;
 
 /// What a payment may be of, in minor units: more than nothing, and what providers let pass at once.
@@ -89,7 +88,7 @@ fn pay(turn: &mut Turn, number: u64, request: ConfirmPaymentRequest) -> Handled 
     if is_of_another_amount(order, &request) {
         return Err(Code::PaymentAmountInvalid.into());
     }
-    let waiter = Waiter { wants_payment: true, ..turn.ctx.waiter };
+    let waiter = Waiter { wants_payment: true, ..turn.ctx.waiter.clone() };
     Case::open(turn, number, |case| {
         row(case.row).third_party_sn = request.third_party_sn;
         case.start(SagaKind::PaymentSuccess, case.by(""), Some(waiter));
@@ -192,7 +191,7 @@ fn end_unpaid(turn: &mut Turn, order_id: &str, end: &UnpaidEnd) -> Handled {
         (PaymentStatus::Pending, false) => {}
         (_, false) => return Err(end.refusal.into()),
     }
-    let waiter = Waiter { wants_payment: true, ..turn.ctx.waiter };
+    let waiter = Waiter { wants_payment: true, ..turn.ctx.waiter.clone() };
     Case::open(turn, number, |case| {
         let by = case.by("");
         set_status(case.row, end.status, end.action, by);
@@ -204,38 +203,30 @@ fn end_unpaid(turn: &mut Turn, order_id: &str, end: &UnpaidEnd) -> Handled {
 pub(crate) fn refund(turn: &mut Turn, request: RefundPaymentRequest) -> Handled {
     let number = find(turn.state, &request.order_id)?;
     let order = existing(turn.state, number);
-    let left_minor = order.total_minor - payment(order).refunded_minor;
-    let amount_minor = match &request.amount {
-        Some(amount) if currency_code(&amount.currency) != order.currency => return Err(Code::CurrencyMismatch.into()),
-        Some(amount) => amount.amount_minor,
-        None => left_minor,
-    };
-    let in_progress = steps::is_running(saga(order).status());
-    // The length keeps keys of two orders apart: ids may hold colons.
-    let key = format!("refund:{}:{}:{}", request.order_id.len(), request.order_id, request.idempotency_key);
-    let leaves_nothing = match turn.state.keys.get(&key) {
-        Some(row) => row.body_hash == turn.ctx.body_hash && row.outcome.is_none(),
-        // Not remembered: the same refund may come again.
-        None if in_progress => return Err(Code::OrderInProgress.into()),
-        None => amount_minor == left_minor,
-    };
-    if leaves_nothing {
-        return refund_all(turn, number, key, &request.reason);
+    if steps::is_running(saga(order).status()) {
+        return Err(Code::OrderInProgress.into());
     }
-    idempotency::once(turn, key, |turn| refund_part(turn, number, amount_minor, &request.reason))
+    let is_all_refunded = order.close_reason() == CloseReason::Refunded && payment(order).status() == PaymentStatus::Refunded;
+    if is_all_refunded && request.amount.is_none() {
+        return answer(order).repeated().now();
+    }
+    // Before the currency: an order that was refused never had a price.
+    refundable(order, turn.ctx.time_ms)?;
+    let left_minor = order.total_minor - payment(order).refunded_minor;
+    match request.amount {
+        Some(amount) if currency_code(&amount.currency) != order.currency => Err(Code::CurrencyMismatch.into()),
+        Some(amount) if !(1..=left_minor).contains(&amount.amount_minor) => Err(Code::PaymentAmountInvalid.into()),
+        Some(amount) if amount.amount_minor < left_minor => refund_part(turn, number, amount.amount_minor, &request.reason),
+        _ => refund_all(turn, number, &request.reason),
+    }
 }
 
-fn refund_part(turn: &mut Turn, number: u64, amount_minor: i64, reason: &str) -> Result<Answer, Refused> {
+fn refund_part(turn: &mut Turn, number: u64, amount_minor: i64, reason: &str) -> Handled {
     let order = existing(turn.state, number);
-    refundable(order, turn.ctx.time_ms)?;
-    let of = payment(order);
-    if amount_minor <= 0 || amount_minor > order.total_minor - of.refunded_minor {
-        return Err(Code::PaymentAmountInvalid.into());
-    }
     if journal::payment_entries(order, &[PaymentAction::RefundPart]).count() >= REFUND_PARTS_MAX {
         return Err(Code::PaymentStatusInvalid.into());
     }
-    Ok(Case::open(turn, number, |case| {
+    Case::open(turn, number, |case| {
         row(case.row).refunded_minor += amount_minor;
         let by = case.by(reason);
         journal::payment(case.row, PaymentAction::RefundPart, amount_minor, by);
@@ -243,26 +234,16 @@ fn refund_part(turn: &mut Turn, number: u64, amount_minor: i64, reason: &str) ->
             steps::ask_balance(case, amount_minor);
         }
         case.turn.fx.event(EventType::PaymentRefunded, view::payment_event(case.row));
-        answer(case.row)
-    }))
+        answer(case.row).now()
+    })
 }
 
 /// Nothing is left of the payment then, so the order is taken back with it: what is on its way or there must come back first.
-fn refund_all(turn: &mut Turn, number: u64, key: String, reason: &str) -> Handled {
-    let order = existing(turn.state, number);
-    let is_refund = order.close_reason() == CloseReason::Refunded;
-    if is_refund && steps::is_running(saga(order).status()) {
-        return latch_payment(turn, number);
-    }
-    if is_refund && payment(order).status() == PaymentStatus::Refunded {
-        return answer(order).repeated().now();
-    }
-    refundable(order, turn.ctx.time_ms)?;
-    if order.status() != OrderStatus::Paid {
+fn refund_all(turn: &mut Turn, number: u64, reason: &str) -> Handled {
+    if existing(turn.state, number).status() != OrderStatus::Paid {
         return Err(Code::OrderStatusInvalid.into());
     }
-    let (body_hash, waiter) = (turn.ctx.body_hash, Waiter { wants_payment: true, ..turn.ctx.waiter });
-    idempotency::remember(turn, key, KeyRow { body_hash, outcome: None });
+    let waiter = Waiter { wants_payment: true, ..turn.ctx.waiter.clone() };
     Case::open(turn, number, |case| case.close(CloseReason::Refunded, case.by(reason), Some(waiter)));
     Ok(Answered::Later)
 }

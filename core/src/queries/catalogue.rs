@@ -124,7 +124,7 @@ mod tests {
         let store = Arc::new(MemoryStore::default()) as _;
         let mut replica = Replica::open(&store, "test", 0, Partitioner::new(1)).expect("an empty state");
         let record = |body| {
-            let command = Command { tag: 0, body: Some(body) }.encode_to_vec();
+            let command = Command::from(body).encode_to_vec();
             let body = Some(record::Body::Command(command.into()));
             Record { body, ..Record::default() }
         };

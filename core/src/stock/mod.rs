@@ -17,7 +17,6 @@ use emshop_proto::v1::{
 use self::allocation::{Shortcomings, Terms, transition};
 use crate::context::Turn;
 use crate::effects::{Answer, Handled, Refused};
-use crate::idempotency;
 use crate::order::row;
 use crate::state::State;
 use crate::state::rows::Hold;
@@ -25,33 +24,29 @@ use crate::state::rows::Hold;
 /// Most units that one SKU may have on hand.
 pub const ON_HAND_MAX: u64 = 1_000_000_000_000;
 
-pub(crate) fn set(turn: &mut Turn, request: SetStockRequest) -> Handled {
-    let key = format!("set-stock:{}:{}", request.goods_id, request.idempotency_key);
-    idempotency::once(turn, key, |turn| {
-        let stock = turn.state.stocks.get(&request.goods_id).copied().unwrap_or_default();
-        let available = request.on_hand.checked_sub(stock.reserved).ok_or(Code::StockBelowReserved)?;
-        put_available(turn, request.goods_id, stock, available, StockCause::Set)
-    })
+pub(crate) fn set(turn: &mut Turn, request: &SetStockRequest) -> Handled {
+    let stock = turn.state.stocks.get(&request.goods_id).copied().unwrap_or_default();
+    let available = request.on_hand.checked_sub(stock.reserved).ok_or(Code::StockBelowReserved)?;
+    put_available(turn, request.goods_id, stock, available, StockCause::Set)
 }
 
-pub(crate) fn adjust(turn: &mut Turn, request: AdjustStockRequest) -> Handled {
-    let key = format!("adjust-stock:{}:{}", request.goods_id, request.idempotency_key);
-    idempotency::once(turn, key, |turn| {
-        let stock = turn.state.stocks.get(&request.goods_id).copied().ok_or(Code::InventoryNotFound)?;
-        let available = stock.available.checked_add_signed(request.delta).ok_or(Code::StockInsufficient)?;
-        put_available(turn, request.goods_id, stock, available, StockCause::Adjust)
-    })
+pub(crate) fn adjust(turn: &mut Turn, request: &AdjustStockRequest) -> Handled {
+    let stock = turn.state.stocks.get(&request.goods_id).copied().ok_or(Code::InventoryNotFound)?;
+    let too_much = if request.delta < 0 { Code::StockInsufficient } else { Code::StockTooLarge };
+    let available = stock.available.checked_add_signed(request.delta).ok_or(too_much)?;
+    put_available(turn, request.goods_id, stock, available, StockCause::Adjust)
 }
 
-fn put_available(turn: &mut Turn, goods_id: u64, stock: StockRow, available: u64, cause: StockCause) -> Result<Answer, Refused> {
+fn put_available(turn: &mut Turn, goods_id: u64, stock: StockRow, available: u64, cause: StockCause) -> Handled {
     let on_hand = available.saturating_add(stock.reserved);
-    if on_hand > ON_HAND_MAX {
+    // What came back from orders may have brought it above: to take some away is never too much.
+    if on_hand > ON_HAND_MAX && available > stock.available {
         return Err(Code::StockTooLarge.into());
     }
     let mut row = StockRow { available, received: on_hand + stock.sold, ..stock };
     history::note(&turn.ctx, goods_id, &stock, &mut row, cause, None, turn.fx);
     turn.state.stocks.insert(goods_id, row);
-    Ok(Answer::new(outcome::Result::Stock(level(goods_id, &row))))
+    Answer::new(outcome::Result::Stock(level(goods_id, &row))).now()
 }
 
 /// Carries out one action on the lines that it is for and whose SKU is in this log: as a whole, or not at all.

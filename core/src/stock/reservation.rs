@@ -11,7 +11,7 @@ use emshop_proto::v1::{
 };
 
 use super::allocation::{self, Progress};
-use crate::context::{Turn, WAITERS_MAX};
+use crate::context::{Turn, WAITERS_MAX, is_waited_for};
 use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::state::State;
 use crate::state::timers::{Timer, TimerKind};
@@ -118,7 +118,7 @@ fn begin(turn: &mut Turn, number: u64, status: SagaStatus, step: SagaStep) -> Ha
     if row.status() == ReservationStatus::Reserved && row.expires_at_ms != 0 {
         timer::remove(turn.state, &expiry(&row, number));
     }
-    let waiters = Some(turn.ctx.waiter).filter(|waiter| waiter.ticket != 0).into_iter().collect();
+    let waiters = Some(turn.ctx.waiter.clone()).filter(is_waited_for).into_iter().collect();
     let mut saga = SagaRow { waiters, ..SagaRow::default() };
     saga.set_status(status);
     saga.set_step(step);

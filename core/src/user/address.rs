@@ -6,29 +6,23 @@ use emshop_proto::errors::Code;
 use emshop_proto::internal::AddressRow;
 use emshop_proto::v1::{Address, CreateAddressRequest, DeleteAddressRequest, Receiver, UpdateAddressRequest, outcome};
 
-use crate::context::Turn;
-use crate::effects::{Answer, Handled};
-use crate::idempotency;
+use crate::effects::Answer;
 use crate::state::State;
 use crate::state::rows::Newest;
 
 /// Most addresses that a user may have.
 pub const ADDRESSES_MAX: usize = 50;
 
-pub(crate) fn create(turn: &mut Turn, request: CreateAddressRequest) -> Handled {
-    let key = format!("create-address:{}:{}", request.user_id, request.idempotency_key);
-    idempotency::once(turn, key, |turn| {
-        let state = &mut *turn.state;
-        let others = of_user(state, request.user_id).len();
-        if others >= ADDRESSES_MAX {
-            return Err(Code::AddressesFull.into());
-        }
-        let counters = state.counters.entry(&());
-        counters.addresses += 1;
-        let address_id = counters.addresses;
-        let given = request.address.unwrap_or_default();
-        Ok(put(state, request.user_id, Address { address_id, is_default: given.is_default || others == 0, ..given }))
-    })
+pub(crate) fn create(state: &mut State, request: CreateAddressRequest) -> Answer {
+    let others = of_user(state, request.user_id).len();
+    if others >= ADDRESSES_MAX {
+        return Code::AddressesFull.into();
+    }
+    let counters = state.counters.entry(&());
+    counters.addresses += 1;
+    let address_id = counters.addresses;
+    let given = request.address.unwrap_or_default();
+    put(state, request.user_id, Address { address_id, is_default: given.is_default || others == 0, ..given })
 }
 
 pub(crate) fn update(state: &mut State, request: &UpdateAddressRequest) -> Answer {

@@ -7,18 +7,15 @@ use emshop_proto::v1::{AdjustBalanceRequest, Balance, Money, outcome};
 
 use crate::context::{Ask, Turn};
 use crate::effects::{Answer, Handled};
-use crate::idempotency;
 use crate::state::State;
 
 /// Most that adjustments may bring a balance to, in minor units. What is paid back comes on top: it is never refused.
 pub const BALANCE_MINOR_MAX: i64 = 1_000_000_000_000_000;
 
-pub(crate) fn adjust(turn: &mut Turn, request: AdjustBalanceRequest) -> Handled {
-    let key = format!("adjust-balance:{}:{}", request.user_id, request.idempotency_key);
-    idempotency::once(turn, key, |turn| {
-        let row = change(turn.state, request.user_id, &request.delta.unwrap_or_default())?;
-        Ok(Answer::new(outcome::Result::Balance(view(request.user_id, &row))))
-    })
+pub(crate) fn adjust(state: &mut State, request: &AdjustBalanceRequest) -> Handled {
+    let delta = request.delta.as_ref().ok_or(Code::ValidationFailed)?;
+    let row = change(state, request.user_id, delta)?;
+    Answer::new(outcome::Result::Balance(view(request.user_id, &row))).now()
 }
 
 fn change(state: &mut State, user_id: u64, delta: &Money) -> Result<BalanceRow, Code> {

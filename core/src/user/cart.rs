@@ -12,7 +12,6 @@ use emshop_proto::v1::{
 
 use crate::context::{Ask, Turn};
 use crate::effects::{Answer, Handled};
-use crate::idempotency;
 use crate::state::State;
 use crate::user::address;
 
@@ -23,21 +22,17 @@ pub const QUANTITY_MAX: u64 = 1_000_000;
 /// Most SKUs that leave a cart as one order.
 pub const CHECKOUT_ITEMS_MAX: usize = 200;
 
-pub(crate) fn add(turn: &mut Turn, request: AddCartItemRequest) -> Handled {
-    let key = format!("add-cart-item:{}:{}", request.user_id, request.idempotency_key);
-    idempotency::once(turn, key, |turn| {
-        let at = (request.user_id, request.goods_id);
-        let row = match turn.state.cart_items.get(&at).copied() {
-            Some(row) => row,
-            None if items(turn.state, request.user_id).len() >= ITEMS_MAX => return Err(Code::CartFull.into()),
-            None => CartItemRow { quantity: 0, selected: true, added_at_ms: turn.ctx.time_ms },
-        };
-        let quantity = row.quantity.checked_add(request.quantity).filter(|quantity| *quantity <= QUANTITY_MAX);
-        let row = CartItemRow { quantity: quantity.ok_or(Code::CartFull)?, ..row };
-        let answer = answer(vec![view(request.goods_id, &row)]);
-        turn.state.cart_items.insert(at, row);
-        Ok(answer)
-    })
+pub(crate) fn add(turn: &mut Turn, request: &AddCartItemRequest) -> Handled {
+    let at = (request.user_id, request.goods_id);
+    let row = match turn.state.cart_items.get(&at).copied() {
+        Some(row) => row,
+        None if items(turn.state, request.user_id).len() >= ITEMS_MAX => return Err(Code::CartFull.into()),
+        None => CartItemRow { quantity: 0, selected: true, added_at_ms: turn.ctx.time_ms },
+    };
+    let quantity = row.quantity.checked_add(request.quantity).filter(|quantity| *quantity <= QUANTITY_MAX);
+    let row = CartItemRow { quantity: quantity.ok_or(Code::CartFull)?, ..row };
+    turn.state.cart_items.insert(at, row);
+    answer(vec![view(request.goods_id, &row)]).now()
 }
 
 pub(crate) fn update(state: &mut State, request: &UpdateCartItemRequest) -> Answer {

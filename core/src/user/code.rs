@@ -44,6 +44,7 @@ pub(crate) fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> An
         expires_at_ms,
         failed_tries: 0,
         used: false,
+        used_key: String::new(),
         issued_at_ms: ctx.time_ms,
         issued: issued + 1,
         window_at_ms,
@@ -55,19 +56,31 @@ pub(crate) fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> An
 }
 
 /// Uses a code up, or counts a failed try.
-pub(crate) fn use_up(state: &mut State, ctx: &Context, command: &UseCode) -> Answer {
-    match check(state, ctx, &command.key, &command.code_hash) {
-        Ok(()) => done(),
+pub(crate) fn use_up(state: &mut State, ctx: &Context, command: &UseCode, idempotency_key: &str) -> Answer {
+    match check(state, ctx, &command.key, &command.code_hash, idempotency_key) {
+        Ok(Use::First) => done(),
+        Ok(Use::Repeated) => done().repeated(),
         // Whoever reads a captcha for a machine is told as little as possible.
         Err(_) if ids::is_captcha_key(&command.key) => Code::CaptchaIncorrect.into(),
         Err(code) => code.into(),
     }
 }
 
+/// How a right code was used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    First,
+    Repeated,
+}
+
 /// As [`use_up`], for those who need the code to be right for something else.
-pub(crate) fn check(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8]) -> Result<(), Code> {
+///
+/// Under the key that it was used with it may be used again. Not by [`crate::idempotency::once`]: that would answer for a day, and not
+/// count who guesses codes under a known key.
+pub(crate) fn check(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8], idempotency_key: &str) -> Result<Use, Code> {
     let key = key.to_owned();
-    if !state.codes.get(&key).is_some_and(|row| !row.used && is_alive(row, ctx)) {
+    let may_be_used = |row: &CodeRow| !row.used || (!row.used_key.is_empty() && row.used_key == idempotency_key);
+    if !state.codes.get(&key).is_some_and(|row| may_be_used(row) && is_alive(row, ctx)) {
         return Err(Code::SmsCodeNotFound);
     }
     let row = state.codes.change(&key).expect("just looked at");
@@ -75,8 +88,12 @@ pub(crate) fn check(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8
         row.failed_tries += 1;
         return Err(Code::SmsCodeIncorrect);
     }
+    if row.used {
+        return Ok(Use::Repeated);
+    }
     row.used = true;
-    Ok(())
+    row.used_key = idempotency_key.to_owned();
+    Ok(Use::First)
 }
 
 /// Whether somebody has the code that was sent last, though it may be used up already.

@@ -36,7 +36,7 @@ pub(crate) fn add(turn: &mut Turn, request: AddFavouriteRequest) -> Handled {
     if others >= FAVOURITES_MAX {
         return Err(Code::FavouritesFull.into());
     }
-    let row = FavouriteRow { added_at_ms: turn.ctx.time_ms, waiters: vec![turn.ctx.waiter] };
+    let row = FavouriteRow { added_at_ms: turn.ctx.time_ms, waiters: vec![turn.ctx.waiter.clone()] };
     turn.state.favourites.insert(key, row);
     if let Some(Some(counted)) = ask(turn, user_id, goods_id, false) {
         reply(turn, user_id, counted);

@@ -4,20 +4,16 @@ use emshop_proto::internal::MessageRow;
 use emshop_proto::v1::{CreateMessageRequest, UserMessage, outcome};
 
 use crate::context::Turn;
-use crate::effects::{Answer, Handled};
-use crate::idempotency;
+use crate::effects::Answer;
 use crate::state::rows::Newest;
 
-pub(crate) fn create(turn: &mut Turn, request: CreateMessageRequest) -> Handled {
-    let key = format!("create-message:{}:{}", request.user_id, request.idempotency_key);
-    idempotency::once(turn, key, |turn| {
-        let counters = turn.state.counters.entry(&());
-        counters.messages += 1;
-        let message_id = counters.messages;
-        let given = request.message.unwrap_or_default();
-        let message = UserMessage { message_id, created_at_ms: turn.ctx.time_ms, ..given };
-        let row = MessageRow { message: Some(message.clone()) };
-        turn.state.messages.insert_new(Newest { user_id: request.user_id, number: message_id }, row);
-        Ok(Answer::new(outcome::Result::Message(message)))
-    })
+pub(crate) fn create(turn: &mut Turn, request: CreateMessageRequest) -> Answer {
+    let counters = turn.state.counters.entry(&());
+    counters.messages += 1;
+    let message_id = counters.messages;
+    let given = request.message.unwrap_or_default();
+    let message = UserMessage { message_id, created_at_ms: turn.ctx.time_ms, ..given };
+    let row = MessageRow { message: Some(message.clone()) };
+    turn.state.messages.insert_new(Newest { user_id: request.user_id, number: message_id }, row);
+    Answer::new(outcome::Result::Message(message))
 }

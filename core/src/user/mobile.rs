@@ -33,7 +33,7 @@ fn give(state: &mut State, ctx: &Context, request: &MobileRequest) -> Result<(),
     if taken && code::is_known(state, ctx, &key, &request.code_hash) {
         return Err(Code::UserAlreadyExists);
     }
-    code::check(state, ctx, &key, &request.code_hash)?;
+    code::check(state, ctx, &key, &request.code_hash, "")?;
     assert!(!taken, "a code that is right was not known");
     state.mobiles.insert(request.mobile.clone(), MobileRow { user_id: request.user_id });
     Ok(())

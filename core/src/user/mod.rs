@@ -35,7 +35,7 @@ pub(crate) fn register(turn: &mut Turn, command: RegisterUser) -> Handled {
         updated_at_ms: turn.ctx.time_ms,
         body_hash: turn.ctx.body_hash,
         registering: true,
-        waiters: vec![turn.ctx.waiter],
+        waiters: vec![turn.ctx.waiter.clone()],
         ..UserRow::default()
     };
     row.set_role(Role::User);
@@ -90,7 +90,11 @@ pub(crate) fn mobile_reply(turn: &mut Turn, user_id: u64, reply: MobileReply) {
     turn.tell(waiters, &told);
 }
 
+/// Only in place of the password that whoever changes it has shown to know: another one may have come in between.
 pub(crate) fn set_password(state: &mut State, ctx: &Context, command: &SetPassword) -> Answer {
+    if existing(state, command.user_id).is_some_and(|row| row.password_hash != command.replaced_hash) {
+        return Code::PasswordIncorrect.into();
+    }
     change(state, ctx, command.user_id, |row| row.password_hash.clone_from(&command.password_hash))
 }
 

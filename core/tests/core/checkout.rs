@@ -168,7 +168,7 @@ fn a_refused_order_puts_the_items_back_as_they_were() {
     let off_sale = |goods_id| {
         let unit_price = Some(Money::new(100, "CNY"));
         let goods = Goods { goods_id, name: "old".to_owned(), unit_price, on_sale: Some(false), ..Goods::default() };
-        Command { tag: 0, body: Some(command::Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })) }
+        Command::from(command::Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) }))
     };
     let [odd, unknown] = [1_000_001, 1_000_002];
     let table = [

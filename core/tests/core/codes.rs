@@ -4,7 +4,7 @@ use emshop_core::user::code::{FAILED_TRIES_MAX, ISSUE_INTERVAL_MS, ISSUE_WINDOW_
 use emshop_proto::errors::Code;
 
 use crate::shop::*;
-use crate::users::{CODE, CODE_LIFETIME_S, WRONG, issue, use_code};
+use crate::users::{CODE, CODE_LIFETIME_S, WRONG, issue, use_code, use_code_under};
 
 #[test]
 fn codes_are_issued_once_a_minute_and_ten_times_a_day() {
@@ -84,4 +84,33 @@ fn a_code_is_right_once_and_dies_of_time_and_wrong_tries() {
         shop.tick_after(ISSUE_WINDOW_MS);
         assert_eq!(rows(&shop), all - 2, "neither the code nor its timer");
     }
+}
+
+/// Whoever lost the answer to a login gives the same code under the same key again. That opens no more than the code itself did.
+#[test]
+fn a_code_is_right_again_under_the_key_that_it_was_used_with() {
+    use Code::{SmsCodeIncorrect, SmsCodeNotFound};
+    let key = "sms:login:1";
+    let mut shop = Shop::new(1);
+    assert_done(&issue(&mut shop, key, true));
+    assert_done(&use_code_under(&mut shop, key, CODE, "k"));
+    let again = use_code_under(&mut shop, key, CODE, "k");
+    assert_eq!((refused(&again), again.repeated), (None, true));
+    for other in ["", "other"] {
+        assert_refused(&use_code_under(&mut shop, key, CODE, other), SmsCodeNotFound);
+    }
+
+    // Whoever knows the key and guesses the code has no more tries than before.
+    for _ in 0..FAILED_TRIES_MAX {
+        assert_refused(&use_code_under(&mut shop, key, WRONG, "k"), SmsCodeIncorrect);
+    }
+    assert_refused(&use_code_under(&mut shop, key, CODE, "k"), SmsCodeNotFound);
+
+    // Nor more time.
+    shop.now_ms += ISSUE_INTERVAL_MS;
+    assert_done(&issue(&mut shop, key, true));
+    assert_refused(&use_code_under(&mut shop, key, WRONG, "k"), SmsCodeIncorrect);
+    assert_done(&use_code_under(&mut shop, key, CODE, "k"));
+    shop.now_ms += i64::from(CODE_LIFETIME_S) * 1000;
+    assert_refused(&use_code_under(&mut shop, key, CODE, "k"), SmsCodeNotFound);
 }

@@ -23,8 +23,9 @@ pub const USER: u64 = 7;
 /// What makes a command about an order of its id.
 pub type OnOrder = fn(&str) -> Command;
 
-fn command(body: Body) -> Command {
-    Command { tag: 0, body: Some(body) }
+/// The command under a key.
+pub fn keyed(key: &str, command: impl Into<Command>) -> Command {
+    Command { idempotency_key: key.to_owned(), ..command.into() }
 }
 
 fn quantities(lines: &[(u64, u64)]) -> Vec<GoodsQuantity> {
@@ -52,11 +53,11 @@ pub fn order_without_carrier(order_id: &str, lines: &[(u64, u64)]) -> SubmitOrde
 }
 
 pub fn submit(request: SubmitOrderRequest) -> Command {
-    command(Body::SubmitOrder(request))
+    Body::SubmitOrder(request).into()
 }
 
 pub fn cancel(order_id: &str) -> Command {
-    command(Body::CancelOrder(CancelOrderRequest { order_id: order_id.to_owned(), ..CancelOrderRequest::default() }))
+    Body::CancelOrder(CancelOrderRequest { order_id: order_id.to_owned(), ..CancelOrderRequest::default() }).into()
 }
 
 pub fn confirm(order_id: &str) -> Command {
@@ -65,12 +66,12 @@ pub fn confirm(order_id: &str) -> Command {
 
 pub fn confirm_with(order_id: &str, third_party_sn: &str, amount: Option<Money>) -> Command {
     let (order_id, third_party_sn) = (order_id.to_owned(), third_party_sn.to_owned());
-    command(Body::ConfirmPayment(ConfirmPaymentRequest { payment_id: String::new(), order_id, third_party_sn, amount }))
+    Body::ConfirmPayment(ConfirmPaymentRequest { payment_id: String::new(), order_id, third_party_sn, amount }).into()
 }
 
 pub fn simulate_success(order_id: &str) -> Command {
     let order_id = order_id.to_owned();
-    command(Body::SimulatePaymentSuccess(SimulatePaymentSuccessRequest { order_id, ..SimulatePaymentSuccessRequest::default() }))
+    Body::SimulatePaymentSuccess(SimulatePaymentSuccessRequest { order_id, ..SimulatePaymentSuccessRequest::default() }).into()
 }
 
 /// An order that its user pays from their balance.
@@ -79,7 +80,7 @@ pub fn order_by_balance(order_id: &str, user_id: u64, lines: &[(u64, u64)]) -> S
 }
 
 pub fn pay_with_balance(order_id: &str) -> Command {
-    command(Body::PayWithBalance(PayWithBalanceRequest { payment_id: String::new(), order_id: order_id.to_owned() }))
+    Body::PayWithBalance(PayWithBalanceRequest { payment_id: String::new(), order_id: order_id.to_owned() }).into()
 }
 
 pub fn adjust_balance(user_id: u64, delta_minor: i64, key: &str) -> Command {
@@ -88,7 +89,7 @@ pub fn adjust_balance(user_id: u64, delta_minor: i64, key: &str) -> Command {
 
 pub fn adjust_balance_in(currency: &str, user_id: u64, delta_minor: i64, key: &str) -> Command {
     let delta = Some(Money::new(delta_minor, currency));
-    command(Body::AdjustBalance(AdjustBalanceRequest { user_id, delta, idempotency_key: key.to_owned() }))
+    keyed(key, Body::AdjustBalance(AdjustBalanceRequest { user_id, delta }))
 }
 
 /// With the time-out that the ingress fills in.
@@ -98,40 +99,40 @@ pub fn try_payment(user_id: u64, business_id: &str, amount_minor: i64) -> Comman
 
 pub fn try_payment_in(currency: &str, user_id: u64, business_id: &str, amount_minor: i64) -> Command {
     let (business_id, amount) = (business_id.to_owned(), Some(Money::new(amount_minor, currency)));
-    command(Body::TryPayment(TryPaymentRequest { business_id, user_id, amount, timeout_seconds: TRY_SECONDS }))
+    Body::TryPayment(TryPaymentRequest { business_id, user_id, amount, timeout_seconds: TRY_SECONDS }).into()
 }
 
 pub fn confirm_tried(user_id: u64, business_id: &str) -> Command {
-    command(Body::ConfirmTriedPayment(ConfirmTriedPaymentRequest { business_id: business_id.to_owned(), user_id }))
+    Body::ConfirmTriedPayment(ConfirmTriedPaymentRequest { business_id: business_id.to_owned(), user_id }).into()
 }
 
 pub fn cancel_tried(user_id: u64, business_id: &str) -> Command {
-    command(Body::CancelTriedPayment(CancelTriedPaymentRequest { business_id: business_id.to_owned(), user_id }))
+    Body::CancelTriedPayment(CancelTriedPaymentRequest { business_id: business_id.to_owned(), user_id }).into()
 }
 
 pub fn cancel_payment(order_id: &str) -> Command {
-    command(Body::CancelPayment(CancelPaymentRequest { payment_id: String::new(), order_id: order_id.to_owned() }))
+    Body::CancelPayment(CancelPaymentRequest { payment_id: String::new(), order_id: order_id.to_owned() }).into()
 }
 
 pub fn fail_payment(order_id: &str) -> Command {
     let order_id = order_id.to_owned();
-    command(Body::SimulatePaymentFailure(SimulatePaymentFailureRequest { payment_id: String::new(), order_id }))
+    Body::SimulatePaymentFailure(SimulatePaymentFailureRequest { payment_id: String::new(), order_id }).into()
 }
 
 /// `amount_minor` 0 asks for all that is left.
 pub fn refund(order_id: &str, amount_minor: i64, key: &str) -> Command {
     let amount = (amount_minor != 0).then(|| Money::new(amount_minor, "CNY"));
-    let (order_id, idempotency_key) = (order_id.to_owned(), key.to_owned());
-    command(Body::RefundPayment(RefundPaymentRequest { order_id, amount, idempotency_key, ..RefundPaymentRequest::default() }))
+    let order_id = order_id.to_owned();
+    keyed(key, Body::RefundPayment(RefundPaymentRequest { order_id, amount, ..RefundPaymentRequest::default() }))
 }
 
 pub fn complete(order_id: &str) -> Command {
-    command(Body::CompleteOrder(CompleteOrderRequest { order_id: order_id.to_owned(), user_id: USER }))
+    Body::CompleteOrder(CompleteOrderRequest { order_id: order_id.to_owned(), user_id: USER }).into()
 }
 
 pub fn request_return(order_id: &str) -> Command {
     let (order_id, reason) = (order_id.to_owned(), "broken".to_owned());
-    command(Body::RequestReturn(RequestReturnRequest { order_id, user_id: 0, reason }))
+    Body::RequestReturn(RequestReturnRequest { order_id, user_id: 0, reason }).into()
 }
 
 pub fn accept_return(order_id: &str) -> Command {
@@ -144,7 +145,7 @@ pub fn decline_return(order_id: &str) -> Command {
 }
 
 pub fn resolve_return(request: ResolveReturnRequest) -> Command {
-    command(Body::ResolveReturn(request))
+    Body::ResolveReturn(request).into()
 }
 
 /// Another parcel, like the first one.
@@ -153,7 +154,7 @@ pub fn create_parcel(order_id: &str) -> Command {
 }
 
 pub fn create_parcel_with(request: CreateLogisticsOrderRequest) -> Command {
-    command(Body::CreateLogisticsOrder(request))
+    Body::CreateLogisticsOrder(request).into()
 }
 
 pub fn move_parcel(order_id: &str, status: LogisticsStatus) -> Command {
@@ -162,7 +163,7 @@ pub fn move_parcel(order_id: &str, status: LogisticsStatus) -> Command {
 }
 
 pub fn update_parcel(request: UpdateLogisticsStatusRequest) -> Command {
-    command(Body::UpdateLogisticsStatus(request))
+    Body::UpdateLogisticsStatus(request).into()
 }
 
 pub fn ship(order_id: &str) -> Command {
@@ -171,7 +172,7 @@ pub fn ship(order_id: &str) -> Command {
 
 pub fn ship_by(order_id: &str, courier_name: &str) -> Command {
     let (order_id, courier_name) = (order_id.to_owned(), courier_name.to_owned());
-    command(Body::SimulateShipment(SimulateShipmentRequest { order_id, courier_name, ..SimulateShipmentRequest::default() }))
+    Body::SimulateShipment(SimulateShipmentRequest { order_id, courier_name, ..SimulateShipmentRequest::default() }).into()
 }
 
 pub fn deliver(order_id: &str) -> Command {
@@ -179,16 +180,12 @@ pub fn deliver(order_id: &str) -> Command {
 }
 
 pub fn deliver_with(request: SimulateDeliveryRequest) -> Command {
-    command(Body::SimulateDelivery(request))
+    Body::SimulateDelivery(request).into()
 }
 
 pub fn cancel_parcel(order_id: &str) -> Command {
     let (order_id, reason) = (order_id.to_owned(), "wrong box".to_owned());
-    command(Body::CancelLogisticsOrder(CancelLogisticsOrderRequest {
-        order_id,
-        reason,
-        ..CancelLogisticsOrderRequest::default()
-    }))
+    Body::CancelLogisticsOrder(CancelLogisticsOrderRequest { order_id, reason, ..CancelLogisticsOrderRequest::default() }).into()
 }
 
 pub fn goods(goods_id: u64, price: Money) -> Command {
@@ -202,19 +199,19 @@ pub fn entry(goods_id: u64) -> Goods {
 }
 
 pub fn create_goods(goods: Goods) -> Command {
-    command(Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) }))
+    Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) }).into()
 }
 
 pub fn update_goods(goods: Goods) -> Command {
-    command(Body::UpdateGoods(UpdateGoodsRequest { goods: Some(goods) }))
+    Body::UpdateGoods(UpdateGoodsRequest { goods: Some(goods) }).into()
 }
 
 pub fn delete_goods(goods_id: u64) -> Command {
-    command(Body::DeleteGoods(DeleteGoodsRequest { goods_id }))
+    Body::DeleteGoods(DeleteGoodsRequest { goods_id }).into()
 }
 
 pub fn set_on_sale(goods_id: u64, on_sale: bool) -> Command {
-    command(Body::SetOnSale(SetOnSaleRequest { goods_id, on_sale }))
+    Body::SetOnSale(SetOnSaleRequest { goods_id, on_sale }).into()
 }
 
 /// A category; of level 1 when its parent is 0.
@@ -223,15 +220,15 @@ pub fn category(category_id: u64, parent_id: u64) -> Category {
 }
 
 pub fn create_category(category: Category) -> Command {
-    command(Body::CreateCategory(CreateCategoryRequest { category: Some(category) }))
+    Body::CreateCategory(CreateCategoryRequest { category: Some(category) }).into()
 }
 
 pub fn update_category(category: Category) -> Command {
-    command(Body::UpdateCategory(UpdateCategoryRequest { category: Some(category) }))
+    Body::UpdateCategory(UpdateCategoryRequest { category: Some(category) }).into()
 }
 
 pub fn delete_category(category_id: u64) -> Command {
-    command(Body::DeleteCategory(DeleteCategoryRequest { category_id }))
+    Body::DeleteCategory(DeleteCategoryRequest { category_id }).into()
 }
 
 pub fn brand(brand_id: u64, name: &str) -> Brand {
@@ -239,15 +236,15 @@ pub fn brand(brand_id: u64, name: &str) -> Brand {
 }
 
 pub fn create_brand(brand: Brand) -> Command {
-    command(Body::CreateBrand(CreateBrandRequest { brand: Some(brand) }))
+    Body::CreateBrand(CreateBrandRequest { brand: Some(brand) }).into()
 }
 
 pub fn update_brand(brand: Brand) -> Command {
-    command(Body::UpdateBrand(UpdateBrandRequest { brand: Some(brand) }))
+    Body::UpdateBrand(UpdateBrandRequest { brand: Some(brand) }).into()
 }
 
 pub fn delete_brand(brand_id: u64) -> Command {
-    command(Body::DeleteBrand(DeleteBrandRequest { brand_id }))
+    Body::DeleteBrand(DeleteBrandRequest { brand_id }).into()
 }
 
 pub fn banner(banner_id: u64, index: i32) -> Banner {
@@ -255,35 +252,35 @@ pub fn banner(banner_id: u64, index: i32) -> Banner {
 }
 
 pub fn create_banner(banner: Banner) -> Command {
-    command(Body::CreateBanner(CreateBannerRequest { banner: Some(banner) }))
+    Body::CreateBanner(CreateBannerRequest { banner: Some(banner) }).into()
 }
 
 pub fn update_banner(banner: Banner) -> Command {
-    command(Body::UpdateBanner(UpdateBannerRequest { banner: Some(banner) }))
+    Body::UpdateBanner(UpdateBannerRequest { banner: Some(banner) }).into()
 }
 
 pub fn delete_banner(banner_id: u64) -> Command {
-    command(Body::DeleteBanner(DeleteBannerRequest { banner_id }))
+    Body::DeleteBanner(DeleteBannerRequest { banner_id }).into()
 }
 
 pub fn link_brand(category_id: u64, brand_id: u64) -> Command {
-    command(Body::LinkBrand(LinkBrandRequest { category_id, brand_id }))
+    Body::LinkBrand(LinkBrandRequest { category_id, brand_id }).into()
 }
 
 pub fn unlink_brand(category_id: u64, brand_id: u64) -> Command {
-    command(Body::UnlinkBrand(UnlinkBrandRequest { category_id, brand_id }))
+    Body::UnlinkBrand(UnlinkBrandRequest { category_id, brand_id }).into()
 }
 
 pub fn set_stock(goods_id: u64, on_hand: u64, key: &str) -> Command {
-    command(Body::SetStock(SetStockRequest { goods_id, on_hand, idempotency_key: key.to_owned() }))
+    keyed(key, Body::SetStock(SetStockRequest { goods_id, on_hand }))
 }
 
 pub fn adjust_stock(goods_id: u64, delta: i64, key: &str) -> Command {
-    command(Body::AdjustStock(AdjustStockRequest { goods_id, delta, idempotency_key: key.to_owned() }))
+    keyed(key, Body::AdjustStock(AdjustStockRequest { goods_id, delta }))
 }
 
 pub fn set_threshold(goods_id: u64, low_threshold: u64) -> Command {
-    command(Body::SetStockThreshold(SetStockThresholdRequest { goods_id, low_threshold }))
+    Body::SetStockThreshold(SetStockThresholdRequest { goods_id, low_threshold }).into()
 }
 
 pub fn reserve(business_id: &str, lines: &[(u64, u64)]) -> Command {
@@ -293,40 +290,40 @@ pub fn reserve(business_id: &str, lines: &[(u64, u64)]) -> Command {
 /// To be confirmed within this time.
 pub fn reserve_within(business_id: &str, lines: &[(u64, u64)], expires_in_seconds: u32) -> Command {
     let (business_id, lines) = (business_id.to_owned(), quantities(lines));
-    command(Body::ReserveStock(ReserveStockRequest { business_id, lines, expires_in_seconds }))
+    Body::ReserveStock(ReserveStockRequest { business_id, lines, expires_in_seconds }).into()
 }
 
 pub fn release(business_id: &str) -> Command {
-    command(Body::ReleaseReserved(ReleaseReservedRequest { business_id: business_id.to_owned() }))
+    Body::ReleaseReserved(ReleaseReservedRequest { business_id: business_id.to_owned() }).into()
 }
 
 pub fn sell(business_id: &str) -> Command {
-    command(Body::ConfirmSell(ConfirmSellRequest { business_id: business_id.to_owned() }))
+    Body::ConfirmSell(ConfirmSellRequest { business_id: business_id.to_owned() }).into()
 }
 
 pub fn reback(business_id: &str) -> Command {
-    command(Body::Reback(RebackRequest { business_id: business_id.to_owned() }))
+    Body::Reback(RebackRequest { business_id: business_id.to_owned() }).into()
 }
 
 pub fn add_to_cart(user_id: u64, goods_id: u64, quantity: u64, key: &str) -> Command {
-    command(Body::AddCartItem(AddCartItemRequest { user_id, goods_id, quantity, idempotency_key: key.to_owned() }))
+    keyed(key, Body::AddCartItem(AddCartItemRequest { user_id, goods_id, quantity }))
 }
 
 pub fn update_cart(user_id: u64, goods_id: u64, quantity: Option<u64>, selected: Option<bool>) -> Command {
-    command(Body::UpdateCartItem(UpdateCartItemRequest { user_id, goods_id, quantity, selected }))
+    Body::UpdateCartItem(UpdateCartItemRequest { user_id, goods_id, quantity, selected }).into()
 }
 
 /// All of them when `goods_ids` is empty.
 pub fn select(user_id: u64, goods_ids: &[u64], selected: bool) -> Command {
-    command(Body::SelectCartItems(SelectCartItemsRequest { user_id, goods_ids: goods_ids.to_vec(), selected }))
+    Body::SelectCartItems(SelectCartItemsRequest { user_id, goods_ids: goods_ids.to_vec(), selected }).into()
 }
 
 pub fn remove_from_cart(user_id: u64, goods_ids: &[u64]) -> Command {
-    command(Body::RemoveCartItems(RemoveCartItemsRequest { user_id, goods_ids: goods_ids.to_vec() }))
+    Body::RemoveCartItems(RemoveCartItemsRequest { user_id, goods_ids: goods_ids.to_vec() }).into()
 }
 
 pub fn clear_cart(user_id: u64) -> Command {
-    command(Body::ClearCart(ClearCartRequest { user_id }))
+    Body::ClearCart(ClearCartRequest { user_id }).into()
 }
 
 /// An acceptable order of what a user has selected.
@@ -346,15 +343,15 @@ pub fn cart_order(order_id: &str, user_id: u64) -> CheckoutCartRequest {
 }
 
 pub fn checkout(request: CheckoutCartRequest) -> Command {
-    command(Body::CheckoutCart(request))
+    Body::CheckoutCart(request).into()
 }
 
 pub fn add_favourite(user_id: u64, goods_id: u64) -> Command {
-    command(Body::AddFavourite(AddFavouriteRequest { user_id, goods_id }))
+    Body::AddFavourite(AddFavouriteRequest { user_id, goods_id }).into()
 }
 
 pub fn remove_favourite(user_id: u64, goods_id: u64) -> Command {
-    command(Body::RemoveFavourite(RemoveFavouriteRequest { user_id, goods_id }))
+    Body::RemoveFavourite(RemoveFavouriteRequest { user_id, goods_id }).into()
 }
 
 /// In Shanghai, without a district.
@@ -371,19 +368,18 @@ pub fn address(street: &str, is_default: bool) -> Address {
 }
 
 pub fn create_address(user_id: u64, address: Address, key: &str) -> Command {
-    let idempotency_key = key.to_owned();
-    command(Body::CreateAddress(CreateAddressRequest { user_id, address: Some(address), idempotency_key }))
+    keyed(key, Body::CreateAddress(CreateAddressRequest { user_id, address: Some(address) }))
 }
 
 pub fn update_address(user_id: u64, address: Address) -> Command {
-    command(Body::UpdateAddress(UpdateAddressRequest { user_id, address: Some(address) }))
+    Body::UpdateAddress(UpdateAddressRequest { user_id, address: Some(address) }).into()
 }
 
 pub fn delete_address(user_id: u64, address_id: u64) -> Command {
-    command(Body::DeleteAddress(DeleteAddressRequest { user_id, address_id }))
+    Body::DeleteAddress(DeleteAddressRequest { user_id, address_id }).into()
 }
 
 pub fn create_message(user_id: u64, kind: MessageKind, text: &str, key: &str) -> Command {
     let message = UserMessage { kind: kind.into(), text: text.to_owned(), ..UserMessage::default() };
-    command(Body::CreateMessage(CreateMessageRequest { user_id, message: Some(message), idempotency_key: key.to_owned() }))
+    keyed(key, Body::CreateMessage(CreateMessageRequest { user_id, message: Some(message) }))
 }

@@ -54,6 +54,21 @@ fn stock_is_adjusted_within_its_bounds() {
     assert_eq!(shop.levels(1), (ON_HAND_MAX, 0, 0));
 }
 
+/// What was sold comes back on top of what there is.
+#[test]
+fn stock_above_its_limit_can_be_made_less() {
+    let mut shop = Shop::with_two_goods();
+    for command in [reserve("r", &[(1, 5)]), sell("r"), set_stock(1, ON_HAND_MAX, "full"), reback("r")] {
+        assert_done(&shop.send_one(command));
+    }
+    assert_eq!(shop.levels(1), (ON_HAND_MAX + 5, 0, 0));
+    assert_refused(&shop.send_one(adjust_stock(1, 1, "more")), Code::StockTooLarge);
+    assert_refused(&shop.send_one(set_stock(1, ON_HAND_MAX + 6, "more")), Code::StockTooLarge);
+    assert_done(&shop.send_one(adjust_stock(1, -1, "less")));
+    assert_done(&shop.send_one(set_stock(1, ON_HAND_MAX + 3, "less")));
+    assert_eq!(shop.levels(1), (ON_HAND_MAX + 3, 0, 0));
+}
+
 #[test]
 fn a_key_is_for_one_body_of_one_sku() {
     let mut shop = Shop::with_two_goods();

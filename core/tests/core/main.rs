@@ -12,6 +12,7 @@ mod events;
 mod golden;
 mod goods;
 mod inventory;
+mod keys;
 mod lists;
 mod logistics;
 mod orders;

@@ -168,7 +168,7 @@ fn only_its_user_cancels_an_order() {
     let mut shop = submitted();
     let by = |user_id| {
         let request = CancelOrderRequest { order_id: "o".to_owned(), user_id, ..CancelOrderRequest::default() };
-        Command { tag: 0, body: Some(command::Body::CancelOrder(request)) }
+        Command::from(command::Body::CancelOrder(request))
     };
     assert_refused(&shop.send_one(by(USER + 1)), Code::OrderNotYours);
     assert_refused(&shop.send_one(cancel("unknown")), Code::OrderNotFound);

@@ -106,13 +106,13 @@ fn log(shop: &mut Shop, order_id: &str) -> String {
 fn the_log_tells_every_way_that_a_payment_goes() {
     let refund_because = |amount_minor: i64, key: &str, reason: &str| {
         let amount = (amount_minor != 0).then(|| Money::new(amount_minor, "CNY"));
-        let (order_id, idempotency_key, reason) = ("o".to_owned(), key.to_owned(), reason.to_owned());
-        let request = RefundPaymentRequest { order_id, amount, idempotency_key, reason, ..RefundPaymentRequest::default() };
-        Command { tag: 0, body: Some(Body::RefundPayment(request)) }
+        let (order_id, reason) = ("o".to_owned(), reason.to_owned());
+        let request = RefundPaymentRequest { order_id, amount, reason, ..RefundPaymentRequest::default() };
+        keyed(key, Body::RefundPayment(request))
     };
     let cancel_because = |reason: &str| {
         let (order_id, reason) = ("o".to_owned(), reason.to_owned());
-        Command { tag: 0, body: Some(Body::CancelOrder(CancelOrderRequest { order_id, reason, user_id: 0 })) }
+        Command::from(Body::CancelOrder(CancelOrderRequest { order_id, reason, user_id: 0 }))
     };
     let table: Vec<(Vec<(Operator, Command)>, &str)> = vec![
         (vec![(PROVIDER, confirm("o"))], "confirm pending > paid 3000 by provider at 2\n"),
@@ -241,17 +241,22 @@ fn parts_add_up_to_the_whole() {
 #[test]
 fn refunds_that_make_no_sense() {
     let mut shop = paid();
-    let euros = RefundPaymentRequest {
-        order_id: "o".to_owned(),
-        amount: Some(Money::new(1, "EUR")),
-        idempotency_key: "k".to_owned(),
-        ..RefundPaymentRequest::default()
-    };
-    let euros = Command { tag: 0, body: Some(Body::RefundPayment(euros)) };
-    assert_refused(&shop.send_one(euros), Code::CurrencyMismatch);
+    let euros =
+        RefundPaymentRequest { order_id: "o".to_owned(), amount: Some(Money::new(1, "EUR")), ..RefundPaymentRequest::default() };
+    assert_refused(&shop.send_one(Body::RefundPayment(euros).into()), Code::CurrencyMismatch);
     assert_refused(&shop.send_one(refund("o", -1, "k1")), Code::PaymentAmountInvalid);
     assert_refused(&shop.send_one(refund("o", 3001, "k2")), Code::PaymentAmountInvalid);
     assert_eq!(refunded_minor(&mut shop), 0);
+}
+
+/// It never had a price, so that no currency is its own.
+#[test]
+fn an_order_that_was_refused_is_not_refunded_in_any_currency() {
+    let mut shop = Shop::with_two_goods();
+    assert_refused(&shop.send_one(submit(order("o", &[(1, 11)]))), Code::StockInsufficientForReservation);
+    for amount_minor in [0, 1] {
+        assert_refused(&shop.send_one(refund("o", amount_minor, &amount_minor.to_string())), Code::PaymentStatusInvalid);
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn the_time_to_completion_comes_with_the_command() {
     }));
     let ship =
         SimulateShipmentRequest { order_id: order_id(), completes_after_seconds: 60, ..SimulateShipmentRequest::default() };
-    let mut by_itself = delivered_by(Command { tag: 0, body: Some(command::Body::SimulateShipment(ship)) });
+    let mut by_itself = delivered_by(Command::from(command::Body::SimulateShipment(ship)));
     by_itself.tick_after(1620 * 60_000);
     let mut after_all = delivered();
     after_all.send_one(request_return("o"));
@@ -86,7 +86,7 @@ fn delivered_by(command: Command) -> Shop {
 fn only_its_user_completes_or_returns_an_order() {
     let mut shop = delivered();
     let stranger = CompleteOrderRequest { order_id: "o".to_owned(), user_id: USER + 1 };
-    let by_stranger = Command { tag: 0, body: Some(command::Body::CompleteOrder(stranger)) };
+    let by_stranger = Command::from(command::Body::CompleteOrder(stranger));
     assert_refused(&shop.send_one(by_stranger), Code::OrderNotYours);
     let acting = |kind: OperatorKind, user_id| Some(Operator { kind: kind.into(), user_id });
     assert_refused(&shop.send_as(acting(OperatorKind::User, USER + 1), request_return("o")), Code::OrderNotYours);

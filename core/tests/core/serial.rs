@@ -58,7 +58,7 @@ fn an_order_has_the_price_of_its_place_in_the_log() {
 fn update_goods_of(create: Command) -> Command {
     let Some(emshop_proto::v1::command::Body::CreateGoods(request)) = create.body else { panic!("no creation of goods") };
     let body = emshop_proto::v1::command::Body::UpdateGoods(emshop_proto::v1::UpdateGoodsRequest { goods: request.goods });
-    Command { tag: 0, body: Some(body) }
+    Command::from(body)
 }
 
 /// Two logs with `units` of one SKU each.

@@ -57,9 +57,11 @@ pub fn open(store: &Arc<MemoryStore>, log: u32, logs: u32) -> Replica {
     Replica::open(&store, "test", log, Partitioner::new(logs)).expect("the store is of this cluster")
 }
 
+/// As the ingress makes it: the hash leaves the key out.
 pub fn record_of(command: Command, ticket: u64) -> Record {
-    let command = command.encode_to_vec();
-    Record { ticket, body_hash: xxh3_64(&command), operator: None, body: Some(record::Body::Command(command.into())) }
+    let bytes = command.encode_to_vec();
+    let body_hash = xxh3_64(&Command { idempotency_key: String::new(), ..command }.encode_to_vec());
+    Record { ticket, body_hash, operator: None, body: Some(record::Body::Command(bytes.into())) }
 }
 
 pub fn envelope_of(records: Vec<Record>) -> Envelope {
@@ -146,9 +148,16 @@ impl Shop {
 
     /// Sends a command in somebody's name.
     pub fn send_as(&mut self, operator: Option<Operator>, command: Command) -> Outcome {
+        self.send_changed(command, |record| record.operator = operator)
+    }
+
+    /// Sends a command whose record is another one than it would be.
+    pub fn send_changed(&mut self, command: Command, change: impl FnOnce(&mut Record)) -> Outcome {
         self.tickets += 1;
         let (ticket, place) = (self.tickets, routing::place(&self.partitioner, &command).expect("a command has a body"));
-        self.apply(place.log, envelope_of(vec![Record { operator, ..record_of(command, ticket) }]));
+        let mut record = record_of(command, ticket);
+        change(&mut record);
+        self.apply(place.log, envelope_of(vec![record]));
         self.carry();
         self.outcome(ticket).expect("a quiet shop has answered")
     }
@@ -170,9 +179,9 @@ impl Shop {
     }
 
     /// Sends what only an ingress may; nothing goes from log to log yet. Returns the ticket for [`Shop::outcome`].
-    pub fn send_account_only(&mut self, body: account_command::Body, body_hash: u64) -> u64 {
+    pub fn send_account_only(&mut self, body: account_command::Body, key: &str, body_hash: u64) -> u64 {
         self.tickets += 1;
-        let command = AccountCommand { body: Some(body) };
+        let command = AccountCommand { body: Some(body), idempotency_key: key.to_owned() };
         let place = routing::place_of_account(&self.partitioner, &command).expect("a command has a body");
         let body = Some(record::Body::AccountCommand(command));
         let record = Record { ticket: self.tickets, body_hash, operator: None, body };

@@ -166,7 +166,7 @@ fn histories_say_who_ended_an_order_and_why() {
     let stage = |way: &[&str]| STAGES.iter().find(|stage| stage.way == way).expect("a stage of the table").shop();
 
     let request = CancelOrderRequest { order_id: "o".to_owned(), reason: "too late".to_owned(), ..CancelOrderRequest::default() };
-    let cancel = Command { tag: 0, body: Some(command::Body::CancelOrder(request)) };
+    let cancel = Command::from(command::Body::CancelOrder(request));
     let mut shop = stage(&[]);
     assert_done(&shop.send_as(Some(user), cancel.clone()));
     assert_eq!(last(&mut shop), (O::Pending, O::Cancelled, user, "too late".to_owned()));

@@ -10,8 +10,16 @@ use crate::commands;
 pub const GOODS: std::ops::RangeInclusive<u64> = 1..=6;
 pub const USERS: std::ops::RangeInclusive<u64> = 1..=4;
 
-/// Any command of any service.
+/// Any command of any service. Some have a key, few enough for repeats, also of what waits for another log.
 pub fn command() -> impl Strategy<Value = Command> {
+    let key = prop_oneof![3 => Just(None), 1 => (0..2_u8).prop_map(|number| Some(format!("k{number}")))];
+    (any_command(), key).prop_map(|(command, key)| match key {
+        Some(key) if command.idempotency_key.is_empty() => commands::keyed(&key, command),
+        _ => command,
+    })
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
     let order = || (0..8_u8).prop_map(|number| format!("o{number}"));
     let business = || (0..8_u8).prop_map(|number| format!("r{number}"));
     let key = || (0..4_u8).prop_map(|number| format!("k{number}"));

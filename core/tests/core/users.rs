@@ -65,7 +65,7 @@ fn registration(user_id: u64, mobile: &str, code: &[u8]) -> RegisterUser {
 /// As the ingress does it: the body hash leaves the code out.
 fn register_only(shop: &mut Shop, registration: RegisterUser) -> u64 {
     let hashed = RegisterUser { code_hash: Vec::new(), ..registration.clone() };
-    shop.send_account_only(Account::RegisterUser(registration), xxh3_64(&hashed.encode_to_vec()))
+    shop.send_account_only(Account::RegisterUser(registration), "", xxh3_64(&hashed.encode_to_vec()))
 }
 
 fn register(shop: &mut Shop, registration: RegisterUser) -> Outcome {
@@ -74,24 +74,45 @@ fn register(shop: &mut Shop, registration: RegisterUser) -> Outcome {
     shop.outcome(ticket).expect("a quiet shop has answered")
 }
 
-fn account(shop: &mut Shop, body: Account) -> Outcome {
-    let ticket = shop.send_account_only(body, 0);
+fn account(shop: &mut Shop, key: &str, body: Account, body_hash: u64) -> Outcome {
+    let ticket = shop.send_account_only(body, key, body_hash);
     shop.outcome(ticket).expect("answered in its turn")
+}
+
+/// As the ingress does it: the body hash leaves out what is replaced.
+fn set_password(shop: &mut Shop, user_id: u64, replaced_hash: &str, password_hash: &str, key: &str) -> Outcome {
+    let hashed = SetPassword { user_id, password_hash: password_hash.to_owned(), replaced_hash: String::new() };
+    let body_hash = xxh3_64(&hashed.encode_to_vec());
+    let command = SetPassword { replaced_hash: replaced_hash.to_owned(), ..hashed };
+    account(shop, key, Account::SetPassword(command), body_hash)
 }
 
 pub fn issue(shop: &mut Shop, key: &str, limited: bool) -> Outcome {
     let expires_in_seconds = CODE_LIFETIME_S;
-    account(shop, Account::IssueCode(IssueCode { key: key.to_owned(), code_hash: CODE.to_vec(), expires_in_seconds, limited }))
+    let code = IssueCode { key: key.to_owned(), code_hash: CODE.to_vec(), expires_in_seconds, limited };
+    account(shop, "", Account::IssueCode(code), 0)
 }
 
 pub fn use_code(shop: &mut Shop, key: &str, code: &[u8]) -> Outcome {
-    account(shop, Account::UseCode(UseCode { key: key.to_owned(), code_hash: code.to_vec() }))
+    use_code_under(shop, key, code, "")
+}
+
+/// Under an idempotency key.
+pub fn use_code_under(shop: &mut Shop, key: &str, code: &[u8], idempotency_key: &str) -> Outcome {
+    account(shop, idempotency_key, Account::UseCode(UseCode { key: key.to_owned(), code_hash: code.to_vec() }), 0)
 }
 
 /// Sends a code to a number, as soon as it may be.
 fn send_code(shop: &mut Shop, mobile: &str) {
     shop.now_ms += ISSUE_INTERVAL_MS;
     assert_done(&issue(shop, &ids::register_code_key(mobile), true));
+}
+
+/// A user who is there.
+pub fn registered(shop: &mut Shop, user_id: u64) {
+    let mobile = mobile_of(shop, 0);
+    send_code(shop, &mobile);
+    assert_done(&register(shop, registration(user_id, &mobile, CODE)));
 }
 
 #[track_caller]
@@ -136,7 +157,7 @@ fn a_user_is_there_once_the_number_is_theirs() {
         if shop.logs.len() == 2 {
             assert_eq!((find(&mut shop, user_id), shop.logs[0].events.len()), (None, 0), "nobody sees who is registering");
             let command = Body::SetUserStatus(SetUserStatusRequest { user_id, status: UserStatus::Disabled.into() });
-            assert_refused(&shop.send_one(Command { tag: 0, body: Some(command) }), Code::UserNotFound);
+            assert_refused(&shop.send_one(Command::from(command)), Code::UserNotFound);
         }
         shop.carry();
         let user = user_of(shop.outcome(ticket).expect("the number's partition has answered"));
@@ -220,8 +241,7 @@ fn a_repeated_registration_answers_as_the_first_one() {
         assert_eq!(shop.logs[0].events.len(), 1);
 
         // Once the password is another one, the first opens nothing any more.
-        let set_password = SetPassword { user_id, password_hash: "$new".to_owned() };
-        assert_done(&account(&mut shop, Account::SetPassword(set_password)));
+        assert_done(&set_password(&mut shop, user_id, "$hash", "$new", ""));
         assert_refused(&register(&mut shop, good()), Code::IdempotencyKeyReused);
     }
 }
@@ -291,7 +311,7 @@ fn users_change() {
             shop.now_ms += 1;
             expect(&mut user);
             user.updated_at_ms = shop.now_ms;
-            let command = Command { tag: 0, body: Some(body) };
+            let command = Command::from(body);
             let first = shop.send_one(command.clone());
             assert_eq!((user_of(first.clone()), first.repeated), (user.clone(), false));
             shop.now_ms += 1;
@@ -301,11 +321,29 @@ fn users_change() {
         let on_unknown =
             [profile(unknown, Some("x"), None, None), status(unknown, UserStatus::Active), role(unknown, Role::User)];
         for body in on_unknown {
-            assert_refused(&shop.send_one(Command { tag: 0, body: Some(body) }), Code::UserNotFound);
+            assert_refused(&shop.send_one(Command::from(body)), Code::UserNotFound);
         }
-        let set_password = Account::SetPassword(SetPassword { user_id: unknown, password_hash: "$x".to_owned() });
-        assert_refused(&account(&mut shop, set_password), Code::UserNotFound);
+        assert_refused(&set_password(&mut shop, unknown, "$hash", "$x", ""), Code::UserNotFound);
     }
+}
+
+/// Two who have both shown to know the old password: what the second one has shown is not so any more.
+#[test]
+fn of_two_new_passwords_at_once_one_is_set() {
+    let (mut shop, [user_id, _], mobile) = shops().remove(0);
+    send_code(&mut shop, &mobile);
+    assert_done(&register(&mut shop, registration(user_id, &mobile, CODE)));
+    assert_done(&set_password(&mut shop, user_id, "$hash", "$one", "k1"));
+    assert_refused(&set_password(&mut shop, user_id, "$hash", "$two", "k2"), Code::PasswordIncorrect);
+    assert_refused(&set_password(&mut shop, user_id, "", "$two", "k3"), Code::PasswordIncorrect);
+
+    // Not remembered: the second one knows better now.
+    assert_done(&set_password(&mut shop, user_id, "$one", "$two", "k2"));
+    // The first one again: answered as then, though it can show nothing, and the second one's password stays.
+    let again = set_password(&mut shop, user_id, "", "$one", "k1");
+    assert_eq!((refused(&again), again.repeated), (None, true));
+    assert_refused(&set_password(&mut shop, user_id, "$two", "$three", "k1"), Code::IdempotencyKeyReused);
+    assert_done(&set_password(&mut shop, user_id, "$two", "$four", "k4"));
 }
 
 #[test]
@@ -317,7 +355,7 @@ fn users_are_listed_by_id_with_their_total() {
         assert_done(&register(&mut shop, registration(user_id, &mobile, CODE)));
         if user_id % 4 == 0 {
             let command = Body::SetUserRole(SetUserRoleRequest { user_id, role: Role::Admin.into() });
-            assert_done(&shop.send_one(Command { tag: 0, body: Some(command) }));
+            assert_done(&shop.send_one(Command::from(command)));
         }
     }
     let mut list = |after_user_id, role: Role, status: UserStatus| {

@@ -61,8 +61,16 @@ impl Passwords {
 
 /// The salt of a registration, so that a repeat gives the same hash. Numbers are taken once, so no two users share one.
 pub fn salt_of_registration(mobile: &str, idempotency_key: &str) -> Salt {
-    let digest = Sha256::new().chain_update(b"emshop registration ").chain_update(mobile).chain_update([0]);
-    let digest = digest.chain_update(idempotency_key).finalize();
+    salt(Sha256::new().chain_update(b"emshop registration ").chain_update(mobile).chain_update([0]), idempotency_key)
+}
+
+/// The salt of a new password, likewise.
+pub fn salt_of_change(user_id: u64, idempotency_key: &str) -> Salt {
+    salt(Sha256::new().chain_update(b"emshop change of password ").chain_update(user_id.to_le_bytes()), idempotency_key)
+}
+
+fn salt(begun: Sha256, idempotency_key: &str) -> Salt {
+    let digest = begun.chain_update(idempotency_key).finalize();
     std::array::from_fn(|index| digest[index])
 }
 
@@ -124,5 +132,9 @@ mod tests {
         assert_ne!(salt("13800000000", "k"), salt("13800000001", "k"));
         assert_ne!(salt("13800000000", "k"), salt("13800000000", "l"));
         assert_ne!(salt("1380000000", "0k"), salt("13800000000", "k"));
+        let salt = salt_of_change;
+        assert_eq!(salt(7, "k"), salt(7, "k"));
+        assert_ne!(salt(7, "k"), salt(8, "k"));
+        assert_ne!(salt(7, "k"), salt(7, "l"));
     }
 }

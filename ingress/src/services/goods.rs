@@ -50,7 +50,7 @@ impl GoodsService for Gateway {
         accept(validate::goods::batch_set_on_sale(request.get_ref()))?;
         let (metadata, extensions, BatchSetOnSaleRequest { goods_ids, on_sale }) = request.into_parts();
         let set = |goods_id: &u64| Body::SetOnSale(SetOnSaleRequest { goods_id: *goods_id, on_sale });
-        let results = self.dispatcher.call_each(&metadata, &extensions, goods_ids.iter().map(set)).await;
+        let results = self.dispatcher.call_each(&metadata, &extensions, goods_ids.iter().map(set)).await?;
         Ok(Response::new(results_of(&goods_ids, results)))
     }
 
@@ -61,7 +61,7 @@ impl GoodsService for Gateway {
         accept(validate::goods::batch_delete_goods(request.get_ref()))?;
         let (metadata, extensions, BatchDeleteGoodsRequest { goods_ids }) = request.into_parts();
         let delete = |goods_id: &u64| Body::DeleteGoods(DeleteGoodsRequest { goods_id: *goods_id });
-        let results = self.dispatcher.call_each(&metadata, &extensions, goods_ids.iter().map(delete)).await;
+        let results = self.dispatcher.call_each(&metadata, &extensions, goods_ids.iter().map(delete)).await?;
         Ok(Response::new(results_of(&goods_ids, results)))
     }
 

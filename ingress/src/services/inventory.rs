@@ -89,7 +89,7 @@ impl InventoryService for Gateway {
         accept(validate::inventory::batch_set_stock(request.get_ref()))?;
         let (metadata, extensions, BatchSetStockRequest { entries }) = request.into_parts();
         let goods_ids: Vec<_> = entries.iter().map(|entry| entry.goods_id).collect();
-        let outcomes = self.dispatcher.call_each(&metadata, &extensions, entries.into_iter().map(Body::SetStock)).await;
+        let outcomes = self.dispatcher.call_each(&metadata, &extensions, entries.into_iter().map(Body::SetStock)).await?;
         let results = goods_ids.into_iter().zip(outcomes).map(|(goods_id, outcome)| set_stock_result(goods_id, outcome));
         Ok(Response::new(BatchSetStockResponse { results: results.collect::<Result<_, _>>()? }))
     }

@@ -19,10 +19,11 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::{Gateway, accept, respond};
-use crate::accounts::password::salt_of_registration;
+use crate::accounts::password::{salt_of_change, salt_of_registration};
 use crate::accounts::verification::{CAPTCHA_SECONDS, SMS_CODE_SECONDS, code_hash};
 use crate::accounts::{nick_name_of, user_id_of_registration};
 use crate::queries::{questions, unexpected};
+use crate::way::dispatch::idempotency_key;
 use crate::way::prepare::random_hex;
 use crate::{access, page_token, status, validate};
 
@@ -64,8 +65,8 @@ impl UserService for Gateway {
     async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterResponse>, Status> {
         let (metadata, extensions, request) = request.into_parts();
         accept(validate::user::register(&request))?;
-        let RegisterRequest { mobile, password, sms_code, nick_name, idempotency_key } = request;
-        let key = if idempotency_key.is_empty() { random_hex() } else { idempotency_key };
+        let RegisterRequest { mobile, password, sms_code, nick_name } = request;
+        let key = key_of_call(&metadata)?;
         let password_hash = self.accounts.passwords.hash(password, salt_of_registration(&mobile, &key)).await;
         let command = RegisterUser {
             user_id: user_id_of_registration(&mobile, &key),
@@ -74,7 +75,9 @@ impl UserService for Gateway {
             code_hash: code_hash(&ids::register_code_key(&mobile), &sms_code),
             mobile,
         };
-        let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), AccountBody::RegisterUser(command)).await;
+        // Whoever is registered by it: the user's id is made of the key, so that the record needs none.
+        let (operator, command) = (access::operator(&extensions), AccountBody::RegisterUser(command));
+        let outcome = self.dispatcher.account(&metadata, operator, String::new(), command).await;
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key)]))?;
         let Outcome { repeated, position, .. } = outcome;
         let user = user_of(outcome)?;
@@ -121,19 +124,18 @@ impl UserService for Gateway {
         let (metadata, extensions, request) = request.into_parts();
         accept(validate::user::change_password(&request))?;
         let ChangePasswordRequest { user_id, old_password, new_password } = request;
-        let Credentials { user, password_hash } = self.credentials(user_id).await?;
+        let key = key_of_call(&metadata)?;
+        let Credentials { password_hash: in_force, .. } = self.credentials(user_id).await?;
         let passwords = &self.accounts.passwords;
-        if !passwords.verify(old_password, Some(password_hash.clone())).await.map_err(status::of_refusal)? {
-            // Whoever got no answer asks again when the new one is in force already.
-            return match passwords.verify(new_password, Some(password_hash)).await.map_err(status::of_refusal)? {
-                true => Ok(Response::new(UserResponse { user, repeated: true, position: None })),
-                false => Err(refused(Code::PasswordIncorrect)),
-            };
-        }
-        let password_hash = passwords.hash(new_password, rand::random()).await.map_err(status::of_refusal)?;
-        let command = AccountBody::SetPassword(SetPassword { user_id, password_hash });
-        let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), command).await;
-        let outcome = outcome.map_err(|refusal| status::of(refusal, [("user_id", user_id.to_string())]))?;
+        let is_known = passwords.verify(old_password, Some(in_force.clone())).await.map_err(status::of_refusal)?;
+        let salt = salt_of_change(user_id, &key);
+        let password_hash = passwords.hash(new_password, salt).await.map_err(status::of_refusal)?;
+        // The engine decides: whether another password came in between, and whether this is a repeat, when the old one is not in force.
+        let replaced_hash = if is_known { in_force } else { String::new() };
+        let command = AccountBody::SetPassword(SetPassword { user_id, password_hash, replaced_hash });
+        let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), key.clone(), command).await;
+        let identity = [("user_id", user_id.to_string()), ("idempotency_key", key)];
+        let outcome = outcome.map_err(|refusal| status::of(refusal, identity))?;
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -175,17 +177,16 @@ impl Gateway {
         limited: bool,
     ) -> Result<(), Status> {
         let command = IssueCode { code_hash: code_hash(&key, code), key, expires_in_seconds, limited };
-        self.one_time_code(metadata, AccountBody::IssueCode(command)).await
+        // Codes are for those who are nobody yet.
+        let issued = self.dispatcher.account(metadata, None, String::new(), AccountBody::IssueCode(command)).await;
+        issued.map(drop).map_err(status::of_refusal)
     }
 
     async fn use_up(&self, metadata: &MetadataMap, key: String, code: &str) -> Result<(), Status> {
-        let command = UseCode { code_hash: code_hash(&key, code), key };
-        self.one_time_code(metadata, AccountBody::UseCode(command)).await
-    }
-
-    /// Codes are for those who are nobody yet.
-    async fn one_time_code(&self, metadata: &MetadataMap, command: AccountBody) -> Result<(), Status> {
-        self.dispatcher.account(metadata, None, command).await.map(drop).map_err(status::of_refusal)
+        let idempotency_key = key_of_call(metadata)?;
+        let command = AccountBody::UseCode(UseCode { code_hash: code_hash(&key, code), key });
+        let used = self.dispatcher.account(metadata, None, idempotency_key.clone(), command).await;
+        used.map(drop).map_err(|refusal| status::of(refusal, [("idempotency_key", idempotency_key)]))
     }
 
     fn logged_in(&self, user: User) -> Result<Response<LoginResponse>, Status> {
@@ -215,6 +216,12 @@ impl Gateway {
         let user_id = unless_missing(self.user_id_of_mobile(mobile).await)?;
         unless_missing(self.credentials(user_id.unwrap_or(NOBODY)).await)
     }
+}
+
+/// The key of a call that needs one.
+fn key_of_call(metadata: &MetadataMap) -> Result<String, Status> {
+    let key = idempotency_key(metadata)?;
+    Ok(if key.is_empty() { random_hex() } else { key })
 }
 
 fn unless_missing<T>(found: Result<T, Status>) -> Result<Option<T>, Status> {

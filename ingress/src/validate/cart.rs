@@ -17,7 +17,6 @@ pub fn add_cart_item(check: &mut Check, request: &AddCartItemRequest) {
     check.numeric_id("user_id", request.user_id);
     check.numeric_id("goods_id", request.goods_id);
     check.number("quantity", request.quantity, 1..=QUANTITY_MAX);
-    check.idempotency_key(&request.idempotency_key);
 }
 
 pub fn update_cart_item(check: &mut Check, request: &UpdateCartItemRequest) {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use emshop_proto::commands::KEY_BYTES_MAX;
 use emshop_proto::v1::{FieldViolation, GoodsQuantity, Money};
 use emshop_proto::{ids, v1};
 use iso_currency::Currency;
 
-use super::{AMOUNT_MINOR_MAX, KEY_BYTES_MAX, LINES_MAX, QUANTITY_MAX};
+use super::{AMOUNT_MINOR_MAX, LINES_MAX, QUANTITY_MAX};
 use crate::page_token::{self, Position};
 
 /// Violations told of one command; a client repairs these before it sees more.

@@ -1,5 +1,7 @@
 //! Of stock, and of its reservations.
 
+use std::collections::HashSet;
+
 use emshop_proto::v1::{
     AdjustStockRequest, BatchGetStockRequest, BatchSetStockRequest, FieldViolation, ListStockChangesRequest, ListStocksRequest,
     ReserveStockRequest, SetStockRequest, SetStockThresholdRequest, TryStockRequest,
@@ -17,14 +19,12 @@ const PAGE_SIZE_MAX: u32 = 1_000;
 pub fn set_stock(check: &mut Check, request: &SetStockRequest) {
     check.numeric_id("goods_id", request.goods_id);
     check.number("on_hand", request.on_hand, 0..=STOCK_MAX);
-    check.idempotency_key(&request.idempotency_key);
 }
 
 pub fn adjust_stock(check: &mut Check, request: &AdjustStockRequest) {
     check.numeric_id("goods_id", request.goods_id);
     check.require(request.delta != 0, "delta", "must not be 0");
     check.number("delta", request.delta, -STOCK_DELTA_MAX..=STOCK_DELTA_MAX);
-    check.idempotency_key(&request.idempotency_key);
 }
 
 pub fn set_stock_threshold(check: &mut Check, request: &SetStockThresholdRequest) {
@@ -59,12 +59,15 @@ pub fn batch_get_stock(request: &BatchGetStockRequest) -> Vec<FieldViolation> {
 pub fn batch_set_stock(request: &BatchSetStockRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.number("entries", request.entries.len(), 1..=BATCH_GOODS_MAX);
+    let mut goods_ids = HashSet::new();
     for (index, entry) in request.entries.iter().enumerate().take(BATCH_GOODS_MAX) {
         let mut of_entry = Check::default();
         set_stock(&mut of_entry, entry);
         for FieldViolation { field, description } in of_entry.into_violations() {
             check.require(false, format_args!("entries[{index}].{field}"), description);
         }
+        // Two of one SKU would meet under the call's key.
+        check.require(goods_ids.insert(entry.goods_id), format_args!("entries[{index}].goods_id"), "is of another entry already");
     }
     check.into_violations()
 }

@@ -17,7 +17,7 @@ pub mod user;
 mod user_operation;
 
 use emshop_proto::v1::command::Body;
-use emshop_proto::v1::{Command, FieldViolation};
+use emshop_proto::v1::{Command, FieldViolation, Operator, OperatorKind};
 
 pub use self::cart::list_cart;
 use self::fields::Check;
@@ -30,7 +30,6 @@ pub use self::user_operation::{get_favourite, list_addresses, list_favourites, l
 const LINES_MAX: usize = 200;
 /// Units of one SKU in an order or in a reservation.
 const QUANTITY_MAX: u64 = 1_000_000;
-const KEY_BYTES_MAX: usize = 64;
 const ADDRESS_BYTES_MAX: usize = 256;
 const RECEIVER_NAME_BYTES_MAX: usize = 64;
 const RECEIVER_PHONE_BYTES_MAX: usize = 32;
@@ -46,9 +45,15 @@ const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
 const WEIGHT_GRAMS_MAX: u64 = 1_000_000;
 const PAGE_SIZE_MAX: u32 = 100;
 
-/// Of a command, by whichever way it came; empty when it is acceptable.
-pub fn command(command: &Command) -> Vec<FieldViolation> {
+/// Of a command, by whichever way it came and whoever gives it; empty when it is acceptable.
+pub fn command(command: &Command, operator: Option<Operator>) -> Vec<FieldViolation> {
     let mut check = Check::default();
+    check.idempotency_key(&command.idempotency_key);
+    let by_admin = operator.is_some_and(|operator| operator.kind() == OperatorKind::Admin);
+    if by_admin && command.body.as_ref().is_some_and(moves_an_amount) {
+        let description = "is required of an admin who changes stock or money: the metadata idempotency-key of a call";
+        check.require(!command.idempotency_key.is_empty(), "idempotency_key", description);
+    }
     match &command.body {
         None => check.require(false, "body", "is required: it says what to do"),
         Some(Body::SubmitOrder(request)) => order::submit_order(&mut check, request),
@@ -110,6 +115,15 @@ pub fn command(command: &Command) -> Vec<FieldViolation> {
         Some(Body::CancelTriedPayment(request)) => tcc::cancel_tried_payment(&mut check, request),
     }
     check.into_violations()
+}
+
+/// Done twice by mistake, it would be wrong twice, and nothing but a key tells.
+fn moves_an_amount(body: &Body) -> bool {
+    match body {
+        Body::SetStock(_) | Body::AdjustStock(_) | Body::AdjustBalance(_) => true,
+        Body::RefundPayment(request) => request.amount.is_some(),
+        _ => false,
+    }
 }
 
 /// Of a read that names one order.

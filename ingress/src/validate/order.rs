@@ -14,7 +14,7 @@ use super::{ADDRESS_BYTES_MAX, EXPIRES_IN_SECONDS_MAX, PAGE_SIZE_MAX, REASON_BYT
 const STATUSES_MAX: usize = 10;
 
 pub fn submit_order(check: &mut Check, request: &SubmitOrderRequest) {
-    named(check, &request.order_id, &request.idempotency_key, request.user_id);
+    named(check, &request.order_id, request.user_id);
     check.lines(&request.lines);
     destination(check, &request.address, request.receiver.as_ref());
     payment(check, request.payment_method, request.expires_in_seconds, request.expected_total.as_ref());
@@ -23,7 +23,7 @@ pub fn submit_order(check: &mut Check, request: &SubmitOrderRequest) {
 }
 
 pub fn checkout_cart(check: &mut Check, request: &CheckoutCartRequest) {
-    named(check, &request.order_id, &request.idempotency_key, request.user_id);
+    named(check, &request.order_id, request.user_id);
     if request.address_id == 0 {
         destination(check, &request.address, request.receiver.as_ref());
     } else {
@@ -35,11 +35,10 @@ pub fn checkout_cart(check: &mut Check, request: &CheckoutCartRequest) {
 }
 
 /// What a new order is known by.
-fn named(check: &mut Check, order_id: &str, idempotency_key: &str, user_id: u64) {
+fn named(check: &mut Check, order_id: &str, user_id: u64) {
     if !order_id.is_empty() {
         check.id("order_id", order_id);
     }
-    check.idempotency_key(idempotency_key);
     check.numeric_id("user_id", user_id);
 }
 

@@ -22,7 +22,6 @@ pub fn refund_payment(check: &mut Check, request: &RefundPaymentRequest) {
     check.payment(&request.payment_id, &request.order_id);
     check.amount("amount", request.amount.as_ref());
     check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
-    check.idempotency_key(&request.idempotency_key);
 }
 
 pub fn simulate_payment_success(check: &mut Check, request: &SimulatePaymentSuccessRequest) {
@@ -50,7 +49,6 @@ pub fn adjust_balance(check: &mut Check, request: &AdjustBalanceRequest) {
         }
         None => check.require(false, "delta", "is required"),
     }
-    check.idempotency_key(&request.idempotency_key);
 }
 
 pub fn get_balance(request: &GetBalanceRequest) -> Vec<FieldViolation> {

@@ -58,7 +58,6 @@ pub fn register(request: &RegisterRequest) -> Vec<FieldViolation> {
     check.text("password", &request.password, PASSWORD_BYTES);
     check.text("sms_code", &request.sms_code, 1..=ANSWER_BYTES_MAX);
     check.text("nick_name", &request.nick_name, 0..=NICK_NAME_BYTES_MAX);
-    check.idempotency_key(&request.idempotency_key);
     check.into_violations()
 }
 
@@ -191,10 +190,9 @@ mod tests {
             mobile: "13800000000".to_owned(),
             password: long.clone(),
             sms_code: "x".repeat(17),
-            nick_name: long.clone(),
-            idempotency_key: long,
+            nick_name: long,
         };
-        assert_eq!(fields(register(&request)), ["password", "sms_code", "nick_name", "idempotency_key"]);
+        assert_eq!(fields(register(&request)), ["password", "sms_code", "nick_name"]);
         assert_eq!(fields(login(&LoginRequest::default())), ["mobile", "password", "captcha_id", "captcha_answer"]);
         assert_eq!(fields(login_by_sms(&LoginBySmsRequest::default())), ["mobile", "sms_code"]);
         assert_eq!(fields(send_sms_code(&SendSmsCodeRequest { purpose: 9, ..Default::default() })), ["mobile", "purpose"]);

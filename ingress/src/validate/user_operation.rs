@@ -41,7 +41,6 @@ pub fn list_favourites(request: &ListFavouritesRequest) -> Vec<FieldViolation> {
 pub fn create_address(check: &mut Check, request: &CreateAddressRequest) {
     check.numeric_id("user_id", request.user_id);
     address(check, request.address.as_ref());
-    check.idempotency_key(&request.idempotency_key);
 }
 
 pub fn update_address(check: &mut Check, request: &UpdateAddressRequest) {
@@ -65,7 +64,6 @@ pub fn list_addresses(request: &ListAddressesRequest) -> Vec<FieldViolation> {
 
 pub fn create_message(check: &mut Check, request: &CreateMessageRequest) {
     check.numeric_id("user_id", request.user_id);
-    check.idempotency_key(&request.idempotency_key);
     let Some(message) = &request.message else {
         return check.require(false, "message", "is required");
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use emshop_proto::commands::{KEY_BYTES_MAX, KEY_METADATA};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{AccountCommand, account_command};
 use emshop_proto::partitioner::Partitioner;
@@ -37,24 +38,26 @@ impl Dispatcher {
     /// Carries out the command of a call. `Ok` is never a refusal.
     pub async fn call<T>(&self, request: Request<T>, body: impl FnOnce(T) -> command::Body) -> Result<Outcome, Status> {
         let (metadata, extensions, request) = request.into_parts();
-        let mut command = Command { tag: 0, body: Some(body(request)) };
+        let mut command = Command { idempotency_key: idempotency_key(&metadata)?, ..body(request).into() };
         let prepared = self.prepare(&mut command, access::operator(&extensions));
         let prepared = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
         let outcome = self.carry_out(prepared, self.deadline(&metadata)).await;
-        outcome.map_err(|refusal| status::of(refusal, prepare::identity(&mut command)))
+        outcome.map_err(|refusal| status::of(refusal, prepare::identity(&command)))
     }
 
-    /// Carries out the commands of one call, each by itself: they get into their logs in the given order, and their outcomes come
-    /// back in it. How many a call may have is its validation's to say.
+    /// Carries out the commands of one call, each by itself and under the call's key: they get into their logs in the given order, and
+    /// their outcomes come back in it. How many a call may have, and that each is of another thing, is its validation's to say.
     pub async fn call_each(
         &self,
         metadata: &MetadataMap,
         extensions: &Extensions,
         bodies: impl IntoIterator<Item = command::Body>,
-    ) -> Vec<Result<Outcome, Refusal>> {
-        let (deadline, operator) = (self.deadline(metadata), access::operator(extensions));
-        let send = |body| self.send(self.prepare(&mut Command { tag: 0, body: Some(body) }, operator)?);
-        let sent: Vec<_> = bodies.into_iter().map(send).collect();
+    ) -> Result<Vec<Result<Outcome, Refusal>>, Status> {
+        let (deadline, operator, key) = (self.deadline(metadata), access::operator(extensions), idempotency_key(metadata)?);
+        let prepare = |body: command::Body| self.prepare(&mut Command { idempotency_key: key.clone(), ..body.into() }, operator);
+        let prepared = bodies.into_iter().map(prepare).collect::<Result<Vec<_>, _>>();
+        let prepared = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
+        let sent: Vec<_> = prepared.into_iter().map(|prepared| self.send(prepared)).collect();
         let mut results = Vec::with_capacity(sent.len());
         for outcome in sent {
             results.push(match outcome {
@@ -62,7 +65,7 @@ impl Dispatcher {
                 Err(refusal) => Err(*refusal),
             });
         }
-        results
+        Ok(results)
     }
 
     /// Carries out what only the ingress itself may ask for, on behalf of a call with this metadata. `Ok` is never a refusal.
@@ -70,15 +73,17 @@ impl Dispatcher {
         &self,
         metadata: &MetadataMap,
         operator: Option<Operator>,
+        idempotency_key: String,
         body: account_command::Body,
     ) -> Result<Outcome, Refusal> {
-        let prepared = prepare_account(&AccountCommand { body: Some(body) }, operator, self.partitioner);
+        let command = AccountCommand { idempotency_key, body: Some(body) };
+        let prepared = prepare_account(&command, operator, self.partitioner);
         self.carry_out(prepared, self.deadline(metadata)).await
     }
 
     /// Carries out a command that did not come by a call. `Ok` is never a refusal.
     pub async fn tell(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
-        let prepared = self.prepare(&mut Command { tag: 0, body: Some(body) }, Some(operator)).map_err(|invalid| *invalid)?;
+        let prepared = self.prepare(&mut body.into(), Some(operator)).map_err(|invalid| *invalid)?;
         self.carry_out(prepared, None).await
     }
 
@@ -88,7 +93,7 @@ impl Dispatcher {
 
     /// Validates a command and makes its record.
     fn prepare(&self, command: &mut Command, operator: Option<Operator>) -> Result<Prepared, Box<Refusal>> {
-        let violations = validate::command(command);
+        let violations = validate::command(command, operator);
         if violations.is_empty() {
             Ok(prepare(command, operator, self.partitioner, self.defaults))
         } else {
@@ -166,6 +171,22 @@ impl Dispatcher {
     fn batcher(&self, log: u32) -> Option<&Batcher> {
         let batcher = &self.batchers[log as usize];
         batcher.is_open().then_some(batcher)
+    }
+}
+
+/// The key that a call gives by its metadata; empty when it gives none.
+///
+/// # Errors
+/// When it is not one text, or too long.
+pub fn idempotency_key(metadata: &MetadataMap) -> Result<String, Status> {
+    let mut keys = metadata.get_all(KEY_METADATA).iter();
+    let key = keys.next().map_or(Some(""), |key| key.to_str().ok());
+    match key.filter(|key| keys.next().is_none() && key.len() <= KEY_BYTES_MAX) {
+        Some(key) => Ok(key.to_owned()),
+        None => {
+            let description = format!("must be one text of at most {KEY_BYTES_MAX} visible ASCII characters");
+            Err(status::of_refusal(refusals::invalid_field("idempotency_key", description)))
+        }
     }
 }
 

@@ -141,7 +141,7 @@ async fn an_admin_makes_nobody_an_admin_by_stream() {
     let (shop, token) = guarded().await;
     for (role, expected) in [(Role::Admin, "PERMISSION_DENIED"), (Role::Super, "UNKNOWN")] {
         let set_role = SetUserRoleRequest { user_id: USER, role: Role::Super.into() };
-        let commands = vec![Command { tag: 1, body: Some(Body::SetUserRole(set_role)) }];
+        let commands = vec![Command { tag: 1, ..Body::SetUserRole(set_role).into() }];
         let mut request = Request::new(tokio_stream::once(CommandBatch { commands }));
         request.metadata_mut().insert("authorization", format!("Bearer {}", token(role)).parse().expect("ASCII"));
         let answers = PipelineServiceClient::new(shop.channel.clone()).submit(request).await;

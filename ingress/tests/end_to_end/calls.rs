@@ -49,7 +49,7 @@ async fn orders_are_answered_and_repeats_are_told() {
         assert!(accepted.position.expect("a position").sequence > 0 && !receipt.order_id.is_empty());
 
         let mut inventory = InventoryServiceClient::new(shop.channel.clone());
-        let adjust = AdjustStockRequest { goods_id: 5, delta: 1, ..AdjustStockRequest::default() };
+        let adjust = AdjustStockRequest { goods_id: 5, delta: 1 };
         assert_eq!(inventory.adjust_stock(adjust).await.expect("adjusted").into_inner().stock.expect("stock").goods_id, 5);
         shop.close().await;
     }

@@ -4,21 +4,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use argon2::{Argon2, PasswordHasher};
 use async_nats::Client;
 use emshop_ingress::LocalOutcomes;
 use emshop_log::{CommandLog, Entry};
 use emshop_proto::errors::Code;
+use emshop_proto::internal::account_command::Body as Account;
 use emshop_proto::internal::{
-    Catalogue, CatalogueKind, CatalogueQuery, GoodsEntries, ListedOrder, OrderNumberQuery, OrderPlace, Orders, OwnedStockChange,
-    Owner, OwnerKind, Owners, PageQuery, Query, QueryReply, StockChanges, StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes,
-    UserOrdersQuery, query, query_reply, record,
+    AccountCommand, Catalogue, CatalogueKind, CatalogueQuery, Credentials, GoodsEntries, ListedOrder, OrderNumberQuery,
+    OrderPlace, Orders, OwnedStockChange, Owner, OwnerKind, Owners, PageQuery, Query, QueryReply, SetPassword, StockChanges,
+    StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, UserQuery, query, query_reply, record,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
     BatchGetStockResponse, Brand, Category, CategoryBrand, Command, Goods, ListTracksResponse, LogInspection, LogPosition,
     LogisticsOrder, Order, OrderReceipt, OrderStatus, Outcome, Reservation, ReservationStatus, ReserveStockRequest,
-    SetOnSaleRequest, SetStockRequest, Shortage, StockChange, StockLevel, SubmitOrderRequest,
+    SetOnSaleRequest, SetStockRequest, Shortage, StockChange, StockLevel, SubmitOrderRequest, User,
 };
 use emshop_proto::{envelope, ids, subjects};
 use futures::StreamExt;
@@ -32,6 +34,8 @@ pub const SHORT_USER: u64 = 7;
 pub const GOODS_KNOWN: u64 = 100;
 /// Nobody answers what is said of these goods.
 pub const SILENT_GOODS: u64 = 404;
+/// Of whichever user, until it is changed.
+pub const PASSWORD: &str = "the first one";
 /// Brands that the stand-in's catalogue has, by ids from 1 on.
 pub const BRANDS: u64 = 2_500;
 /// Its categories, which the tests of lists arrange: id, parent, and whether it is a tab.
@@ -47,13 +51,16 @@ pub struct Engine {
     /// Body hash and sequence of each order.
     orders: HashMap<String, (u64, u64)>,
     on_sale: HashMap<u64, bool>,
+    password_hash: String,
 }
 
 impl Engine {
     pub async fn run(log: Arc<dyn CommandLog>, core: Client, local: Option<LocalOutcomes>, commands: Arc<AtomicU64>) {
         let mut queries = core.subscribe(subjects::query(log.number())).await.expect("a subscription");
         let mut entries = log.read(1);
-        let mut engine = Self { log: log.number(), core, local, commands, orders: HashMap::new(), on_sale: HashMap::new() };
+        let (log, password_hash) = (log.number(), hash_of(PASSWORD));
+        let (orders, on_sale) = (HashMap::new(), HashMap::new());
+        let mut engine = Self { log, core, local, commands, orders, on_sale, password_hash };
         loop {
             tokio::select! {
                 Some(entry) = entries.next() => engine.turn(entry.expect("an entry")).await,
@@ -75,6 +82,9 @@ impl Engine {
                 Some(record::Body::Command(command)) => {
                     let command = Command::decode(command).expect("a command");
                     self.apply(command.body.expect("a body"), record.body_hash, entry.sequence)
+                }
+                Some(record::Body::AccountCommand(AccountCommand { body: Some(Account::SetPassword(command)), .. })) => {
+                    Some(self.set_password(command))
                 }
                 _ => Some(Outcome { result: Some(OutcomeResult::Refusal(not_played())), ..Outcome::default() }),
             };
@@ -125,6 +135,17 @@ impl Engine {
         Some(Outcome { tag: 0, repeated, position, result: Some(result) })
     }
 
+    /// The one user has one password.
+    fn set_password(&mut self, command: SetPassword) -> Outcome {
+        let result = if command.replaced_hash == self.password_hash {
+            self.password_hash = command.password_hash;
+            OutcomeResult::User(User { user_id: command.user_id, ..User::default() })
+        } else {
+            OutcomeResult::Refusal(Code::PasswordIncorrect.refusal())
+        };
+        Outcome { result: Some(result), ..Outcome::default() }
+    }
+
     fn submit(&mut self, request: SubmitOrderRequest, hash: u64, sequence: u64) -> (bool, u64, OutcomeResult) {
         let (first_hash, first_sequence) = *self.orders.entry(request.order_id.clone()).or_insert((hash, sequence));
         if first_hash != hash {
@@ -169,6 +190,10 @@ impl Engine {
                 let known = query.goods_ids.into_iter().filter(|goods_id| *goods_id <= GOODS_KNOWN);
                 let goods = known.map(|goods_id| Goods { goods_id, sold: goods_id, ..Goods::default() }).collect();
                 query_reply::Body::Goods(GoodsEntries { goods })
+            }
+            query::Body::Credentials(UserQuery { user_id }) => {
+                let user = Some(User { user_id, ..User::default() });
+                query_reply::Body::Credentials(Credentials { user, password_hash: self.password_hash.clone() })
             }
             query::Body::Catalogue(query) => query_reply::Body::Catalogue(catalogue(&query)),
             query::Body::Inspect(_) => query_reply::Body::Inspection(LogInspection { log: self.log, ..LogInspection::default() }),
@@ -223,6 +248,10 @@ fn changes(query: &StockChangesQuery) -> StockChanges {
     let changes: Vec<_> = (1..before).rev().take(query.limit as usize).map(change).collect();
     let oldest = before - changes.len() as u64;
     StockChanges { changes, before_sequence: if oldest == 1 { 0 } else { oldest } }
+}
+
+fn hash_of(password: &str) -> String {
+    Argon2::default().hash_password_with_salt(password.as_bytes(), &[7; 16]).expect("a hash").to_string()
 }
 
 /// What this stand-in does not know is not what its tests are about.

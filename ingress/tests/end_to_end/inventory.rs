@@ -15,7 +15,7 @@ use crate::shop::{Shop, reason};
 async fn a_batch_tells_what_became_of_each_entry() {
     let shop = Shop::open(2, Options::default()).await;
     let mut inventory = InventoryServiceClient::new(shop.channel.clone());
-    let entry = |goods_id| SetStockRequest { goods_id, on_hand: goods_id % 5, ..SetStockRequest::default() };
+    let entry = |goods_id| SetStockRequest { goods_id, on_hand: goods_id % 5 };
     let entries: Vec<_> = (1..=40).rev().map(entry).collect();
     let results = inventory.batch_set_stock(BatchSetStockRequest { entries: entries.clone() }).await.expect("each by itself");
     let results = results.into_inner().results;

@@ -5,6 +5,7 @@ mod calls;
 mod engine;
 mod goods;
 mod inventory;
+mod keys;
 mod outage;
 mod search;
 mod shop;

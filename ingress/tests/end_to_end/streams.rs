@@ -14,11 +14,11 @@ use crate::engine::{SHORT_USER, SILENT_USER};
 use crate::shop::{PATIENCE, Shop, Way, order, reason, until};
 
 fn submit(tag: u64, request: SubmitOrderRequest) -> Command {
-    Command { tag, body: Some(Body::SubmitOrder(request)) }
+    Command { tag, ..Body::SubmitOrder(request).into() }
 }
 
 fn adjust(tag: u64) -> Command {
-    Command { tag, body: Some(Body::AdjustStock(AdjustStockRequest { goods_id: 1, delta: 1, ..AdjustStockRequest::default() })) }
+    Command { tag, ..Body::AdjustStock(AdjustStockRequest { goods_id: 1, delta: 1 }).into() }
 }
 
 /// A stream whose batches the test sends by and by.
@@ -51,7 +51,7 @@ async fn a_stream_goes_on_after_bad_commands_and_ends_after_the_last_outcome() {
         let commands = vec![
             submit(1, order("o1", 1)),
             submit(2, SubmitOrderRequest { lines: Vec::new(), ..order("o2", 1) }),
-            Command { tag: 3, body: None },
+            Command { tag: 3, ..Command::default() },
             submit(4, order("o4", SHORT_USER)),
             adjust(5),
         ];

@@ -120,7 +120,7 @@ impl State {
     }
 
     fn set_stock(&mut self, request: SetStockRequest) -> Outcome {
-        let SetStockRequest { goods_id, on_hand, .. } = request;
+        let SetStockRequest { goods_id, on_hand } = request;
         let stock = StockLevel { goods_id, on_hand, available: on_hand, received: on_hand, ..StockLevel::default() };
         self.stocks.insert(goods_id, stock);
         Outcome { result: Some(outcome::Result::Stock(stock)), ..Outcome::default() }

@@ -13,6 +13,7 @@ use emshop_proto::envelope;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{Channel, Envelope, Owner, OwnerKind, Record, StockAction, record, step};
 use emshop_proto::partitioner::Partitioner;
+use emshop_proto::routing;
 use emshop_proto::v1::{Command, Outcome, PaymentStatus, command, outcome};
 use prost::Message;
 
@@ -39,10 +40,28 @@ enum Said {
     MoneyReply { to: Asker, refused: Option<Code> },
 }
 
-/// Somebody who waits for a saga.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
+/// Who gave a command: nobody, for what happens by itself.
+#[derive(Clone, Debug, Default)]
+struct Who {
     ticket: Ticket,
+    /// Under which it is answered again.
+    key: Option<String>,
+}
+
+/// A command under an idempotency key.
+#[derive(Clone, Debug)]
+struct Keyed {
+    hash: u64,
+    /// Once there is one.
+    answer: Option<String>,
+    /// Those who asked again meanwhile.
+    waiting: Vec<Ticket>,
+}
+
+/// Somebody who waits for a saga.
+#[derive(Clone, Debug)]
+struct Waiting {
+    who: Who,
     again: bool,
     wants_payment: bool,
 }
@@ -63,8 +82,8 @@ struct Log {
     order_numbers: BTreeMap<String, usize>,
     reservations: Vec<reservations::Reservation>,
     reservation_numbers: BTreeMap<String, usize>,
-    /// Idempotency keys: what was asked, and the answer.
-    keys: BTreeMap<String, (u64, String)>,
+    /// Idempotency keys, each with the kind of command and what it is about.
+    keys: BTreeMap<String, Keyed>,
     /// What it has said to each other log, in order.
     said: BTreeMap<u32, Vec<Said>>,
     /// How much it has heard from each.
@@ -253,7 +272,11 @@ impl Turn<'_> {
         match record.body {
             Some(record::Body::Command(bytes)) => {
                 let command = Command::decode(bytes).map_err(|error| error.to_string())?;
-                self.command(ticket, record.body_hash, command.body.ok_or("a command without a body")?)
+                let body = command.body.ok_or("a command without a body")?;
+                match self.under_key(ticket, record.body_hash, &command.idempotency_key, &body) {
+                    Some(who) => self.command(who, record.body_hash, body),
+                    None => Ok(()),
+                }
             }
             Some(record::Body::Step(step)) => {
                 let (source, number) = said.ok_or("a step that came by no channel")?;
@@ -270,26 +293,49 @@ impl Turn<'_> {
         }
     }
 
-    fn command(&mut self, ticket: Ticket, hash: u64, body: command::Body) -> Result<(), Wrong> {
+    /// Who is to be answered, unless the same command was given under the same key before: then that answers.
+    fn under_key(&mut self, ticket: Ticket, hash: u64, key: &str, body: &command::Body) -> Option<Who> {
+        if key.is_empty() {
+            return Some(Who { ticket, key: None });
+        }
+        let (kind, thing) = (std::mem::discriminant(body), routing::key_of(body));
+        let key = format!("{kind:?} {thing:?} {key}");
+        let answer = match self.here().keys.get_mut(&key) {
+            None => {
+                self.here().keys.insert(key.clone(), Keyed { hash, answer: None, waiting: Vec::new() });
+                return Some(Who { ticket, key: Some(key) });
+            }
+            Some(keyed) if keyed.hash != hash => refused(Code::IdempotencyKeyReused),
+            Some(Keyed { answer: Some(answer), .. }) => again(answer.clone()),
+            Some(keyed) => {
+                keyed.waiting.push(ticket);
+                return None;
+            }
+        };
+        self.note(ticket, answer);
+        None
+    }
+
+    fn command(&mut self, who: Who, hash: u64, body: command::Body) -> Result<(), Wrong> {
         use command::Body;
         let answer = match body {
             Body::CreateGoods(request) => self.create_goods(&request.goods.unwrap_or_default()),
-            Body::SetStock(request) => self.set_stock(&request, hash),
-            Body::AdjustStock(request) => self.adjust_stock(&request, hash),
-            Body::AdjustBalance(request) => self.adjust_balance(&request, hash),
-            Body::SubmitOrder(request) => return self.submit(ticket, hash, &request),
-            Body::ConfirmPayment(request) => return self.confirm(ticket, &request),
-            Body::PayWithBalance(request) => return self.pay_with_balance(ticket, &request.order_id),
-            Body::CancelOrder(request) => return self.cancel(ticket, &request.order_id),
-            Body::CancelPayment(request) => return self.cancel_payment(ticket, &request.order_id),
-            Body::RefundPayment(request) => return self.refund(ticket, &request.order_id),
-            Body::ReserveStock(request) => return self.reserve(ticket, hash, &request),
-            Body::ReleaseReserved(request) => return self.release(ticket, &request.business_id),
-            Body::ConfirmSell(request) => return self.confirm_sell(ticket, &request.business_id),
-            Body::Reback(request) => return self.reback(ticket, &request.business_id),
+            Body::SetStock(request) => self.set_stock(&request),
+            Body::AdjustStock(request) => self.adjust_stock(&request),
+            Body::AdjustBalance(request) => self.adjust_balance(&request),
+            Body::SubmitOrder(request) => return self.submit(who, hash, &request),
+            Body::ConfirmPayment(request) => return self.confirm(who, &request),
+            Body::PayWithBalance(request) => return self.pay_with_balance(who, &request.order_id),
+            Body::CancelOrder(request) => return self.cancel(who, &request.order_id),
+            Body::CancelPayment(request) => return self.cancel_payment(who, &request.order_id),
+            Body::RefundPayment(request) => return self.refund(who, &request.order_id),
+            Body::ReserveStock(request) => return self.reserve(who, hash, &request),
+            Body::ReleaseReserved(request) => return self.release(who, &request.business_id),
+            Body::ConfirmSell(request) => return self.confirm_sell(who, &request.business_id),
+            Body::Reback(request) => return self.reback(who, &request.business_id),
             other => return Err(format!("the model knows nothing of {other:?}")),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
@@ -332,7 +378,21 @@ impl Turn<'_> {
         self.here().said.entry(target).or_default().push(message);
     }
 
-    fn tell(&mut self, ticket: Ticket, answer: String) {
+    /// Answers who gave a command, and whoever gave it again under its key. What says to come again is not kept.
+    fn tell(&mut self, who: Who, answer: String) {
+        if let Some(key) = who.key {
+            let keyed = self.here().keys.get_mut(&key).expect("it was begun under this key");
+            let waiting = std::mem::take(&mut keyed.waiting);
+            keyed.answer = Some(answer.clone());
+            if answer.contains("_IN_PROGRESS") {
+                self.here().keys.remove(&key);
+            }
+            waiting.into_iter().for_each(|ticket| self.note(ticket, again(answer.clone())));
+        }
+        self.note(who.ticket, answer);
+    }
+
+    fn note(&mut self, ticket: Ticket, answer: String) {
         if ticket.1 != 0 {
             self.model.answers.insert(ticket, answer);
         }
@@ -341,20 +401,8 @@ impl Turn<'_> {
     fn tell_all(&mut self, waiting: Vec<Waiting>, answer: impl Fn(&Waiting) -> String) {
         for one in waiting {
             let answer = answer(&one);
-            self.tell(one.ticket, if one.again { again(answer) } else { answer });
+            self.tell(one.who, if one.again { again(answer) } else { answer });
         }
-    }
-
-    /// The answer of an earlier command under the same key, or that of this one, which is kept.
-    fn once(&mut self, key: String, hash: u64, act: impl FnOnce(&mut Self) -> String) -> String {
-        match self.here().keys.get(&key) {
-            Some((before, answer)) if *before == hash => return again(answer.clone()),
-            Some(_) => return refused(Code::IdempotencyKeyReused),
-            None => {}
-        }
-        let answer = act(self);
-        self.here().keys.insert(key, (hash, answer.clone()));
-        answer
     }
 }
 

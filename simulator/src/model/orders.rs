@@ -5,7 +5,7 @@ use emshop_proto::internal::{OwnerKind, StockAction};
 use emshop_proto::v1::{CloseReason, ConfirmPaymentRequest, OrderStatus, PaymentMethod, PaymentStatus, SubmitOrderRequest};
 
 use super::stock::{At, Carried, Line};
-use super::{Said, Ticket, Turn, Waiting, Wrong, again, payment, refused};
+use super::{Said, Turn, Waiting, Who, Wrong, again, payment, refused};
 
 /// The one company that the shop works with here.
 pub const COMPANY: u32 = 1;
@@ -58,9 +58,9 @@ impl Order {
 }
 
 impl Turn<'_> {
-    pub(super) fn submit(&mut self, ticket: Ticket, hash: u64, request: &SubmitOrderRequest) -> Result<(), Wrong> {
+    pub(super) fn submit(&mut self, who: Who, hash: u64, request: &SubmitOrderRequest) -> Result<(), Wrong> {
         if let Some(number) = self.here().order_numbers.get(&request.order_id).copied() {
-            return self.submit_again(ticket, hash, number);
+            return self.submit_again(who, hash, number);
         }
         let expires_at = self.here().time_ms + i64::from(request.expires_in_seconds) * 1000;
         let line =
@@ -81,7 +81,7 @@ impl Turn<'_> {
             phase: Phase::Reserving,
             refusal: None,
             sn: String::new(),
-            waiting: vec![Waiting { ticket, again: false, wants_payment: false }],
+            waiting: vec![Waiting { who, again: false, wants_payment: false }],
         };
         self.here().orders.push(order);
         let number = self.here().orders.len();
@@ -89,32 +89,32 @@ impl Turn<'_> {
         self.go(number)
     }
 
-    fn submit_again(&mut self, ticket: Ticket, hash: u64, number: usize) -> Result<(), Wrong> {
+    fn submit_again(&mut self, who: Who, hash: u64, number: usize) -> Result<(), Wrong> {
         let order = self.order(number);
         let answer = match order {
             _ if order.hash != hash => refused(Code::IdempotencyKeyReused),
             Order { phase: Phase::Reserving, .. } => {
-                order.waiting.push(Waiting { ticket, again: true, wants_payment: false });
+                order.waiting.push(Waiting { who, again: true, wants_payment: false });
                 return Ok(());
             }
             Order { close: CloseReason::Refused, refusal: Some(code), .. } => again(refused(*code)),
             _ => again(order.receipt(OrderStatus::Pending)),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
-    pub(super) fn confirm(&mut self, ticket: Ticket, request: &ConfirmPaymentRequest) -> Result<(), Wrong> {
-        self.pay(ticket, &request.order_id, &request.third_party_sn, false)
+    pub(super) fn confirm(&mut self, who: Who, request: &ConfirmPaymentRequest) -> Result<(), Wrong> {
+        self.pay(who, &request.order_id, &request.third_party_sn, false)
     }
 
-    pub(super) fn pay_with_balance(&mut self, ticket: Ticket, id: &str) -> Result<(), Wrong> {
-        self.pay(ticket, id, "", true)
+    pub(super) fn pay_with_balance(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
+        self.pay(who, id, "", true)
     }
 
-    fn pay(&mut self, ticket: Ticket, id: &str, sn: &str, by_balance: bool) -> Result<(), Wrong> {
+    fn pay(&mut self, who: Who, id: &str, sn: &str, by_balance: bool) -> Result<(), Wrong> {
         let Some(number) = self.here().order_numbers.get(id).copied() else {
-            self.tell(ticket, refused(Code::PaymentNotFound));
+            self.tell(who, refused(Code::PaymentNotFound));
             return Ok(());
         };
         let now = self.here().time_ms;
@@ -129,7 +129,7 @@ impl Turn<'_> {
             (Pending, _) if !being_paid && now >= order.expires_at => refused(Code::PaymentExpired),
             (Pending, _) if !being_paid => {
                 order.sn = sn.to_owned();
-                order.waiting.push(Waiting { ticket, again: false, wants_payment: true });
+                order.waiting.push(Waiting { who, again: false, wants_payment: true });
                 order.phase = if order.by_balance { Phase::TakingMoney } else { Phase::Selling };
                 if !order.by_balance {
                     self.paid(number);
@@ -142,26 +142,26 @@ impl Turn<'_> {
             (Refunded, _) if !same => refused(Code::PaymentStatusInvalid),
             _ if !same => refused(Code::PaymentAlreadyPaid),
             _ if being_paid => {
-                order.waiting.push(Waiting { ticket, again: true, wants_payment: true });
+                order.waiting.push(Waiting { who, again: true, wants_payment: true });
                 return Ok(());
             }
             (Refunded, CloseReason::ParcelFailed) => again(refused(order.refusal.ok_or("a failed parcel without a reason")?)),
             (status, _) => again(payment(status)),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
-    pub(super) fn cancel(&mut self, ticket: Ticket, id: &str) -> Result<(), Wrong> {
+    pub(super) fn cancel(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
         let Some(number) = self.here().order_numbers.get(id).copied() else {
-            self.tell(ticket, refused(Code::OrderNotFound));
+            self.tell(who, refused(Code::OrderNotFound));
             return Ok(());
         };
         let order = self.order(number);
         let answer = match order.status {
             _ if order.is_busy() => refused(Code::OrderInProgress),
             OrderStatus::Pending | OrderStatus::Paid => {
-                order.waiting.push(Waiting { ticket, again: false, wants_payment: false });
+                order.waiting.push(Waiting { who, again: false, wants_payment: false });
                 return self.close(number, CloseReason::Cancelled);
             }
             OrderStatus::Cancelled | OrderStatus::Refunded if order.close == CloseReason::Cancelled => {
@@ -169,56 +169,52 @@ impl Turn<'_> {
             }
             _ => refused(Code::OrderStatusInvalid),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
-    pub(super) fn cancel_payment(&mut self, ticket: Ticket, id: &str) -> Result<(), Wrong> {
+    pub(super) fn cancel_payment(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
         let Some(number) = self.here().order_numbers.get(id).copied() else {
-            self.tell(ticket, refused(Code::PaymentNotFound));
+            self.tell(who, refused(Code::PaymentNotFound));
             return Ok(());
         };
         let order = self.order(number);
         let answer = match (order.payment, order.is_busy()) {
             (PaymentStatus::Cancelled, true) if order.close == CloseReason::PaymentCancelled => {
-                order.waiting.push(Waiting { ticket, again: true, wants_payment: true });
+                order.waiting.push(Waiting { who, again: true, wants_payment: true });
                 return Ok(());
             }
             (_, true) => refused(Code::OrderInProgress),
             (PaymentStatus::Cancelled, false) => again(payment(PaymentStatus::Cancelled)),
             (PaymentStatus::Pending, false) => {
                 order.payment = PaymentStatus::Cancelled;
-                order.waiting.push(Waiting { ticket, again: false, wants_payment: true });
+                order.waiting.push(Waiting { who, again: false, wants_payment: true });
                 return self.close(number, CloseReason::PaymentCancelled);
             }
             _ => refused(Code::PaymentCannotCancel),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
-    /// All of a payment, always under the same key.
-    pub(super) fn refund(&mut self, ticket: Ticket, id: &str) -> Result<(), Wrong> {
+    /// All of a payment.
+    pub(super) fn refund(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
         let Some(number) = self.here().order_numbers.get(id).copied() else {
-            self.tell(ticket, refused(Code::PaymentNotFound));
+            self.tell(who, refused(Code::PaymentNotFound));
             return Ok(());
         };
         let order = self.order(number);
         let is_refund = order.close == CloseReason::Refunded;
         let answer = match (order.payment, order.status) {
-            _ if is_refund && order.is_busy() => {
-                order.waiting.push(Waiting { ticket, again: true, wants_payment: true });
-                return Ok(());
-            }
             _ if order.is_busy() => refused(Code::OrderInProgress),
             (PaymentStatus::Refunded, _) if is_refund => again(payment(PaymentStatus::Refunded)),
             (PaymentStatus::Paid, OrderStatus::Paid) => {
-                order.waiting.push(Waiting { ticket, again: false, wants_payment: true });
+                order.waiting.push(Waiting { who, again: false, wants_payment: true });
                 return self.close(number, CloseReason::Refunded);
             }
             _ => refused(Code::PaymentStatusInvalid),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 

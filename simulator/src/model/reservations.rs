@@ -5,7 +5,7 @@ use emshop_proto::internal::{OwnerKind, StockAction};
 use emshop_proto::v1::{GoodsQuantity, ReservationStatus, ReserveStockRequest};
 
 use super::stock::{At, Carried, Line};
-use super::{Ticket, Turn, Waiting, Wrong, again, refused};
+use super::{Turn, Waiting, Who, Wrong, again, refused};
 
 /// A reservation under a business id.
 #[derive(Clone, Debug)]
@@ -33,9 +33,9 @@ fn answer(status: ReservationStatus) -> String {
 }
 
 impl Turn<'_> {
-    pub(super) fn reserve(&mut self, ticket: Ticket, hash: u64, request: &ReserveStockRequest) -> Result<(), Wrong> {
+    pub(super) fn reserve(&mut self, who: Who, hash: u64, request: &ReserveStockRequest) -> Result<(), Wrong> {
         if let Some(number) = self.here().reservation_numbers.get(&request.business_id).copied() {
-            return self.reserve_again(ticket, hash, number);
+            return self.reserve_again(who, hash, number);
         }
         let line = |line: &GoodsQuantity| Line { goods: line.goods_id, quantity: line.quantity, at: At::Nowhere };
         let lines = request.lines.iter().map(line).collect();
@@ -54,43 +54,43 @@ impl Turn<'_> {
             refusal: None,
             waiting: Vec::new(),
         });
-        self.begin(ticket, number, StockAction::Reserve)
+        self.begin(who, number, StockAction::Reserve)
     }
 
-    fn reserve_again(&mut self, ticket: Ticket, hash: u64, number: usize) -> Result<(), Wrong> {
+    fn reserve_again(&mut self, who: Who, hash: u64, number: usize) -> Result<(), Wrong> {
         let row = self.reservation(number);
         let answer = match row.status {
             ReservationStatus::Released => refused(Code::StockReservationReleased),
             _ if row.hash != hash => refused(Code::IdempotencyKeyReused),
             ReservationStatus::Reserving => {
-                row.waiting.push(Waiting { ticket, again: true, wants_payment: false });
+                row.waiting.push(Waiting { who, again: true, wants_payment: false });
                 return Ok(());
             }
             ReservationStatus::Refused => again(refused(row.refusal.ok_or("a refusal without a code")?)),
             _ => again(answer(ReservationStatus::Reserved)),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
-    pub(super) fn release(&mut self, ticket: Ticket, id: &str) -> Result<(), Wrong> {
+    pub(super) fn release(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
         let Some(number) = self.here().reservation_numbers.get(id).copied() else {
-            return self.tombstone(ticket, id);
+            return self.tombstone(who, id);
         };
         let row = self.reservation(number);
         let answer = match row.status {
             _ if row.is_busy() => refused(Code::ReservationInProgress),
-            ReservationStatus::Reserved => return self.begin(ticket, number, StockAction::Release),
+            ReservationStatus::Reserved => return self.begin(who, number, StockAction::Release),
             ReservationStatus::Sold => refused(Code::StockReleaseFailed),
             status => again(answer(status)),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
-    pub(super) fn confirm_sell(&mut self, ticket: Ticket, id: &str) -> Result<(), Wrong> {
+    pub(super) fn confirm_sell(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
         let Some(number) = self.here().reservation_numbers.get(id).copied() else {
-            self.tell(ticket, refused(Code::StockReservationNotFound));
+            self.tell(who, refused(Code::StockReservationNotFound));
             return Ok(());
         };
         let now = self.here().time_ms;
@@ -98,31 +98,31 @@ impl Turn<'_> {
         let answer = match row.status {
             _ if row.is_busy() => refused(Code::ReservationInProgress),
             ReservationStatus::Reserved if row.expires_at != 0 && now >= row.expires_at => refused(Code::StockConfirmFailed),
-            ReservationStatus::Reserved => return self.begin(ticket, number, StockAction::Sell),
+            ReservationStatus::Reserved => return self.begin(who, number, StockAction::Sell),
             ReservationStatus::Sold => again(answer(ReservationStatus::Sold)),
             _ => refused(Code::StockConfirmFailed),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
-    pub(super) fn reback(&mut self, ticket: Ticket, id: &str) -> Result<(), Wrong> {
+    pub(super) fn reback(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
         let Some(number) = self.here().reservation_numbers.get(id).copied() else {
-            return self.tombstone(ticket, id);
+            return self.tombstone(who, id);
         };
         let row = self.reservation(number);
         let answer = match row.status {
             _ if row.is_busy() => refused(Code::ReservationInProgress),
-            ReservationStatus::Reserved => return self.begin(ticket, number, StockAction::Release),
-            ReservationStatus::Sold => return self.begin(ticket, number, StockAction::Reback),
+            ReservationStatus::Reserved => return self.begin(who, number, StockAction::Release),
+            ReservationStatus::Sold => return self.begin(who, number, StockAction::Reback),
             status => again(answer(status)),
         };
-        self.tell(ticket, answer);
+        self.tell(who, answer);
         Ok(())
     }
 
     pub(super) fn expire_reservation(&mut self, number: usize) -> Result<(), Wrong> {
-        self.begin((0, 0), number, StockAction::Release)
+        self.begin(Who::default(), number, StockAction::Release)
     }
 
     pub(super) fn reservation_replied(&mut self, number: usize, refusal: Option<Code>) -> Result<(), Wrong> {
@@ -139,7 +139,7 @@ impl Turn<'_> {
     }
 
     /// A release that came before its reservation.
-    fn tombstone(&mut self, ticket: Ticket, id: &str) -> Result<(), Wrong> {
+    fn tombstone(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
         self.add(Reservation {
             id: id.to_owned(),
             lines: Vec::new(),
@@ -151,7 +151,7 @@ impl Turn<'_> {
             refusal: None,
             waiting: Vec::new(),
         });
-        self.tell(ticket, answer(ReservationStatus::Released));
+        self.tell(who, answer(ReservationStatus::Released));
         Ok(())
     }
 
@@ -163,11 +163,11 @@ impl Turn<'_> {
         number
     }
 
-    fn begin(&mut self, ticket: Ticket, number: usize, action: StockAction) -> Result<(), Wrong> {
+    fn begin(&mut self, who: Who, number: usize, action: StockAction) -> Result<(), Wrong> {
         let row = self.reservation(number);
         row.timer = None;
         row.action = Some(action);
-        row.waiting = vec![Waiting { ticket, again: false, wants_payment: false }];
+        row.waiting = vec![Waiting { who, again: false, wants_payment: false }];
         self.carry_on(number)
     }
 

@@ -65,37 +65,31 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn set_stock(&mut self, request: &SetStockRequest, hash: u64) -> String {
-        let goods = request.goods_id;
-        self.once(format!("set {goods} {}", request.idempotency_key), hash, |turn| {
-            let stock = turn.stock(goods);
-            match request.on_hand.checked_sub(stock.reserved) {
-                Some(available) => turn.put(goods, Stock { available, ..stock }),
-                None => refused(Code::StockBelowReserved),
-            }
-        })
+    pub(super) fn set_stock(&mut self, request: &SetStockRequest) -> String {
+        let stock = self.stock(request.goods_id);
+        match request.on_hand.checked_sub(stock.reserved) {
+            Some(available) => self.put(request.goods_id, Stock { available, ..stock }),
+            None => refused(Code::StockBelowReserved),
+        }
     }
 
-    pub(super) fn adjust_stock(&mut self, request: &AdjustStockRequest, hash: u64) -> String {
-        let goods = request.goods_id;
-        self.once(format!("adjust {goods} {}", request.idempotency_key), hash, |turn| {
-            if !turn.here().stock.contains_key(&goods) {
-                return refused(Code::InventoryNotFound);
-            }
-            let stock = turn.stock(goods);
-            match stock.available.checked_add_signed(request.delta) {
-                Some(available) => turn.put(goods, Stock { available, ..stock }),
-                None => refused(Code::StockInsufficient),
-            }
-        })
+    pub(super) fn adjust_stock(&mut self, request: &AdjustStockRequest) -> String {
+        if !self.here().stock.contains_key(&request.goods_id) {
+            return refused(Code::InventoryNotFound);
+        }
+        let stock = self.stock(request.goods_id);
+        match stock.available.checked_add_signed(request.delta) {
+            Some(available) => self.put(request.goods_id, Stock { available, ..stock }),
+            None => refused(Code::StockInsufficient),
+        }
     }
 
-    pub(super) fn adjust_balance(&mut self, request: &AdjustBalanceRequest, hash: u64) -> String {
+    pub(super) fn adjust_balance(&mut self, request: &AdjustBalanceRequest) -> String {
         let (user, delta) = (request.user_id, request.delta.as_ref().map_or(0, |delta| delta.amount_minor));
-        self.once(format!("balance {user} {}", request.idempotency_key), hash, |turn| match turn.move_money(user, delta) {
+        match self.move_money(user, delta) {
             Some(code) => refused(code),
-            None => format!("balance {}", turn.here().balances[&user]),
-        })
+            None => format!("balance {}", self.here().balances[&user]),
+        }
     }
 
     /// Gives a user money or takes it; the code when there is not enough.

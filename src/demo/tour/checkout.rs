@@ -34,10 +34,10 @@ async fn like(tour: &mut Tour, customer: &Customer, shelf: &Shelf) -> Result<()>
 async fn fill_cart(tour: &mut Tour, customer: &Customer, shelf: &Shelf) -> Result<()> {
     let user_id = customer.user_id;
     for goods_id in &shelf.goods_ids {
-        let item = AddCartItemRequest { user_id, goods_id: *goods_id, quantity: 1, ..AddCartItemRequest::default() };
+        let item = AddCartItemRequest { user_id, goods_id: *goods_id, quantity: 1 };
         tour.client.carts().add_cart_item(item).await?;
     }
-    let more = AddCartItemRequest { user_id, goods_id: shelf.goods_ids[0], quantity: 1, ..AddCartItemRequest::default() };
+    let more = AddCartItemRequest { user_id, goods_id: shelf.goods_ids[0], quantity: 1 };
     tour.client.carts().add_cart_item(more).await?;
     let entries = cart(tour, customer).await?;
     let units: u64 = entries.iter().filter_map(|entry| entry.item.as_ref()).map(|item| item.quantity).sum();
@@ -82,7 +82,7 @@ async fn pay(tour: &mut Tour, customer: &Customer, order_id: &str) -> Result<()>
     let mut payments = tour.client.payments();
     refused(payments.pay_with_balance(payment.clone()).await, Code::BalanceInsufficient)?;
     let user_id = customer.user_id;
-    let deposit = AdjustBalanceRequest { user_id, delta: Some(yuan(DEPOSIT_MINOR)), ..AdjustBalanceRequest::default() };
+    let deposit = AdjustBalanceRequest { user_id, delta: Some(yuan(DEPOSIT_MINOR)) };
     tour.client.balances().adjust_balance(deposit).await?;
     payments.pay_with_balance(payment).await?;
     let left =

@@ -1,6 +1,7 @@
 //! The parcel to the door, and back.
 
 use anyhow::{Context, Result, ensure};
+use emshop_proto::commands::call;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{
     CancelOrderRequest, GetBalanceRequest, GetLogisticsOrderRequest, GetOrderRequest, ListOrdersRequest, ListTracksRequest,
@@ -41,17 +42,19 @@ async fn send(tour: &mut Tour, order_id: &str) -> Result<()> {
 }
 
 async fn refund_part(tour: &mut Tour, order_id: &str) -> Result<()> {
-    let part = |key: &str| RefundPaymentRequest {
+    let part = RefundPaymentRequest {
         order_id: order_id.to_owned(),
         amount: Some(yuan(PART_MINOR)),
         reason: "a scratch".to_owned(),
-        idempotency_key: key.to_owned(),
         ..RefundPaymentRequest::default()
     };
     let mut payments = tour.client.payments();
-    payments.refund_payment(part("first")).await?;
-    ensure!(payments.refund_payment(part("first")).await?.into_inner().repeated, "a refund sent again is no repeat");
-    let payment = payments.refund_payment(part("second")).await?.into_inner().payment.context("no payment")?;
+    payments.refund_payment(call("first", part.clone())).await?;
+    ensure!(
+        payments.refund_payment(call("first", part.clone())).await?.into_inner().repeated,
+        "a refund sent again is no repeat"
+    );
+    let payment = payments.refund_payment(call("second", part)).await?.into_inner().payment.context("no payment")?;
     let refunded = payment.refunded.as_ref();
     ensure!(refunded == Some(&yuan(2 * PART_MINOR)), "two refunds are {refunded:?}");
     tour.saw("refunds", format!("two of {}, the first sent twice: {}", amount(Some(&yuan(PART_MINOR))), amount(refunded)));

@@ -1,6 +1,7 @@
 //! Accounts: a mobile number, a password, a token.
 
 use anyhow::{Context, Result, ensure};
+use emshop_proto::commands::call;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{
     Address, CreateAddressRequest, CreateMessageRequest, GetCaptchaRequest, LoginRequest, MessageKind, RegisterRequest,
@@ -34,18 +35,15 @@ async fn register(tour: &mut Tour, mobile: &str) -> Result<u64> {
     let code = SendSmsCodeRequest { mobile: mobile.to_owned(), purpose: SmsPurpose::Register.into() };
     users.send_sms_code(code.clone()).await.context("a code is not sent")?;
     refused(users.send_sms_code(code).await, Code::SmsTooOften)?;
-    let request = |nick_name: &str, sms_code: &str| RegisterRequest {
-        mobile: mobile.to_owned(),
-        password: PASSWORD.to_owned(),
-        sms_code: sms_code.to_owned(),
-        nick_name: nick_name.to_owned(),
-        idempotency_key: nick_name.to_owned(),
+    let request = |key: &str, nick_name: &str, sms_code: &str| {
+        let (mobile, password, sms_code) = (mobile.to_owned(), PASSWORD.to_owned(), sms_code.to_owned());
+        call(key, RegisterRequest { mobile, password, sms_code, nick_name: nick_name.to_owned() })
     };
-    refused(users.register(request("小明", "000000")).await, Code::SmsCodeIncorrect)?;
-    let user = users.register(request("小明", SMS_CODE)).await?.into_inner().user.context("no user is registered")?;
-    let again = users.register(request("小明", SMS_CODE)).await?.into_inner();
+    refused(users.register(request("first", "小明", "000000")).await, Code::SmsCodeIncorrect)?;
+    let user = users.register(request("first", "小明", SMS_CODE)).await?.into_inner().user.context("no user is registered")?;
+    let again = users.register(request("first", "小明", SMS_CODE)).await?.into_inner();
     ensure!(again.repeated && again.user.as_ref() == Some(&user), "registering again is no repeat");
-    refused(users.register(request("小红", SMS_CODE)).await, Code::UserAlreadyExists)?;
+    refused(users.register(request("second", "小红", SMS_CODE)).await, Code::UserAlreadyExists)?;
     tour.saw("register", format!("{mobile} is user {}; sent again: repeated; the number is nobody else's", user.user_id));
     Ok(user.user_id)
 }
@@ -82,7 +80,7 @@ async fn settle_in(tour: &mut Tour, user_id: u64) -> Result<u64> {
         receiver_phone: "13800000000".to_owned(),
         ..Address::default()
     };
-    let request = CreateAddressRequest { user_id, address: Some(address), ..CreateAddressRequest::default() };
+    let request = CreateAddressRequest { user_id, address: Some(address) };
     let address = operations.create_address(request).await?.into_inner().address.context("no address")?;
     ensure!(address.is_default, "the first address is the default");
     let message = UserMessage {
@@ -91,7 +89,7 @@ async fn settle_in(tour: &mut Tour, user_id: u64) -> Result<u64> {
         text: "龙井什么时候到货？".to_owned(),
         ..UserMessage::default()
     };
-    operations.create_message(CreateMessageRequest { user_id, message: Some(message), ..Default::default() }).await?;
+    operations.create_message(CreateMessageRequest { user_id, message: Some(message) }).await?;
     tour.saw("profile", "a birthday, a default address, an enquiry");
     Ok(address.address_id)
 }

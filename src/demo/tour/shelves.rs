@@ -87,7 +87,7 @@ async fn put_goods(tour: &mut Tour, category_id: u64) -> Result<Shelf> {
         };
         service.create_goods(CreateGoodsRequest { goods: Some(goods) }).await?;
     }
-    let entry = |goods_id: &u64| SetStockRequest { goods_id: *goods_id, on_hand: ON_HAND, ..SetStockRequest::default() };
+    let entry = |goods_id: &u64| SetStockRequest { goods_id: *goods_id, on_hand: ON_HAND };
     let mut inventory = tour.client.inventory();
     inventory.batch_set_stock(BatchSetStockRequest { entries: goods_ids.iter().map(entry).collect() }).await?;
     let threshold = SetStockThresholdRequest { goods_id: goods_ids[0], low_threshold: LOW_THRESHOLD };

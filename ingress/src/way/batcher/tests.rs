@@ -94,7 +94,8 @@ impl Bench {
     fn send(&self, record_bytes: usize, receipt: Option<Box<OrderReceipt>>) -> oneshot::Receiver<Answer> {
         let (reply, answer) = oneshot::channel();
         let waiter = Waiter::Call { reply, room: self.admission.try_admit(1).expect("room") };
-        let mut record = Record { body_hash: 5, body: Some(record::Body::Tick(Tick {})), ..Record::default() }.encode_to_vec();
+        let mut record =
+            Record { body_hash: 5, body: Some(record::Body::Tick(Tick::default())), ..Record::default() }.encode_to_vec();
         // An unknown field of the size asked for.
         let padding = record_bytes.saturating_sub(record.len());
         prost::encoding::bytes::encode(100, &vec![0_u8; padding], &mut record);

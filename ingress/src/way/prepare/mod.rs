@@ -5,18 +5,19 @@
 #[cfg(test)]
 mod tests;
 
+use emshop_proto::commands::names_itself;
 use emshop_proto::ids;
-use emshop_proto::internal::{AccountCommand, RegisterUser, account_command};
+use emshop_proto::internal::{AccountCommand, RegisterUser, SetPassword, account_command};
 use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::routing::{Key, key_of, place_of_account};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    AddCartItemRequest, AdjustBalanceRequest, AdjustStockRequest, CancelLogisticsOrderRequest, CancelPaymentRequest,
-    CheckoutCartRequest, Command, ConfirmPaymentRequest, CreateAddressRequest, CreateBrandRequest, CreateCategoryRequest,
-    CreateGoodsRequest, CreateMessageRequest, Goods, GoodsQuantity, Operator, OrderReceipt, OrderStatus, PayWithBalanceRequest,
-    RefundPaymentRequest, ResolveReturnRequest, SetStockRequest, ShippingMethod, SimulateDeliveryRequest,
-    SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest, SimulateShipmentRequest, SubmitOrderRequest, SubmitWait,
-    TryPaymentRequest, UpdateBrandRequest, UpdateCategoryRequest, UpdateGoodsRequest, UpdateLogisticsStatusRequest,
+    CancelLogisticsOrderRequest, CancelPaymentRequest, CheckoutCartRequest, Command, ConfirmPaymentRequest, CreateAddressRequest,
+    CreateBrandRequest, CreateCategoryRequest, CreateGoodsRequest, CreateMessageRequest, Goods, GoodsQuantity, Operator,
+    OrderReceipt, OrderStatus, PayWithBalanceRequest, RefundPaymentRequest, ResolveReturnRequest, ShippingMethod,
+    SimulateDeliveryRequest, SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest, SimulateShipmentRequest,
+    SubmitOrderRequest, SubmitWait, TryPaymentRequest, UpdateBrandRequest, UpdateCategoryRequest, UpdateGoodsRequest,
+    UpdateLogisticsStatusRequest,
 };
 use prost::Message;
 use prost::encoding::{fixed64, message};
@@ -52,28 +53,28 @@ pub struct Prepared {
     pub receipt: Option<Box<OrderReceipt>>,
 }
 
-/// Brings a validated command into its normal form and encodes it.
+/// Brings a validated command into its normal form, with a key where it needs one, and encodes it.
 ///
 /// # Panics
 /// When the command has no body.
 pub fn prepare(command: &mut Command, operator: Option<Operator>, partitioner: Partitioner, defaults: Defaults) -> Prepared {
     command.tag = 0;
+    let mut key = std::mem::take(&mut command.idempotency_key);
     if let Some(seconds) = completes_after(body_mut(command)).filter(|seconds| **seconds == 0) {
         *seconds = defaults.completes_after_seconds;
     }
-    let key = idempotency_key(body_mut(command)).map(std::mem::take);
-    let receipt = normalise(body_mut(command), &partitioner);
+    let receipt = normalise(body_mut(command), &mut key, &partitioner);
     let log = key_of(body(command)).place(&partitioner).log;
-    let mut record = match key {
+    if key.is_empty() && !names_itself(body(command)) {
+        key = random_hex();
+    }
+    let mut record = if key.is_empty() {
+        encode(COMMAND_FIELD, command, xxh3_64)
+    } else {
         // What a key is compared with leaves the key itself out.
-        Some(key) => {
-            let hash = xxh3_64(&command.encode_to_vec());
-            if let Some(slot) = idempotency_key(body_mut(command)) {
-                *slot = if key.is_empty() { random_hex() } else { key };
-            }
-            encode(COMMAND_FIELD, command, |_| hash)
-        }
-        None => encode(COMMAND_FIELD, command, xxh3_64),
+        let hash = xxh3_64(&command.encode_to_vec());
+        command.idempotency_key = key;
+        encode(COMMAND_FIELD, command, |_| hash)
     };
     encode_operator(operator, &mut record);
     Prepared { log, record, receipt }
@@ -85,30 +86,44 @@ pub fn prepare(command: &mut Command, operator: Option<Operator>, partitioner: P
 /// When the command has no body.
 pub fn prepare_account(command: &AccountCommand, operator: Option<Operator>, partitioner: Partitioner) -> Prepared {
     let log = place_of_account(&partitioner, command).expect("an account command has a body").log;
-    let mut record = match &command.body {
+    let compared = match &command.body {
         // A repeat may bring a newer code.
         Some(account_command::Body::RegisterUser(request)) => {
-            let compared = RegisterUser { code_hash: Vec::new(), ..request.clone() };
-            let hash = xxh3_64(&compared.encode_to_vec());
-            encode(ACCOUNT_COMMAND_FIELD, command, |_| hash)
+            RegisterUser { code_hash: Vec::new(), ..request.clone() }.encode_to_vec()
         }
-        _ => encode(ACCOUNT_COMMAND_FIELD, command, xxh3_64),
+        // A repeat finds another password in force.
+        Some(account_command::Body::SetPassword(request)) => {
+            SetPassword { replaced_hash: String::new(), ..request.clone() }.encode_to_vec()
+        }
+        // No repeat is told by its hash.
+        Some(account_command::Body::IssueCode(_) | account_command::Body::UseCode(_)) | None => Vec::new(),
     };
+    let mut record = encode(ACCOUNT_COMMAND_FIELD, command, |_| xxh3_64(&compared));
     encode_operator(operator, &mut record);
     Prepared { log, record, receipt: None }
 }
 
 /// What a client needs to ask again after a prepared command: names and values for the metadata of an error.
-pub fn identity(command: &mut Command) -> Vec<(&'static str, String)> {
-    let owner = match key_of(body(command)) {
-        Key::Order(id) => ("order_id", id.to_owned()),
-        Key::Goods(id) => ("goods_id", id.to_string()),
-        Key::Business(id) => ("business_id", id.to_owned()),
-        Key::User(id) => ("user_id", id.to_string()),
-        Key::Catalogue | Key::Code(_) => return Vec::new(),
+pub fn identity(command: &Command) -> Vec<(&'static str, String)> {
+    let thing = key_of(body(command));
+    let name = match thing {
+        Key::Order(_) => "order_id",
+        Key::Goods(_) => "goods_id",
+        Key::Business(_) => "business_id",
+        Key::User(_) => "user_id",
+        Key::Category(_) | Key::Link(..) => "category_id",
+        Key::Brand(_) => "brand_id",
+        Key::Banner(_) => "banner_id",
+        Key::Code(_) => "code",
     };
-    let key = idempotency_key(body_mut(command)).map(|key| ("idempotency_key", key.clone()));
-    [owner].into_iter().chain(key).collect()
+    let mut identity = match thing {
+        Key::Link(category_id, brand_id) => vec![(name, category_id.to_string()), ("brand_id", brand_id.to_string())],
+        thing => vec![(name, thing.to_string())],
+    };
+    if !command.idempotency_key.is_empty() {
+        identity.push(("idempotency_key", command.idempotency_key.clone()));
+    }
+    identity
 }
 
 /// The order that a payment is of, named by either id.
@@ -124,20 +139,6 @@ fn body_mut(command: &mut Command) -> &mut Body {
     command.body.as_mut().expect("validation refuses a command without body")
 }
 
-/// The key of those commands that nothing else tells a repeat of.
-fn idempotency_key(body: &mut Body) -> Option<&mut String> {
-    match body {
-        Body::SetStock(SetStockRequest { idempotency_key, .. })
-        | Body::AdjustStock(AdjustStockRequest { idempotency_key, .. })
-        | Body::RefundPayment(RefundPaymentRequest { idempotency_key, .. })
-        | Body::AdjustBalance(AdjustBalanceRequest { idempotency_key, .. })
-        | Body::AddCartItem(AddCartItemRequest { idempotency_key, .. })
-        | Body::CreateAddress(CreateAddressRequest { idempotency_key, .. })
-        | Body::CreateMessage(CreateMessageRequest { idempotency_key, .. }) => Some(idempotency_key),
-        _ => None,
-    }
-}
-
 /// When the order completes after the delivery that a command leads to.
 fn completes_after(body: &mut Body) -> Option<&mut u32> {
     match body {
@@ -150,10 +151,10 @@ fn completes_after(body: &mut Body) -> Option<&mut u32> {
 }
 
 /// Fills what the client may leave out, drops what the engine has no use for, and gives the receipt of an order that waits for no more.
-fn normalise(body: &mut Body, partitioner: &Partitioner) -> Option<Box<OrderReceipt>> {
+fn normalise(body: &mut Body, key: &mut String, partitioner: &Partitioner) -> Option<Box<OrderReceipt>> {
     match body {
-        Body::SubmitOrder(request) => return normalise_order(request, partitioner),
-        Body::CheckoutCart(request) => normalise_checkout(request, partitioner),
+        Body::SubmitOrder(request) => return normalise_order(request, key, partitioner),
+        Body::CheckoutCart(request) => normalise_checkout(request, key, partitioner),
         Body::CreateAddress(CreateAddressRequest { address: Some(address), .. }) => address.address_id = 0,
         Body::CreateMessage(CreateMessageRequest { message: Some(message), .. }) => {
             (message.message_id, message.created_at_ms) = (0, 0);
@@ -198,11 +199,11 @@ fn drop_kept_by_engine(goods: &mut Goods) {
     (goods.sold, goods.favourites, goods.created_at_ms, goods.updated_at_ms) = (0, 0, 0, 0);
 }
 
-fn normalise_order(request: &mut SubmitOrderRequest, partitioner: &Partitioner) -> Option<Box<OrderReceipt>> {
+fn normalise_order(request: &mut SubmitOrderRequest, key: &mut String, partitioner: &Partitioner) -> Option<Box<OrderReceipt>> {
     sum_lines(&mut request.lines);
     // Where its stock is: most orders then never leave their log.
     let place = request.lines.first().map_or_else(|| partitioner.place(0), |line| partitioner.of_goods(line.goods_id));
-    name_order(&mut request.order_id, &mut request.idempotency_key, request.user_id, place);
+    name_order(&mut request.order_id, key, request.user_id, place);
     fill_terms(&mut request.expires_in_seconds, &mut request.logistics_company, &mut request.shipping_method);
     let wait = request.wait();
     request.set_wait(SubmitWait::Unspecified);
@@ -216,16 +217,16 @@ fn normalise_order(request: &mut SubmitOrderRequest, partitioner: &Partitioner) 
     })
 }
 
-fn normalise_checkout(request: &mut CheckoutCartRequest, partitioner: &Partitioner) {
+fn normalise_checkout(request: &mut CheckoutCartRequest, key: &mut String, partitioner: &Partitioner) {
     // Where its cart is: which goods are in it, the engine knows.
     let place = partitioner.of_user(request.user_id);
-    name_order(&mut request.order_id, &mut request.idempotency_key, request.user_id, place);
+    name_order(&mut request.order_id, key, request.user_id, place);
     fill_terms(&mut request.expires_in_seconds, &mut request.logistics_company, &mut request.shipping_method);
 }
 
 /// An order without an id gets one of its key, which is not needed any more then; without a key too, one that lives in `place`.
-fn name_order(order_id: &mut String, idempotency_key: &mut String, user_id: u64, place: Place) {
-    let key = std::mem::take(idempotency_key);
+fn name_order(order_id: &mut String, key: &mut String, user_id: u64, place: Place) {
+    let key = std::mem::take(key);
     if order_id.is_empty() {
         *order_id = match key.as_str() {
             "" => ids::new_order_id(place.partition, rand::random()),
