@@ -8,6 +8,7 @@ use emshop_proto::v1::{Refusal, outcome};
 
 use crate::context::{Context, Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Handled};
+use crate::planted::{self, Bug};
 use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 
@@ -50,7 +51,8 @@ pub(crate) fn once(turn: &mut Turn, key: Option<String>, command: impl FnOnce(&m
 }
 
 fn begin(turn: &mut Turn, key: &str) {
-    let forgotten_at_ms = turn.ctx.time_ms + KEY_LIFETIME_MS;
+    let lifetime_ms = if planted::is(Bug::KeyDroppedEarly) { 1_000 } else { KEY_LIFETIME_MS };
+    let forgotten_at_ms = turn.ctx.time_ms + lifetime_ms;
     let row = KeyRow { body_hash: turn.ctx.body_hash, forgotten_at_ms, ..KeyRow::default() };
     timer::set(turn.state, &timer(key, &row));
     turn.state.keys.insert(key.to_owned(), row);
@@ -59,7 +61,7 @@ fn begin(turn: &mut Turn, key: &str) {
 /// The same again: its answer, or the wait for it.
 fn repeat(turn: &mut Turn, key: &String) -> Handled {
     let row = turn.state.keys.get(key).expect("the key was just there");
-    if row.body_hash != turn.ctx.body_hash {
+    if row.body_hash != turn.ctx.body_hash && !planted::is(Bug::OtherBodyAnswered) {
         return Err(Code::IdempotencyKeyReused.into());
     }
     if let Some(outcome) = &row.outcome {

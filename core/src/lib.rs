@@ -18,6 +18,7 @@ pub mod idempotency;
 pub mod invariants;
 pub mod order;
 pub mod outbox;
+pub mod planted;
 pub mod queries;
 pub mod replica;
 pub mod rules;

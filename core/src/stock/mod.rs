@@ -18,6 +18,7 @@ use self::allocation::{Shortcomings, Terms, transition};
 use crate::context::Turn;
 use crate::effects::{Answer, Handled, Refused};
 use crate::order::row;
+use crate::planted::{self, Bug};
 use crate::state::State;
 use crate::state::rows::Hold;
 
@@ -140,6 +141,10 @@ fn move_units(turn: &mut Turn, owner: &Owner, action: StockAction, goods_id: u64
         };
         *from = less(*from, quantity);
         *to += quantity;
+        if planted::is(Bug::FreedTwice) && cause == StockCause::Release {
+            stock.available += quantity;
+            stock.received += quantity;
+        }
     });
 }
 

@@ -13,6 +13,7 @@ use emshop_proto::v1::{
 use super::allocation::{self, Progress};
 use crate::context::{Turn, WAITERS_MAX, is_waited_for};
 use crate::effects::{Answer, Answered, Handled, Refused};
+use crate::planted::{self, Bug};
 use crate::state::State;
 use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
@@ -210,7 +211,9 @@ fn tombstone(turn: &mut Turn, business_id: String) -> Answer {
     let mut row = new_row(business_id, turn.ctx.time_ms);
     row.set_status(ReservationStatus::Released);
     let answer = answer(&row);
-    add(turn.state, row);
+    if !planted::is(Bug::TombstoneLeftOut) {
+        add(turn.state, row);
+    }
     answer
 }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 use async_nats::Subject;
 use bytes::Bytes;
 use emshop_core::entry::Entry;
+use emshop_core::planted::{self, Bug};
 use emshop_core::queries;
 use emshop_core::replica::{BrokenChannel, Checkpoint, OpenError, Replica, TurnEffects};
 use emshop_core::rules::{self, UnknownRules};
@@ -326,6 +327,7 @@ impl Shell {
     }
 
     fn turn(&mut self, LogEntry { sequence, time_ms, entry }: LogEntry, now: Now) {
+        let time_ms = if planted::is(Bug::TimeFromTheWall) { now.wall_ms } else { time_ms };
         let TurnEffects { outcomes, events, channels } = self.replica.turn(sequence, time_ms, entry);
         self.actions.extend(outcomes.into_iter().map(|(writer, outcomes)| Action::Tell { writer, outcomes }));
         self.relay.push(events, self.replica.log_mark());
@@ -388,6 +390,7 @@ impl Shell {
                 let acknowledged = start::acknowledged(&self.replica, target);
                 self.channels.not_next(target, through, &last, acknowledged, now)?
             }
+            Err(_) if planted::is(Bug::GapIgnored) => Some(Received { through }),
             Err(AppendError::Unknown(_) | AppendError::Refused(_)) => {
                 self.channels.failed(target, through, now);
                 None
