@@ -7,6 +7,7 @@ mod carts;
 mod delivery;
 mod events;
 mod goods;
+mod history;
 mod kill;
 mod limits;
 mod model;
