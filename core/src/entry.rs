@@ -49,8 +49,10 @@ pub enum Body {
     Step(Step),
     /// Timers are due. It is this late, in Unix milliseconds.
     Tick {
-        /// By the engine that says so.
+        /// By the engine that says so; 0 when it does not.
         time_ms: i64,
+        /// When the engine sent it, by its own clock.
+        sent_ms: i64,
     },
     /// The rules change.
     Rules(Rules),
@@ -83,10 +85,20 @@ impl Entry {
     /// The latest time that its ticks carry; `None` when it has none.
     pub fn tick_ms(&self) -> Option<i64> {
         let ticks = self.records.iter().filter_map(|record| match record.body {
-            Body::Tick { time_ms } => Some(time_ms),
+            Body::Tick { time_ms, .. } => Some(time_ms),
             _ => None,
         });
         ticks.max()
+    }
+}
+
+impl Entry {
+    /// When its tick was sent, by the clock of the engine that sent it; `None` when it is none.
+    pub fn tick_sent_ms(&self) -> Option<i64> {
+        self.records.iter().find_map(|record| match record.body {
+            Body::Tick { sent_ms, .. } => Some(sent_ms),
+            _ => None,
+        })
     }
 }
 
@@ -99,7 +111,7 @@ impl EntryRecord {
             }
             Some(record::Body::AccountCommand(command)) => Body::AccountCommand(command),
             Some(record::Body::Step(step)) => Body::Step(step),
-            Some(record::Body::Tick(tick)) => Body::Tick { time_ms: tick.time_ms },
+            Some(record::Body::Tick(tick)) => Body::Tick { time_ms: tick.time_ms, sent_ms: tick.sent_ms },
             Some(record::Body::Rules(rules)) => Body::Rules(rules),
             None => return Err(DecodeError::Body("a record is of no kind that this release knows".to_owned())),
         };

@@ -1,6 +1,5 @@
 //! Events of a turn: numbered when they come about, and encoded at once, as they stand in the batch that downstream services get.
 
-use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::LogRow;
 use emshop_proto::v1::{Event, event};
@@ -10,8 +9,10 @@ use prost::encoding;
 const EVENTS_FIELD: u32 = 4;
 /// What a batch says of itself besides its events: at most seven fields.
 const BATCH_HEAD_BYTES_MAX: usize = 128;
-/// Most bytes of events in one batch: a message is no larger than an envelope, unless a single event is.
-pub const RUN_BYTES_MAX: usize = ENVELOPE_BYTES_MAX - BATCH_HEAD_BYTES_MAX;
+/// Most bytes of a batch, unless a single event is larger. The batches of a type get into their stream one behind the other, so they are few.
+pub const BATCH_BYTES_MAX: usize = 192 * 1024;
+/// Most bytes of the events in one.
+pub const RUN_BYTES_MAX: usize = BATCH_BYTES_MAX - BATCH_HEAD_BYTES_MAX;
 
 /// A place for each type, by its number.
 const PLACES: usize = EventType::ALL[EventType::ALL.len() - 1] as usize + 1;
@@ -134,7 +135,7 @@ mod tests {
     fn a_run_fits_in_a_message_and_the_next_one_goes_on() {
         let (mut events, mut log) = (Events::default(), LogRow::default());
         events.begin_turn(u64::MAX, i64::MAX);
-        (0..9_000).for_each(|_| push(&mut events, EventType::StockChanged));
+        (0..30_000).for_each(|_| push(&mut events, EventType::StockChanged));
         let runs = events.end_turn(&mut log);
         assert!(runs.len() > 1);
         let mut last = 0;
@@ -144,7 +145,7 @@ mod tests {
             assert_eq!((previous_number, numbers[0], numbers.last()), (last, last + 1, Some(&run.last_number)));
             last = run.last_number;
         }
-        assert_eq!((last, log.events), (9_000, 9_000));
+        assert_eq!((last, log.events), (30_000, 30_000));
     }
 
     #[test]

@@ -78,6 +78,11 @@ impl Outbox {
         Some(self.channels.get(&target)?.front()?.number)
     }
 
+    /// The entry that made the step of this number; `None` when that is not there any more.
+    pub fn cause(&self, target: u32, number: u64) -> Option<LogMark> {
+        self.channels.get(&target)?.iter().find(|sent| sent.number == number)?.cause
+    }
+
     /// `target` has all steps up to `number` in its log.
     pub fn acknowledged(&mut self, target: u32, number: u64) {
         let steps = self.channels.entry(target).or_default();

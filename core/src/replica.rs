@@ -130,12 +130,6 @@ pub fn cluster_row(cluster_id: &str, log: u32, partitioner: &Partitioner) -> Clu
     ClusterRow { cluster_id: cluster_id.to_owned(), log, logs: partitioner.logs(), assignment: partitioner.assignment() }
 }
 
-/// Makes the state of a log that of another cluster, as one that is restored goes on under a new name: what is still on its way in the old
-/// one must not reach it.
-pub fn begin_epoch(batch: &mut Batch, cluster_id: &str, log: u32, partitioner: &Partitioner) {
-    batch.put(&keys::prefix(Kind::Cluster), &cluster_row(cluster_id, log, partitioner).encode_to_vec());
-}
-
 impl Replica {
     /// Opens the state of log `log` as of its last checkpoint.
     ///
@@ -215,7 +209,7 @@ impl Replica {
     pub fn check(&self, entry: &Entry) -> Result<(), BrokenChannel> {
         let Some(Channel { source_log, first_number, cause }) = entry.channel else { return Ok(()) };
         let taken = self.log.channels_in.get(&source_log).copied().unwrap_or_default();
-        let last_number = first_number + entry.records.len() as u64 - 1;
+        let last_number = first_number.saturating_add(entry.records.len() as u64).saturating_sub(1);
         if first_number > taken.number + 1 && !planted::is(Bug::GapIgnored) {
             return Err(BrokenChannel::Missing { log: self.cluster.log, source_log, taken: taken.number, first_number });
         }

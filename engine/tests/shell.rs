@@ -190,9 +190,9 @@ fn a_stop_does_not_wait_for_what_cannot_be_published() {
 }
 
 /// The record that a shell appends to its own log now, if it does.
-fn own_record(world: &mut World) -> Option<record::Body> {
-    world.appends.pop().map(|payload| {
-        let mut envelope = envelope::decode(&payload).expect("an envelope");
+fn own_record(world: &World) -> Option<record::Body> {
+    world.appends.last().map(|payload| {
+        let mut envelope = envelope::decode(payload).expect("an envelope");
         envelope.records.remove(0).body.expect("a record")
     })
 }
@@ -205,17 +205,44 @@ fn append(world: &mut World, sequence: u64, time_ms: i64) {
     world.take(Input::Entry(LogEntry::read(0, &entry).expect("an envelope")));
 }
 
-#[test]
-fn ticks_carry_on_the_time_of_a_log_whose_clock_was_set_back() {
+/// A shell whose clock a tick has shown to agree with the server's, at sequence 3.
+fn agreed() -> World {
     let mut world = World::new();
-    world.take(Input::Published { through: 0, result: Ok(Places::new()) });
+    world.wait(0);
     append(&mut world, 1, TIME_MS);
     world.wait(10);
-    let back_ms = TIME_MS - 3_600_000;
-    world.take(Input::Entry(entry_at(2, back_ms)));
+    world.take(Input::Entry(entry_at(2, TIME_MS)));
     world.wait(1);
-    let Some(record::Body::Tick(tick)) = own_record(&mut world) else { panic!("log time stands, and nobody carries it on") };
-    assert_eq!(tick.time_ms, TIME_MS + 11_000, "by a clock that nobody sets");
+    let Some(record::Body::Tick(tick)) = own_record(&world) else { panic!("log time stands, and nobody carries it on") };
+    assert_eq!(tick.time_ms, 0, "nobody knows which clock is right");
+    append(&mut world, 3, TIME_MS + 11_000);
+    world
+}
+
+#[test]
+fn ticks_carry_on_the_time_of_a_log_whose_clock_was_set_back() {
+    let mut world = agreed();
+    world.wait(10);
+    world.take(Input::Entry(entry_at(4, TIME_MS - 3_600_000)));
+    world.wait(1);
+    let Some(record::Body::Tick(tick)) = own_record(&world) else { panic!("log time stands, and nobody carries it on") };
+    assert_eq!(tick.time_ms, TIME_MS + 22_000, "by a clock that nobody sets");
+}
+
+/// Its own time would end every order for good.
+#[test]
+fn an_engine_whose_clock_is_ahead_carries_no_time_and_stops() {
+    let mut world = World::new();
+    world.wait(0);
+    append(&mut world, 1, TIME_MS - 3_600_000);
+    world.take(Input::Entry(entry_at(2, TIME_MS - 3_600_000)));
+    world.wait(1);
+    let payload = world.appends.pop().expect("a tick");
+    let entry = Entry { sequence: 3, time_ns: (TIME_MS - 3_599_000) * 1_000_000, payload };
+    let entry = LogEntry::read(0, &entry).expect("an envelope");
+    assert_eq!(entry.entry.tick_ms(), Some(0));
+    let stopped = world.shell.take(Input::Entry(entry), world.now()).expect_err("the clocks differ");
+    assert!(matches!(stopped, EngineError::Clocks(_)), "{stopped}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub fn event_subjects() -> Vec<String> {
     subjects
 }
 
-/// What a cluster's streams capture and write begins with its epoch, so that nothing of one history gets into another.
+/// Drawn with a cluster. What its streams capture begins with it, so that nothing that is meant for one cluster gets into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch(pub u64);
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use emshop_core::replica::{self, Checkpoint, Replica};
 use emshop_core::state::batch::Batch;
+use emshop_core::state::keys::{self, Kind};
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::{StateReader, StateStore};
 use emshop_engine::EngineError;
@@ -16,6 +17,7 @@ use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell
 use emshop_log::{Bounds, LogError};
 use emshop_proto::internal::{GoodsQuery, Query, query, query_reply};
 use emshop_proto::partitioner::Partitioner;
+use prost::Message;
 
 use crate::logs::{SimLog, Stored};
 use crate::model::Stock;
@@ -125,7 +127,8 @@ impl Host {
         self.crash();
         self.store = Arc::new(backup.after_crash());
         let mut batch = Batch::default();
-        replica::begin_epoch(&mut batch, &cluster(epoch), self.log, partitioner);
+        let row = replica::cluster_row(&cluster(epoch), self.log, partitioner);
+        batch.put(&keys::prefix(Kind::Cluster), &row.encode_to_vec());
         self.store.commit(&mut batch);
         self.backups = vec![Arc::new(self.store.after_crash())];
     }

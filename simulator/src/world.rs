@@ -385,7 +385,11 @@ impl World {
         let old_state = matches!(error, EngineError::Log(emshop_log::LogError::TrimmedTooFar { .. })) && self.hosts[host].is_old;
         // What was found before the operator came may be told afterwards.
         let restored = self.restored_at.is_some_and(|at| self.now < at + NEWS);
-        let is_clock = matches!(error, EngineError::Clock(_)) && self.hosts[host].clock_back_ms > 0;
+        let clocks_differ = self.hosts[host].clock_back_ms > 0 || self.server_back_ms > 0;
+        let is_clock = matches!(error, EngineError::Clock(_) | EngineError::Clocks(_)) && clocks_differ;
+        if is_clock {
+            self.server_back_ms = 0;
+        }
         if whole && !old_state && !restored && !is_clock {
             return Err(format!("log {host} stops although nothing is lost: {error}"));
         }
@@ -444,7 +448,14 @@ impl World {
         self.logs.iter_mut().for_each(SimLog::restore);
         self.consumed = self.events.restore().min(self.consumed);
         let logs: Vec<&[Stored]> = self.logs.iter().map(SimLog::entries).collect();
-        self.model = Model::replay(self.partitioner, &logs)?;
+        // What was acknowledged by a log that was not the right one is missing now: an engine has to notice.
+        match Model::replay(self.partitioner, &logs) {
+            Ok(model) => self.model = model,
+            Err(reason) => {
+                self.broken = Some(reason);
+                return Ok(());
+            }
+        }
         for (ticket, answer) in std::mem::take(&mut self.told) {
             self.check_told(ticket, &answer)?;
         }
@@ -482,9 +493,9 @@ impl World {
     fn carry_out(&mut self, host: usize, generation: u64, action: Action) -> Result<(), Wrong> {
         match action {
             Action::Append { log, payload, purpose } => self.append(log, payload, By::Host { host, generation, purpose }),
-            Action::LookAtSteps { target, acknowledged } => {
+            Action::LookAtSteps { target, acknowledged, after } => {
                 let result = Ok(self.logs[target as usize].last_steps(host as u32));
-                self.soon(Event::Deliver { host, generation, input: Input::LastSteps { target, acknowledged, result } });
+                self.soon(Event::Deliver { host, generation, input: Input::LastSteps { target, acknowledged, after, result } });
             }
             Action::Publish { group, behind } => {
                 let wait = if self.strikes(Fault::SlowPublish) { 3 * SECOND } else { self.delays.random_range(100..5_000) };
@@ -884,6 +895,7 @@ fn kind_of(error: &EngineError) -> String {
         }
         EngineError::History(BrokenHistory::LostEvents { .. }) => "the state shows that events were lost".to_owned(),
         EngineError::Clock(_) => "the log is ahead of the engine's clock".to_owned(),
+        EngineError::Clocks(_) => "the clocks differ".to_owned(),
         EngineError::History(BrokenHistory::LostSteps { .. }) => "steps that a log acknowledged are not there".to_owned(),
         EngineError::Channel(_) => "steps of another log are missing, or others than before".to_owned(),
         other => other.to_string(),

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_nats::{Client, jetstream};
 use emshop_core::replica::Replica;
 use emshop_core::state::store::StateStore;
-use emshop_log::CommandLog;
+use emshop_log::{AppendError, CommandLog};
 use emshop_proto::internal::{QueryReply, query_reply};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::Epoch;
+use nix::time::{ClockId, clock_gettime};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
@@ -142,18 +143,23 @@ async fn failed(failure: &mut watch::Receiver<Option<Arc<EngineError>>>) -> Arc<
 
 /// What time it is for one engine.
 struct Clock {
-    started: Instant,
+    started: Duration,
 }
 
 impl Clock {
     fn start() -> Self {
-        Self { started: Instant::now() }
+        Self { started: since_boot() }
     }
 
     fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set after 1970");
-        Now { elapsed: self.started.elapsed(), wall_ms: wall.as_millis() as i64 }
+        Now { elapsed: since_boot().saturating_sub(self.started), wall_ms: wall.as_millis() as i64 }
     }
+}
+
+/// By a clock that nobody sets, and that goes on while the machine sleeps: a server elsewhere does not sleep with it.
+fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has this clock").into()
 }
 
 /// The thread of one engine.
@@ -245,18 +251,22 @@ impl Hands {
                 let inbox = self.inbox.clone();
                 self.runtime.spawn(async move {
                     let result = append.await;
-                    if let Err(error) = &result {
-                        tracing::warn!(log, %error, ?purpose, "an envelope of the engine's own is not acknowledged");
+                    match &result {
+                        Ok(_) => {}
+                        Err(error @ AppendError::NotNext(_)) => tracing::debug!(log, "{error}"),
+                        Err(error) => {
+                            tracing::warn!(log, %error, ?purpose, "an envelope of the engine's own is not acknowledged")
+                        }
                     }
                     let _ = inbox.send(Message::Input(Input::Appended { purpose, result }));
                 });
             }
-            Action::LookAtSteps { target, acknowledged } => {
+            Action::LookAtSteps { target, acknowledged, after } => {
                 let look = self.logs[target as usize].last_steps(self.number);
                 let inbox = self.inbox.clone();
                 self.runtime.spawn(async move {
                     let result = look.await;
-                    let _ = inbox.send(Message::Input(Input::LastSteps { target, acknowledged, result }));
+                    let _ = inbox.send(Message::Input(Input::LastSteps { target, acknowledged, after, result }));
                 });
             }
             Action::Publish { group, behind } => self.publisher.publish(group, behind),

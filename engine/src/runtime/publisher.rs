@@ -92,7 +92,8 @@ async fn run(
     }
 }
 
-/// The first batch of each type has to get in where it should; the others then follow it.
+/// Types side by side, and of each type one batch behind the other: a connection that ends in between leaves no gap, and what is still
+/// on its way then gets in nowhere else.
 async fn publish_all(
     context: &Context,
     epoch: Epoch,
@@ -100,59 +101,48 @@ async fn publish_all(
     messages: Vec<Message>,
     behind: &Places,
 ) -> Result<Places, NotPublished> {
-    let mut places = Places::new();
-    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    let mut by_type: BTreeMap<EventType, Vec<Message>> = BTreeMap::new();
     for message in messages {
-        let is_first = places.insert(message.event_type, 0).is_none();
-        if is_first { first.push(message) } else { rest.push(message) }
+        by_type.entry(message.event_type).or_default().push(message);
     }
-    let behind = |message: &Message| behind.get(&message.event_type).copied();
-    let acknowledged = publish_each(context, epoch, first, behind).await?;
-    let not_next: Vec<_> = acknowledged.iter().filter(|(_, place)| place.is_none()).map(|(event_type, _)| *event_type).collect();
-    if !not_next.is_empty() {
-        let mut last = BTreeMap::new();
-        for event_type in not_next {
-            let found = last_batch(context, log, event_type).await.map_err(NotPublished::Unknown)?;
-            last.insert(event_type, found);
+    let chain = |(event_type, messages): (EventType, Vec<Message>)| async move {
+        let place = behind.get(&event_type).copied().unwrap_or(0);
+        Ok((event_type, publish_chain(context, epoch, messages, place).await?))
+    };
+    let chains = try_join_all(by_type.into_iter().map(chain)).await?;
+    let mut not_next = NotNext::default();
+    for (event_type, place) in chains {
+        match place {
+            Some(place) => drop(not_next.places.insert(event_type, place)),
+            None => {
+                let found = last_batch(context, log, event_type).await.map_err(NotPublished::Unknown)?;
+                not_next.last.insert(event_type, found);
+            }
         }
-        let places = acknowledged.into_iter().filter_map(|(event_type, place)| Some((event_type, place?))).collect();
-        return Err(NotPublished::NotNext(NotNext { places, last }));
     }
-    let followed = publish_each(context, epoch, rest, |_| None).await?;
-    for (event_type, place) in acknowledged.into_iter().chain(followed) {
-        let last = places.entry(event_type).or_default();
-        *last = place.unwrap_or(0).max(*last);
-    }
-    Ok(places)
+    if not_next.last.is_empty() { Ok(not_next.places) } else { Err(NotPublished::NotNext(not_next)) }
 }
 
-/// Publishes messages side by side, and tells where each is now; `None` when it did not get behind the one that it should.
-async fn publish_each(
+/// Publishes batches of one type, the first one behind a place, and tells where the last one is; `None` when one did not get behind the one
+/// before it.
+async fn publish_chain(
     context: &Context,
     epoch: Epoch,
     messages: Vec<Message>,
-    behind: impl Fn(&Message) -> Option<u64>,
-) -> Result<Vec<(EventType, Option<u64>)>, NotPublished> {
+    behind: u64,
+) -> Result<Option<u64>, NotPublished> {
     let unknown = |error: PublishError| NotPublished::Unknown(error.to_string());
-    let mut acknowledgements = Vec::with_capacity(messages.len());
-    for message in messages {
-        let behind = behind(&message);
-        let Message { event_type, subject, payload } = message;
-        let publish = PublishMessage::build().payload(payload);
-        let publish = match behind {
-            Some(place) => publish.expected_last_subject_sequence(place),
-            None => publish,
-        };
+    let mut place = behind;
+    for Message { subject, payload, .. } in messages {
+        let publish = PublishMessage::build().payload(payload).expected_last_subject_sequence(place);
         let acknowledgement = context.send_publish(epoch.publishing(&subject), publish).await.map_err(unknown)?;
-        acknowledgements.push(async move {
-            match acknowledgement.await {
-                Ok(stored) => Ok((event_type, Some(stored.sequence))),
-                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok((event_type, None)),
-                Err(error) => Err(unknown(error)),
-            }
-        });
+        match acknowledgement.await {
+            Ok(stored) => place = stored.sequence,
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => return Ok(None),
+            Err(error) => return Err(unknown(error)),
+        }
     }
-    try_join_all(acknowledgements).await
+    Ok(Some(place))
 }
 
 /// A batch as it is published.
@@ -192,8 +182,7 @@ fn message(log: u32, group: &Group, run: EventRun) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use emshop_core::events::Events;
-    use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
+    use emshop_core::events::{BATCH_BYTES_MAX, Events};
     use emshop_proto::internal::LogRow;
     use emshop_proto::v1::{LogMark, StockLevel, event};
 
@@ -241,12 +230,12 @@ mod tests {
 
     #[test]
     fn a_batch_fits_in_a_message() {
-        let turns = turns(&[[EventType::StockChanged; 900].as_slice(); 10]);
+        let turns = turns(&[[EventType::StockChanged; 900].as_slice(); 20]);
         let messages = messages(u32::MAX, &group(u64::MAX, turns.concat()));
         assert!(messages.len() > 1);
-        assert!(messages.iter().all(|message| message.payload.len() <= ENVELOPE_BYTES_MAX));
+        assert!(messages.iter().all(|message| message.payload.len() <= BATCH_BYTES_MAX));
         let batches = decoded(&messages);
-        assert_eq!(batches.iter().map(|batch| batch.events.len()).sum::<usize>(), 9_000);
+        assert_eq!(batches.iter().map(|batch| batch.events.len()).sum::<usize>(), 18_000);
         let chained = batches.windows(2).all(|pair| pair[1].previous_number == pair[0].events.last().unwrap().number);
         assert!(chained, "the batches of a type follow on each other");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use emshop_log::LastSteps;
 use emshop_proto::envelope;
+use emshop_proto::v1::LogMark;
 
 use super::Now;
 use super::start::BrokenHistory;
@@ -102,10 +103,8 @@ impl Channels {
         acknowledged: u64,
         now: Now,
     ) -> Result<Option<Received>, BrokenHistory> {
-        if self.under_way(target, through).is_none() {
-            return Ok(None);
-        }
-        let there = self.look(target, last, acknowledged)?;
+        let Some(after) = self.under_way(target, through).map(|channel| channel.after) else { return Ok(None) };
+        let there = self.look(target, last, acknowledged, after)?;
         let Some(channel) = self.under_way(target, through) else { return Ok(None) };
         let received = channel.received.max(there);
         *channel = Channel { after: place(last), received, under_way: UnderWay::Again { at: now.elapsed } };
@@ -113,13 +112,12 @@ impl Channels {
         Ok((there > acknowledged).then_some(Received { through: there }))
     }
 
-    /// Number of the last step that `target` has; those up to `acknowledged` must be there.
+    /// Number of the last step that `target` has; those up to `acknowledged`, the last of which stood at `after`, must be there.
     ///
     /// # Errors
     /// When they are not.
-    pub fn look(&self, target: u32, last: &LastSteps, acknowledged: u64) -> Result<u64, BrokenHistory> {
+    pub fn look(&self, target: u32, last: &LastSteps, acknowledged: u64, after: u64) -> Result<u64, BrokenHistory> {
         let found = last_number(last);
-        let after = self.targets.get(&target).map_or(0, |channel| channel.after);
         let was_trimmed = last.entry.is_none() && after < last.bounds.first;
         if !was_trimmed && found < acknowledged {
             return Err(BrokenHistory::LostSteps { log: target, source_log: self.log, found, acknowledged });
@@ -127,13 +125,20 @@ impl Channels {
         Ok(found)
     }
 
-    /// The logs to be looked at now.
-    pub fn to_look_at(&mut self, now: Now) -> Vec<u32> {
+    /// The logs to be looked at now, each with where the last steps stand there.
+    pub fn to_look_at(&mut self, now: Now) -> Vec<(u32, u64)> {
         if now.elapsed - self.looked_at < LOOK_INTERVAL {
             return Vec::new();
         }
         self.looked_at = now.elapsed;
-        self.targets.iter().filter(|(_, channel)| channel.after > 0).map(|(target, _)| *target).collect()
+        self.targets.iter().filter(|(_, channel)| channel.after > 0).map(|(target, channel)| (*target, channel.after)).collect()
+    }
+
+    /// Nothing is left to be sent to `target`.
+    pub fn idle(&mut self, target: u32) {
+        if let Some(channel) = self.targets.get_mut(&target) {
+            channel.under_way = UnderWay::Nothing;
+        }
     }
 
     /// To whom something is to be sent again.
@@ -155,8 +160,13 @@ fn place(last: &LastSteps) -> u64 {
 /// Number of the last of these steps; 0 when there are none.
 pub fn last_number(last: &LastSteps) -> u64 {
     let envelope = last.entry.as_ref().and_then(|entry| envelope::decode(&entry.payload).ok());
-    let number = envelope.and_then(|envelope| Some(envelope.channel?.first_number + envelope.records.len() as u64 - 1));
-    number.unwrap_or(0)
+    let end = envelope.and_then(|envelope| envelope.channel?.first_number.checked_add(envelope.records.len() as u64));
+    end.map_or(0, |end| end.saturating_sub(1))
+}
+
+/// The entry of their source that made the last of these steps.
+pub fn last_cause(last: &LastSteps) -> Option<LogMark> {
+    envelope::decode(&last.entry.as_ref()?.payload).ok()?.channel?.cause
 }
 
 #[cfg(test)]

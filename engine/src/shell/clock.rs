@@ -1,7 +1,7 @@
 //! An engine's own time: it begins as that of the machine, or of the log if that is ahead, and goes on by a clock that nobody sets.
 //!
 //! What is due is decided by log time, the highest that the log has seen. If the server's clock is set back, log time stands, and ticks carry
-//! it on by the engine's time. If it jumps ahead, every unpaid order would be over for good: that stops the engine before anything is applied.
+//! it on by the engine's time, once one has shown that the two clocks agree. If it jumps ahead, every unpaid order would be over for good: that stops the engine before anything is applied.
 
 use std::time::Duration;
 
@@ -13,20 +13,33 @@ pub struct Clock {
     base_ms: i64,
     /// When it was that.
     at: Duration,
-    tolerance: Duration,
+    /// How far clocks may differ.
+    pub tolerance: Duration,
 }
 
 /// An entry is from a time that has not come yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "log {log}, sequence {sequence} is {} s ahead of this engine's time: the clock of nats-server has jumped ahead, or that of this machine \
-     was set back. Nothing from there on is applied. Set the clocks right; if the log is right, raise engine.clock_tolerance once",
+     was set back, or is behind. Nothing from there on is applied. Set the clocks right; if the log is right, raise engine.clock_tolerance once",
     .ahead.as_secs()
 )]
 pub struct AheadOfTime {
     pub log: u32,
     pub sequence: u64,
     pub ahead: Duration,
+}
+
+/// The server's clock and the machine's tell different times.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the clock that log {log} is stamped by is {} s behind that of this machine: that of nats-server was set back, or this one is ahead. \
+     Nothing may expire by either. Set the clocks right, or raise engine.clock_tolerance",
+    .behind.as_secs()
+)]
+pub struct ClocksDiffer {
+    pub log: u32,
+    pub behind: Duration,
 }
 
 impl Clock {

@@ -33,7 +33,7 @@ use emshop_proto::v1::{Outcome, Refusal};
 
 use self::channels::{Channels, Received};
 use self::checkpoints::Checkpoints;
-use self::clock::{AheadOfTime, Clock};
+use self::clock::{AheadOfTime, Clock, ClocksDiffer};
 use self::own::OwnRecords;
 use self::relay::{Group, NotPublished, Places, Relay};
 use self::start::{BrokenHistory, Evidence, Expected, Facts, Replay, Witness};
@@ -85,6 +85,8 @@ pub enum EngineError {
     Channel(#[from] BrokenChannel),
     #[error(transparent)]
     Clock(#[from] AheadOfTime),
+    #[error(transparent)]
+    Clocks(#[from] ClocksDiffer),
     #[error("NATS: {0}")]
     Nats(String),
     #[error(transparent)]
@@ -149,7 +151,7 @@ pub enum Input {
     /// What came of an [`Action::Append`]; perhaps late, and perhaps again.
     Appended { purpose: Purpose, result: Result<u64, AppendError> },
     /// What came of an [`Action::LookAtSteps`].
-    LastSteps { target: u32, acknowledged: u64, result: Result<LastSteps, LogError> },
+    LastSteps { target: u32, acknowledged: u64, after: u64, result: Result<LastSteps, LogError> },
     /// What came of an [`Action::Publish`], by the number of the group's last event.
     Published { through: u64, result: Result<Places, NotPublished> },
     /// The store has this checkpoint.
@@ -164,8 +166,9 @@ pub enum Input {
 pub enum Action {
     /// Append an envelope to a log, and tell by [`Input::Appended`].
     Append { log: u32, payload: Bytes, purpose: Purpose },
-    /// Look for the last steps that another log has from this one, which had acknowledged some before, and tell by [`Input::LastSteps`].
-    LookAtSteps { target: u32, acknowledged: u64 },
+    /// Look for the last steps that another log has from this one, which had acknowledged some before, up to that sequence of its own, and
+    /// tell by [`Input::LastSteps`].
+    LookAtSteps { target: u32, acknowledged: u64, after: u64 },
     /// Publish events, the first batch of each type behind the place where the last one of it is, and tell by [`Input::Published`].
     Publish { group: Arc<Group>, behind: Places },
     /// Tell those who wait at one ingress for what a turn came to. Nobody hears whether that arrived.
@@ -272,6 +275,9 @@ impl Shell {
                 self.expected.check(entry.sequence, entry.entry.identity)?;
                 let time_ms = entry.entry.tick_ms().unwrap_or(0).max(entry.time_ms);
                 self.clock.accept(self.replica.number(), entry.sequence, time_ms, now)?;
+                if let Some(sent_ms) = entry.entry.tick_sent_ms() {
+                    self.own.ticked(self.replica.number(), sent_ms, entry.time_ms, self.clock.tolerance)?;
+                }
                 self.turn(entry, now);
             }
             Input::Query { query, reply_to } => self.answer(query, reply_to, now),
@@ -279,8 +285,8 @@ impl Shell {
             Input::Appended { purpose: Purpose::Steps { target, through, .. }, result } => {
                 self.steps_appended(target, through, result, now)?;
             }
-            Input::LastSteps { target, acknowledged, result: Ok(last) } => {
-                self.channels.look(target, &last, acknowledged)?;
+            Input::LastSteps { target, acknowledged, after, result: Ok(last) } => {
+                self.channels.look(target, &last, acknowledged, after)?;
             }
             // It is looked again soon.
             Input::LastSteps { result: Err(_), .. } => {}
@@ -303,9 +309,9 @@ impl Shell {
         for target in self.channels.due(now) {
             self.send_steps(target, now);
         }
-        for target in self.channels.to_look_at(now) {
+        for (target, after) in self.channels.to_look_at(now) {
             let acknowledged = start::acknowledged(&self.replica, target);
-            self.actions.push_back(Action::LookAtSteps { target, acknowledged });
+            self.actions.push_back(Action::LookAtSteps { target, acknowledged, after });
         }
         if let Some((group, behind)) = self.relay.next(now) {
             self.actions.push_back(Action::Publish { group, behind });
@@ -334,7 +340,9 @@ impl Shell {
         for target in channels {
             self.send_steps(target, now);
         }
-        self.own.applied(sequence, self.replica.log_time_ms(), self.clock.time_ms(now));
+        // A replay is behind by nature.
+        let time_ms = if self.replay.is_none() { self.clock.time_ms(now) } else { time_ms };
+        self.own.applied(sequence, self.replica.log_time_ms(), time_ms);
         self.look_whether_caught_up();
     }
 
@@ -374,6 +382,8 @@ impl Shell {
             self.channels.sent(target, through);
             let (payload, purpose) = (envelope::encode(&payload), Purpose::Steps { target, through, after });
             self.actions.push_back(Action::Append { log: target, payload, purpose });
+        } else {
+            self.channels.idle(target);
         }
     }
 
@@ -388,7 +398,15 @@ impl Shell {
             Ok(sequence) => self.channels.acknowledged(target, through, sequence),
             Err(AppendError::NotNext(last)) => {
                 let acknowledged = start::acknowledged(&self.replica, target);
-                self.channels.not_next(target, through, &last, acknowledged, now)?
+                let received = self.channels.not_next(target, through, &last, acknowledged, now)?;
+                // What is there was made by this engine, or one before it: by the same entry then.
+                let (log, own) = (self.replica.number(), received.and_then(|it| self.replica.outbox.cause(target, it.through)));
+                if let (Some(own), Some(cause)) = (own, channels::last_cause(&last))
+                    && own != cause
+                {
+                    return Err(BrokenHistory::Another { log, sequence: cause.sequence, witness: Witness::Log(target) });
+                }
+                received
             }
             Err(_) if planted::is(Bug::GapIgnored) => Some(Received { through }),
             Err(AppendError::Unknown(_) | AppendError::Refused(_)) => {

@@ -9,6 +9,7 @@ use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, Rules, Tick, record};
 
 use super::Now;
+use super::clock::ClocksDiffer;
 
 /// How often the timers are looked at.
 pub const TIMER_INTERVAL: Duration = Duration::from_millis(100);
@@ -23,6 +24,10 @@ pub struct OwnRecords {
     under_way: UnderWay,
     /// Log time stays behind.
     lags: bool,
+    /// When the last tick was sent, by the engine's own time.
+    sent_ms: Option<i64>,
+    /// The engine's clock agrees with the server's: a tick has shown it.
+    agrees: bool,
     /// When the timers are looked at again.
     next_look: Duration,
 }
@@ -35,7 +40,7 @@ enum UnderWay {
 
 impl OwnRecords {
     pub fn new(now: Now) -> Self {
-        Self { under_way: UnderWay::Nothing, lags: false, next_look: now.elapsed }
+        Self { under_way: UnderWay::Nothing, lags: false, sent_ms: None, agrees: false, next_look: now.elapsed }
     }
 
     /// The envelope that is to be appended now, if one is. It is `time_ms` by the engine's own clock.
@@ -69,12 +74,33 @@ impl OwnRecords {
         }
     }
 
+    /// A tick came back that was sent at `sent_ms`, which the server took at `time_ms`. If it is the engine's own, it shows whether the two
+    /// clocks agree; until one has, ticks carry no time, since either clock may be the wrong one.
+    ///
+    /// # Errors
+    /// [`ClocksDiffer`] when the server's is behind. (That it is ahead is noticed with every entry.)
+    pub fn ticked(&mut self, log: u32, sent_ms: i64, time_ms: i64, tolerance: Duration) -> Result<(), ClocksDiffer> {
+        if self.agrees || self.sent_ms != Some(sent_ms) {
+            return Ok(());
+        }
+        let behind = Duration::from_millis(u64::try_from(sent_ms - time_ms).unwrap_or(0));
+        if behind > tolerance {
+            return Err(ClocksDiffer { log, behind });
+        }
+        self.agrees = true;
+        Ok(())
+    }
+
     /// The rules of this release, when the log is not applied by them yet; or a tick, when something is due or log time has to be carried on.
     fn body(&mut self, replica: &mut Replica, time_ms: i64) -> Option<record::Body> {
         if replica.rules() < rules::VERSION {
             return Some(record::Body::Rules(Rules { version: rules::VERSION }));
         }
         let is_due = replica.next_due_ms().is_some_and(|due_ms| due_ms <= time_ms);
-        (std::mem::take(&mut self.lags) || is_due).then_some(record::Body::Tick(Tick { time_ms }))
+        if !std::mem::take(&mut self.lags) && !is_due {
+            return None;
+        }
+        self.sent_ms = Some(time_ms);
+        Some(record::Body::Tick(Tick { time_ms: if self.agrees { time_ms } else { 0 }, sent_ms: time_ms }))
     }
 }

@@ -22,7 +22,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What is published together: the events of whole turns, so that what is complete ends with a turn. A replay makes all events of a turn
 /// anew, or none.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Number of the event before the first one.
     pub after: u64,
@@ -76,6 +76,9 @@ pub struct Relay {
     log: u32,
     /// Where the last batch of each type stands.
     places: Places,
+    /// Number of the last event of each type that is in its stream. What is there already must not come behind it again: the last batch of a
+    /// type tells how far its log was.
+    there: BTreeMap<EventType, u64>,
     /// Which entries made the events that are not known to be published: the number of the last event of each, and the entry.
     causes: VecDeque<(u64, LogMark)>,
     /// Number of the last event that is in its stream, as all before it are.
@@ -95,6 +98,7 @@ impl Relay {
         Self {
             log,
             places: last.iter().map(|(event_type, last)| (*event_type, last.place)).collect(),
+            there: last.iter().filter_map(|(event_type, last)| Some((*event_type, last.last_number()?))).collect(),
             causes: VecDeque::new(),
             published,
             last: published,
@@ -135,18 +139,40 @@ impl Relay {
             self.again_at.take_if(|at| *at <= now.elapsed)?;
             return Some((Arc::clone(group), self.places_of(group)));
         }
-        let (runs, cause) = self.turns.pop_front()?;
-        let mut group = Group { after: self.published, through: last_number(&runs), cause, runs };
-        while group.through - group.after < GROUP_EVENTS
-            && let Some((turn, cause)) = self.turns.pop_front()
-        {
-            (group.through, group.cause) = (last_number(&turn), cause);
-            group.runs.extend(turn);
+        loop {
+            let (runs, cause) = self.turns.pop_front()?;
+            let mut group = Group { after: self.published, through: last_number(&runs), cause, runs };
+            while group.through - group.after < GROUP_EVENTS
+                && let Some((turn, cause)) = self.turns.pop_front()
+            {
+                (group.through, group.cause) = (last_number(&turn), cause);
+                group.runs.extend(turn);
+            }
+            if self.send(group) {
+                let group = self.under_way.clone()?;
+                let places = self.places_of(&group);
+                return Some((group, places));
+            }
         }
-        let group = Arc::new(group);
-        self.under_way = Some(Arc::clone(&group));
-        let places = self.places_of(&group);
-        Some((group, places))
+    }
+
+    /// Puts a group under way, but for what is in the streams already. `false` when that is all of it.
+    fn send(&mut self, mut group: Group) -> bool {
+        group.runs.retain(|run| self.there.get(&run.event_type).is_none_or(|there| *there < run.last_number));
+        if group.runs.is_empty() {
+            self.complete(group.through);
+            return false;
+        }
+        self.under_way = Some(Arc::new(group));
+        true
+    }
+
+    /// All events up to `through` are in their streams.
+    fn complete(&mut self, through: u64) {
+        self.under_way = None;
+        self.again_at = None;
+        self.published = through;
+        while self.causes.pop_front_if(|(number, _)| *number <= through).is_some() {}
     }
 
     fn places_of(&self, group: &Group) -> Places {
@@ -156,15 +182,15 @@ impl Relay {
 
     /// The group up to `through` is in its streams, where it ends at these places.
     pub fn acknowledged(&mut self, through: u64, places: Places) {
-        if self.under_way.take_if(|group| group.through == through).is_some() {
-            self.published = through;
-            self.again_at = None;
+        if let Some(group) = self.under_way.take_if(|group| group.through == through) {
+            self.there.extend(group.runs.iter().map(|run| (run.event_type, run.last_number)));
             self.places.extend(places);
-            while self.causes.pop_front_if(|(number, _)| *number <= through).is_some() {}
+            self.complete(through);
         }
     }
 
-    /// The group up to `through` did not get in: the streams end with other batches than those before it. Gives the entries that made these
+    /// The group up to `through` did not get in: the streams end with other batches than those before it. What they have of it already is left
+    /// out when it is sent again. Gives the entries that made these
     /// and that this engine has not come to yet: it must find the same ones.
     ///
     /// # Errors
@@ -172,11 +198,14 @@ impl Relay {
     pub fn not_next(&mut self, through: u64, NotNext { places, last }: NotNext, now: Now) -> Result<Vec<LogMark>, BrokenHistory> {
         let Some(group) = self.under_way.clone().filter(|group| group.through == through) else { return Ok(Vec::new()) };
         let mut causes = Vec::new();
+        let got_in = group.runs.iter().filter(|run| places.contains_key(&run.event_type));
+        self.there.extend(got_in.map(|run| (run.event_type, run.last_number)));
         self.places.extend(places);
         for (event_type, last) in last {
             let before = group.runs.iter().find(|run| run.event_type == event_type).map_or(0, |run| run.previous_number);
             check_published(self.log, event_type, before, last.as_ref())?;
             causes.extend(last.as_ref().and_then(|last| last.batch.as_ref()?.cause));
+            self.there.extend(last.as_ref().and_then(|last| Some((event_type, last.last_number()?))));
             self.places.insert(event_type, last.map_or(0, |last| last.place));
         }
         for cause in &causes {
@@ -186,7 +215,9 @@ impl Relay {
                 return Err(BrokenHistory::Another { log, sequence, witness: Witness::Events });
             }
         }
-        self.again_at = Some(now.elapsed);
+        if self.send(Group::clone(&group)) {
+            self.again_at = Some(now.elapsed);
+        }
         Ok(causes)
     }
 
@@ -302,15 +333,38 @@ mod tests {
     }
 
     #[test]
-    fn a_group_goes_behind_what_is_there_if_that_is_of_the_same_history() {
-        let mut relay = relay(6);
+    fn what_is_there_already_does_not_come_again() {
+        let group = || {
+            let mut relay = relay(6);
+            relay.push(turn_after(6, 9), cause(3));
+            assert_eq!(relay.next(at(0)).map(|(_, behind)| behind), Some(places(0)));
+            relay
+        };
+        let mut own = group();
+        assert_eq!(own.not_next(9, last(40, 9, cause(3)), at(0)), Ok(vec![cause(3)]), "its own, published before");
+        assert_eq!((own.published(), own.next(at(0))), (9, None));
+        let mut late = group();
+        assert_eq!(late.not_next(9, last(50, 99, cause(77)), at(0)), Ok(vec![cause(77)]), "of an engine that was ahead");
+        late.push(turn_after(9, 99), cause(77));
+        late.push(turn_after(99, 120), cause(80));
+        let (next, behind) = late.next(at(0)).expect("a group");
+        assert_eq!((next.after, next.through, next.runs.len(), behind), (9, 120, 1, places(50)));
+        let mut earlier = group();
+        assert_eq!(earlier.not_next(9, last(30, 6, cause(2)), at(0)), Ok(vec![cause(2)]), "it was not known where");
+        assert_eq!(earlier.next(at(0)).map(|(group, behind)| (group.through, behind)), Some((9, places(30))));
+    }
+
+    #[test]
+    fn a_start_goes_on_behind_what_the_streams_have() {
+        let batch = |number| LastBatch {
+            place: 70,
+            batch: Some(EventBatch { events: vec![Event { number, ..Event::default() }], ..EventBatch::default() }),
+        };
+        let mut relay = Relay::new(2, 6, &BTreeMap::from([(EventType::StockChanged, batch(9))]));
         relay.push(turn_after(6, 9), cause(3));
-        let (group, behind) = relay.next(at(0)).expect("a group");
-        assert_eq!(behind, places(0));
-        assert_eq!(relay.not_next(9, last(40, 9, cause(3)), at(0)), Ok(vec![cause(3)]), "its own, published before");
-        assert_eq!(relay.next(at(0)), Some((Arc::clone(&group), places(40))));
-        assert_eq!(relay.not_next(9, last(50, 99, cause(77)), at(0)), Ok(vec![cause(77)]), "of an engine that was ahead");
-        assert_eq!(relay.next(at(0)), Some((group, places(50))));
+        assert_eq!((relay.next(at(0)), relay.published()), (None, 9));
+        relay.push(turn_after(9, 11), cause(4));
+        assert_eq!(relay.next(at(0)).map(|(group, behind)| (group.after, group.through, behind)), Some((9, 11, places(70))));
     }
 
     /// Otherwise two types could get in by turns, one behind the other, for ever.
@@ -321,10 +375,10 @@ mod tests {
         let run = |event_type| EventRun { event_type, previous_number: 0, last_number: 2, bytes: Vec::new() };
         relay.push(runs.map(run).to_vec(), cause(1));
         relay.next(at(0)).expect("a group");
-        let there = NotNext { places: Places::from([(EventType::OrderPaid, 30)]), ..last(20, 2, cause(1)) };
+        let there = NotNext { places: Places::from([(EventType::OrderPaid, 30)]), ..last(20, 1, cause(1)) };
         relay.not_next(2, there, at(0)).expect("it is of the same history");
         let (_, behind) = relay.next(at(0)).expect("the group again");
-        assert_eq!(behind, Places::from([(EventType::OrderPaid, 30), (EventType::StockChanged, 20)]));
+        assert_eq!(behind, places(20), "the other type is there");
     }
 
     #[test]

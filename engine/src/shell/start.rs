@@ -9,7 +9,6 @@ use std::fmt;
 
 use emshop_core::replica::Replica;
 use emshop_log::{Bounds, LastSteps, LogError};
-use emshop_proto::envelope;
 use emshop_proto::events::EventType;
 use emshop_proto::v1::LogMark;
 
@@ -91,13 +90,6 @@ pub struct StepsThere {
     pub last: LastSteps,
 }
 
-impl StepsThere {
-    /// The entry of this log that made the last of them.
-    fn cause(&self) -> Option<LogMark> {
-        envelope::decode(&self.last.entry.as_ref()?.payload).ok()?.channel?.cause
-    }
-}
-
 /// What a start finds around the state.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -130,7 +122,7 @@ pub fn evidence(replica: &Replica, events: &BTreeMap<EventType, LastBatch>, step
     let causes = events.values().filter_map(|last| last.batch.as_ref()?.cause);
     let published = causes.max_by_key(|cause| cause.sequence);
     evidence.extend(published.map(|entry| Evidence { log, entry, witness: Witness::Events }));
-    let sent = steps.iter().filter_map(|there| Some((there.log, there.cause()?)));
+    let sent = steps.iter().filter_map(|there| Some((there.log, channels::last_cause(&there.last)?)));
     evidence.extend(sent.map(|(target, entry)| Evidence { log, entry, witness: Witness::Log(target) }));
     let taken = replica.taken().filter_map(|(source, taken)| Some((source, taken.cause?)));
     evidence.extend(taken.map(|(source, entry)| Evidence { log: source, entry, witness: Witness::StateOf(log) }));

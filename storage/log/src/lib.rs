@@ -8,6 +8,8 @@ pub mod conformance;
 pub mod jetstream;
 pub mod memory;
 
+use std::fmt;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -71,8 +73,18 @@ pub enum AppendError {
     #[error("the log refused: {0}")]
     Refused(String),
     /// Steps are not in the log, since the last ones from their source are not those that its engine thought.
-    #[error("the last steps in the log are others than those before: {0:?}")]
+    #[error("the last steps in the log are others than those before: {0}")]
     NotNext(LastSteps),
+}
+
+impl fmt::Display for LastSteps {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let Bounds { first, last } = self.bounds;
+        match &self.entry {
+            Some(entry) => write!(formatter, "they are at sequence {} of {first} to {last}", entry.sequence),
+            None => write!(formatter, "there are none from {first} to {last}"),
+        }
+    }
 }
 
 /// The last steps that a log has from a source.
