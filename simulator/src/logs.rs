@@ -145,7 +145,7 @@ impl SimEvents {
 
     /// Loses all but the first `kept` messages, once.
     pub fn lose(&mut self, kept: usize) {
-        if self.lost.is_none() {
+        if self.lost.is_none() && kept < self.messages.len() {
             self.lost = Some((kept, self.messages.split_off(kept)));
         }
     }
@@ -161,13 +161,12 @@ impl SimEvents {
         self.messages.truncate(kept);
     }
 
-    /// The operator finds the storage again. What was published since stands behind it. Gives how many messages are where they were.
-    pub fn restore(&mut self) -> usize {
-        if let Some((at, messages)) = self.lost.take() {
-            self.messages.splice(at..at, messages);
-            return at;
-        }
-        self.messages.len()
+    /// The operator finds the storage again; what was published in its place goes. Gives how many messages are where they were, if some are not.
+    pub fn restore(&mut self) -> Option<usize> {
+        let (at, messages) = self.lost.take()?;
+        self.messages.truncate(at);
+        self.messages.extend(messages);
+        Some(at)
     }
 }
 

@@ -141,8 +141,9 @@ pub struct World {
     model: Model,
     /// What was told while the logs were not whole; held against the model when they are.
     told: Vec<(Ticket, String)>,
-    /// The clock of the server of the streams was set back by so much.
+    /// The clock of the server of the streams was set back by so much, or was once.
     server_back_ms: i64,
+    server_was_back: bool,
     /// Why the logs do not fit together, although nothing of them is missing: an engine has to notice.
     broken: Option<String>,
     /// When the operator last brought back what was lost.
@@ -180,6 +181,7 @@ impl World {
             model: Model::new(partitioner),
             told: Vec::new(),
             server_back_ms: 0,
+            server_was_back: false,
             broken: None,
             restored_at: None,
             calm_since: None,
@@ -385,7 +387,8 @@ impl World {
         let old_state = matches!(error, EngineError::Log(emshop_log::LogError::TrimmedTooFar { .. })) && self.hosts[host].is_old;
         // What was found before the operator came may be told afterwards.
         let restored = self.restored_at.is_some_and(|at| self.now < at + NEWS);
-        let clocks_differ = self.hosts[host].clock_back_ms > 0 || self.server_back_ms > 0;
+        // What was stamped then may be read late, such as when a log is brought back.
+        let clocks_differ = self.hosts[host].clock_back_ms > 0 || self.server_was_back;
         let is_clock = matches!(error, EngineError::Clock(_) | EngineError::Clocks(_)) && clocks_differ;
         if is_clock {
             self.server_back_ms = 0;
@@ -398,7 +401,11 @@ impl World {
             println!("{:>12}     log {host}: {error}", "");
         }
         self.hosts[host].crash();
-        if broken || whole && !old_state && !is_clock {
+        if is_clock {
+            self.after(RESTART, Event::Start { host });
+            return Ok(());
+        }
+        if broken || whole && !old_state {
             return self.restore_backup();
         }
         self.restore()?;
@@ -446,7 +453,15 @@ impl World {
             self.restored_at = Some(self.now);
         }
         self.logs.iter_mut().for_each(SimLog::restore);
-        self.consumed = self.events.restore().min(self.consumed);
+        if let Some(kept) = self.events.restore() {
+            // Nobody writes while the storage is put back.
+            self.consumed = self.consumed.min(kept);
+            self.sent.server += 1;
+            for host in 0..self.hosts.len() {
+                self.hosts[host].crash();
+                self.after(RESTART, Event::Start { host });
+            }
+        }
         let logs: Vec<&[Stored]> = self.logs.iter().map(SimLog::entries).collect();
         // What was acknowledged by a log that was not the right one is missing now: an engine has to notice.
         match Model::replay(self.partitioner, &logs) {
@@ -719,6 +734,7 @@ impl World {
         }
         if self.strikes(Fault::ServerClockBack) {
             self.server_back_ms = self.delays.random_range(1_000..3_600_000);
+            self.server_was_back = true;
         } else if self.calm_since.is_some() || self.delays.random_bool(0.1) {
             self.server_back_ms = 0;
         }
