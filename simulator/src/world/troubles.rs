@@ -1,0 +1,79 @@
+//! What goes wrong besides single messages.
+
+use emshop_core::state::store::StateStore;
+use emshop_proto::v1::EventBatch;
+use rand::Rng;
+
+use super::{Event, SECOND, World};
+use crate::ingress::Ingress;
+use crate::plan::Fault;
+
+impl World {
+    pub(super) fn trouble(&mut self) {
+        if self.strikes(Fault::IngressCrash) {
+            let ingress = self.delays.random_range(0..self.ingresses.len());
+            let writer = self.ingresses.iter().map(|ingress| ingress.writer).max().unwrap_or(0) + 1;
+            self.ingresses[ingress] = Ingress::new(writer, self.plan.logs);
+        }
+        // One after the other: of what is lost everywhere at once nobody can know.
+        if self.is_all_there() && self.strikes(Fault::LostTail) {
+            self.lose_tail();
+        }
+        if self.strikes(Fault::ServerClockBack) {
+            self.server_back_ms = self.delays.random_range(1_000..3_600_000);
+            self.server_was_back = true;
+        } else if self.calm_since.is_some() || self.delays.random_bool(0.1) {
+            self.server_back_ms = 0;
+        }
+        if self.is_all_there() && self.strikes(Fault::LostEvents) {
+            self.lose_events();
+        }
+        if self.delays.random_bool(0.2) {
+            self.back_up();
+        }
+        let wait = self.delays.random_range(SECOND / 2..3 * SECOND);
+        self.after(wait, Event::Trouble);
+    }
+
+    /// A log loses entries, and something elsewhere shows that they were there.
+    pub(super) fn lose_tail(&mut self) {
+        let log = self.delays.random_range(0..self.logs.len());
+        let (last, first) = (self.logs[log].last(), self.logs[log].bounds().first);
+        let kept = last.saturating_sub(self.delays.random_range(1..=20));
+        if kept < first || !self.has_trace(log as u32, kept) {
+            return;
+        }
+        self.logs[log].lose(kept);
+        self.sent.server += 1;
+        if self.delays.random_bool(0.7) {
+            self.hosts[log].crash();
+            let wait = self.delays.random_range(0..5 * SECOND);
+            self.after(wait, Event::Start { host: log });
+        }
+    }
+
+    /// Whether anything outside of a log shows that it had entries above `kept`.
+    pub(super) fn has_trace(&self, log: u32, kept: u64) -> bool {
+        let stored = emshop_core::inspect(&*self.hosts[log as usize].store.snapshot()).applied_sequence > kept;
+        stored || self.is_in_events(log, kept)
+    }
+
+    pub(super) fn is_in_events(&self, log: u32, kept: u64) -> bool {
+        let shows = |batch: EventBatch| batch.log == log && batch.events.iter().any(|event| event.log_sequence > kept);
+        self.events.backwards().any(|(_, batch)| shows(batch))
+    }
+
+    /// The event streams are replaced by an older copy while no engine runs.
+    pub(super) fn lose_events(&mut self) {
+        let messages = self.events.messages().len();
+        let kept = messages.saturating_sub(self.delays.random_range(1..=20));
+        self.events.lose(kept);
+        self.sent.server += 1;
+        self.consumed = self.consumed.min(kept);
+        for host in 0..self.hosts.len() {
+            self.hosts[host].crash();
+            let wait = self.delays.random_range(0..2 * SECOND);
+            self.after(wait, Event::Start { host });
+        }
+    }
+}
