@@ -45,7 +45,6 @@ pub struct Client {
     pub asked: BTreeMap<u64, Asked>,
     /// What keyed commands were answered.
     answers: BTreeMap<String, String>,
-    given_up: usize,
 }
 
 /// What all clients together have asked for so far.
@@ -81,7 +80,6 @@ impl Client {
         asked.attempts += 1;
         if asked.attempts > ATTEMPTS_MAX {
             self.asked.remove(&number);
-            self.given_up += 1;
             return false;
         }
         true

@@ -41,13 +41,6 @@ enum UnderWay {
     Again { at: Duration },
 }
 
-/// How many steps the other log has, where that was learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Number of the last one.
-    pub through: u64,
-}
-
 impl Channels {
     /// From log `log`, whose last steps in others are these.
     pub fn new<'l>(log: u32, last: impl IntoIterator<Item = (u32, &'l LastSteps)>, now: Now) -> Self {
@@ -76,11 +69,11 @@ impl Channels {
         self.targets.entry(target).or_default().under_way = UnderWay::Sent { through };
     }
 
-    /// `target` has the steps up to `through`, at this sequence. `None` when they are not what is under way there: it was told before.
-    pub fn acknowledged(&mut self, target: u32, through: u64, sequence: u64) -> Option<Received> {
+    /// `target` has the steps up to `through`, at this sequence: gives that number. `None` when they are not what is under way there: it was told before.
+    pub fn acknowledged(&mut self, target: u32, through: u64, sequence: u64) -> Option<u64> {
         let channel = self.under_way(target, through)?;
         *channel = Channel { after: sequence, received: through, under_way: UnderWay::Nothing };
-        Some(Received { through })
+        Some(through)
     }
 
     /// Nobody knows whether `target` has the steps up to `through`: they are sent again after a while.
@@ -91,7 +84,7 @@ impl Channels {
     }
 
     /// The steps up to `through` did not get into `target`, since the last ones there are not those before them. Those up to
-    /// `acknowledged` are known to be there. `None` when that was told before.
+    /// `acknowledged` are known to be there. Gives the number of the last one there if it is above that; `None` when that was told before.
     ///
     /// # Errors
     /// When some of these are not there any more.
@@ -102,14 +95,14 @@ impl Channels {
         last: &LastSteps,
         acknowledged: u64,
         now: Now,
-    ) -> Result<Option<Received>, BrokenHistory> {
+    ) -> Result<Option<u64>, BrokenHistory> {
         let Some(after) = self.under_way(target, through).map(|channel| channel.after) else { return Ok(None) };
         let there = self.look(target, last, acknowledged, after)?;
         let Some(channel) = self.under_way(target, through) else { return Ok(None) };
         let received = channel.received.max(there);
         *channel = Channel { after: place(last), received, under_way: UnderWay::Again { at: now.elapsed } };
         // An earlier try got there, and its acknowledgement did not get here.
-        Ok((there > acknowledged).then_some(Received { through: there }))
+        Ok((there > acknowledged).then_some(there))
     }
 
     /// Number of the last step that `target` has; those up to `acknowledged`, the last of which stood at `after`, must be there.
@@ -117,12 +110,7 @@ impl Channels {
     /// # Errors
     /// When they are not.
     pub fn look(&self, target: u32, last: &LastSteps, acknowledged: u64, after: u64) -> Result<u64, BrokenHistory> {
-        let found = last_number(last);
-        let was_trimmed = last.entry.is_none() && after < last.bounds.first;
-        if !was_trimmed && found < acknowledged {
-            return Err(BrokenHistory::LostSteps { log: target, source_log: self.log, found, acknowledged });
-        }
-        Ok(found)
+        received(self.log, target, last, acknowledged, after < last.bounds.first)
     }
 
     /// The logs to be looked at now, each with where the last steps stand there.
@@ -152,13 +140,33 @@ impl Channels {
     }
 }
 
+/// Number of the last step of log `source_log` that `target` has; those up to `acknowledged` must be there, unless the log may have been
+/// trimmed beyond them.
+///
+/// # Errors
+/// [`BrokenHistory::LostSteps`] when they are not.
+pub fn received(
+    source_log: u32,
+    target: u32,
+    last: &LastSteps,
+    acknowledged: u64,
+    may_be_trimmed: bool,
+) -> Result<u64, BrokenHistory> {
+    let found = last_number(last);
+    let was_trimmed = last.entry.is_none() && may_be_trimmed;
+    if !was_trimmed && found < acknowledged {
+        return Err(BrokenHistory::LostSteps { log: target, source_log, found, acknowledged });
+    }
+    Ok(found)
+}
+
 /// Their sequence; 0 when there are none.
 fn place(last: &LastSteps) -> u64 {
     last.entry.as_ref().map_or(0, |entry| entry.sequence)
 }
 
 /// Number of the last of these steps; 0 when there are none.
-pub fn last_number(last: &LastSteps) -> u64 {
+fn last_number(last: &LastSteps) -> u64 {
     let envelope = last.entry.as_ref().and_then(|entry| envelope::decode(&entry.payload).ok());
     let end = envelope.and_then(|envelope| envelope.channel?.first_number.checked_add(envelope.records.len() as u64));
     end.map_or(0, |end| end.saturating_sub(1))
@@ -201,7 +209,7 @@ mod tests {
         channels.sent(1, 7);
         assert_eq!(channels.free(1, at(99_999)), None);
         assert_eq!(channels.acknowledged(1, 6, 41), None, "an earlier one, again");
-        assert_eq!(channels.acknowledged(1, 7, 41), Some(Received { through: 7 }));
+        assert_eq!(channels.acknowledged(1, 7, 41), Some(7));
         assert_eq!(channels.acknowledged(1, 7, 41), None, "the same again");
         assert_eq!(channels.free(1, at(0)), Some(41));
         channels.sent(1, 9);
@@ -224,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_the_other_log_has_decides_when_steps_are_not_the_next_ones() {
-        let received = |through| Ok(Some(Received { through }));
+        let received = |through| Ok(Some(through));
         for (last, told, after) in [
             (last(1, Some((41, 6..=9))), received(9), 41),
             (last(1, Some((41, 6..=7))), received(7), 41),

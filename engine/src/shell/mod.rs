@@ -31,7 +31,7 @@ use emshop_proto::errors::Code;
 use emshop_proto::internal::{Query, QueryReply, query, query_reply};
 use emshop_proto::v1::{Outcome, Refusal};
 
-use self::channels::{Channels, Received};
+use self::channels::Channels;
 use self::checkpoints::Checkpoints;
 use self::clock::{AheadOfTime, Clock, ClocksDiffer};
 use self::own::OwnRecords;
@@ -400,7 +400,7 @@ impl Shell {
                 let acknowledged = start::acknowledged(&self.replica, target);
                 let received = self.channels.not_next(target, through, &last, acknowledged, now)?;
                 // What is there was made by this engine, or one before it: by the same entry then.
-                let (log, own) = (self.replica.number(), received.and_then(|it| self.replica.outbox.cause(target, it.through)));
+                let (log, own) = (self.replica.number(), received.and_then(|through| self.replica.outbox.cause(target, through)));
                 if let (Some(own), Some(cause)) = (own, channels::last_cause(&last))
                     && own != cause
                 {
@@ -408,13 +408,13 @@ impl Shell {
                 }
                 received
             }
-            Err(_) if planted::is(Bug::GapIgnored) => Some(Received { through }),
+            Err(_) if planted::is(Bug::GapIgnored) => Some(through),
             Err(AppendError::Unknown(_) | AppendError::Refused(_)) => {
                 self.channels.failed(target, through, now);
                 None
             }
         };
-        if let Some(Received { through }) = received {
+        if let Some(through) = received {
             self.replica.outbox.acknowledged(target, through);
             self.send_steps(target, now);
         }

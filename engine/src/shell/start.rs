@@ -180,12 +180,7 @@ pub fn check(replica: &Replica, facts: &Facts) -> Result<(Replay, Expected), sup
         relay::check_published(log, *event_type, replica.last_event_of(*event_type), facts.events.get(event_type))?;
     }
     for StepsThere { log: target, last } in &facts.steps {
-        let acknowledged = acknowledged(replica, *target);
-        let found = channels::last_number(last);
-        let was_trimmed = last.entry.is_none() && last.bounds.first > 1;
-        if !was_trimmed && found < acknowledged {
-            return Err(BrokenHistory::LostSteps { log: *target, source_log: log, found, acknowledged }.into());
-        }
+        channels::received(log, *target, last, acknowledged(replica, *target), last.bounds.first > 1)?;
     }
     let Bounds { first, last } = facts.bounds;
     if first > replica.applied_sequence() + 1 {

@@ -113,10 +113,7 @@ impl Turn<'_> {
     }
 
     fn pay(&mut self, who: Who, id: &str, sn: &str, by_balance: bool) -> Result<(), Wrong> {
-        let Some(number) = self.here().order_numbers.get(id).copied() else {
-            self.tell(who, refused(Code::PaymentNotFound));
-            return Ok(());
-        };
+        let Some(number) = self.find_order(&who, id, Code::PaymentNotFound) else { return Ok(()) };
         let now = self.here().time_ms;
         let order = self.order(number);
         let being_paid = matches!(order.phase, Phase::TakingMoney | Phase::Selling)
@@ -153,10 +150,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn cancel(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
-        let Some(number) = self.here().order_numbers.get(id).copied() else {
-            self.tell(who, refused(Code::OrderNotFound));
-            return Ok(());
-        };
+        let Some(number) = self.find_order(&who, id, Code::OrderNotFound) else { return Ok(()) };
         let order = self.order(number);
         let answer = match order.status {
             _ if order.is_busy() => refused(Code::OrderInProgress),
@@ -174,10 +168,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn cancel_payment(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
-        let Some(number) = self.here().order_numbers.get(id).copied() else {
-            self.tell(who, refused(Code::PaymentNotFound));
-            return Ok(());
-        };
+        let Some(number) = self.find_order(&who, id, Code::PaymentNotFound) else { return Ok(()) };
         let order = self.order(number);
         let answer = match (order.payment, order.is_busy()) {
             (PaymentStatus::Cancelled, true) if order.close == CloseReason::PaymentCancelled => {
@@ -199,10 +190,7 @@ impl Turn<'_> {
 
     /// All of a payment.
     pub(super) fn refund(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
-        let Some(number) = self.here().order_numbers.get(id).copied() else {
-            self.tell(who, refused(Code::PaymentNotFound));
-            return Ok(());
-        };
+        let Some(number) = self.find_order(&who, id, Code::PaymentNotFound) else { return Ok(()) };
         let order = self.order(number);
         let is_refund = order.close == CloseReason::Refunded;
         let answer = match (order.payment, order.status) {
@@ -357,6 +345,15 @@ impl Turn<'_> {
             None => receipt.clone(),
         });
         if over { self.close(number, CloseReason::Expired) } else { Ok(()) }
+    }
+
+    /// The order with this id; when there is none, that is the answer.
+    fn find_order(&mut self, who: &Who, id: &str, code: Code) -> Option<usize> {
+        let found = self.here().order_numbers.get(id).copied();
+        if found.is_none() {
+            self.tell(who.clone(), refused(code));
+        }
+        found
     }
 
     fn order(&mut self, number: usize) -> &mut Order {

@@ -23,6 +23,20 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    fn new(id: &str, status: ReservationStatus) -> Self {
+        Self {
+            id: id.to_owned(),
+            lines: Vec::new(),
+            timer: None,
+            hash: 0,
+            expires_at: 0,
+            status,
+            action: None,
+            refusal: None,
+            waiting: Vec::new(),
+        }
+    }
+
     pub fn is_busy(&self) -> bool {
         self.action.is_some()
     }
@@ -44,15 +58,10 @@ impl Turn<'_> {
             seconds => self.here().time_ms + i64::from(seconds) * 1000,
         };
         let number = self.add(Reservation {
-            id: request.business_id.clone(),
             lines,
-            timer: None,
             hash,
             expires_at,
-            status: ReservationStatus::Reserving,
-            action: None,
-            refusal: None,
-            waiting: Vec::new(),
+            ..Reservation::new(&request.business_id, ReservationStatus::Reserving)
         });
         self.begin(who, number, StockAction::Reserve)
     }
@@ -140,17 +149,7 @@ impl Turn<'_> {
 
     /// A release that came before its reservation.
     fn tombstone(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
-        self.add(Reservation {
-            id: id.to_owned(),
-            lines: Vec::new(),
-            timer: None,
-            hash: 0,
-            expires_at: 0,
-            status: ReservationStatus::Released,
-            action: None,
-            refusal: None,
-            waiting: Vec::new(),
-        });
+        self.add(Reservation::new(id, ReservationStatus::Released));
         self.tell(who, answer(ReservationStatus::Released));
         Ok(())
     }

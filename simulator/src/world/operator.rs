@@ -116,10 +116,10 @@ fn kind_of(error: &EngineError) -> String {
         EngineError::Log(LogError::LostRecords { .. }) => "the log was cut while it was read".to_owned(),
         EngineError::Log(LogError::TrimmedTooFar { .. }) => "the log was trimmed too far for the state".to_owned(),
         EngineError::History(BrokenHistory::Lost { witness, .. }) => {
-            format!("{} shows that a log was cut", kind_of_witness(*witness))
+            format!("a log was cut, known by {}", kind_of_witness(*witness))
         }
         EngineError::History(BrokenHistory::Another { witness, .. }) => {
-            format!("{} shows that a log is another one", kind_of_witness(*witness))
+            format!("a log is another one, known by {}", kind_of_witness(*witness))
         }
         EngineError::History(BrokenHistory::LostEvents { .. }) => "the state shows that events were lost".to_owned(),
         EngineError::Clock(_) => "the log is ahead of the engine's clock".to_owned(),
