@@ -11,7 +11,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,7 +24,8 @@ const CLUSTER: &str = "cluster";
 /// A data folder, this process's own until dropped.
 pub struct DataFolder {
     path: PathBuf,
-    _lock: File,
+    /// Held as long as the folder is used.
+    lock: File,
 }
 
 impl DataFolder {
@@ -61,7 +62,7 @@ impl DataFolder {
         lock.set_len(0)?;
         lock.rewind()?;
         write!(lock, "{}", std::process::id())?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     pub fn key(&self) -> PathBuf {
@@ -93,6 +94,15 @@ impl DataFolder {
         file.as_file().sync_all()?;
         file.persist(self.path.join(CLUSTER)).context("the cluster of the data folder cannot be written")?;
         Ok(())
+    }
+
+    /// Tells it from all other folders of this machine. A copy of it is another one.
+    ///
+    /// # Errors
+    /// When the folder cannot be looked at.
+    pub fn identity(&self) -> Result<String> {
+        let lock = self.lock.metadata()?;
+        Ok(format!("{} ({:x}:{:x})", self.path.display(), lock.dev(), lock.ino()))
     }
 
     pub fn nats(&self) -> PathBuf {

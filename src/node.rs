@@ -1,5 +1,6 @@
 //! What runs in one process: nats-server, engines, search index and ingress, as the settings say, started and stopped in the order of the flow.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
 use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, Tokens};
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, Connection, Create, NatsServer, ServerOptions};
+use emshop_log::jetstream::{Cluster, Connection, Create, Leases, NatsServer, ServerOptions};
+use emshop_log::lease::Holder;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::Epoch;
 use emshop_search::Search;
@@ -59,8 +61,8 @@ impl Node {
 
         // Without an ingress here nobody has this writer's number.
         let outcomes = LocalOutcomes::new();
-        let Cluster { id: cluster_id, epoch, partitioner, .. } = cluster;
-        let parts = Parts { settings, connection, cluster_id, epoch, partitioner, logs, outcomes };
+        let Cluster { id: cluster_id, epoch, partitioner, leases, .. } = cluster;
+        let parts = Parts { settings, connection, cluster_id, epoch, partitioner, leases, logs, outcomes };
         let (owned, engines) = match settings.role {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
@@ -128,6 +130,7 @@ struct Parts<'a> {
     cluster_id: String,
     epoch: Epoch,
     partitioner: Partitioner,
+    leases: Leases,
     /// All of the cluster, by number.
     logs: Vec<Arc<dyn CommandLog>>,
     /// From the engines here to the ingress here.
@@ -150,9 +153,19 @@ impl Parts<'_> {
     }
 
     async fn start_engine(&self, number: u32, folder: &DataFolder) -> Result<Engine> {
+        let kernel = |name: &str| Ok::<_, Error>(fs::read_to_string(format!("/proc/sys/kernel/{name}"))?.trim().to_owned());
+        let holder = Holder {
+            incarnation: rand::random(),
+            host: kernel("hostname")?,
+            boot: kernel("random/boot_id")?,
+            process: std::process::id(),
+            folder: folder.identity()?,
+        };
         let connections = Connections {
             logs: self.logs.clone(),
             store: Arc::new(RocksStore::open(&folder.state(number)?)?),
+            leases: self.leases.clone(),
+            holder,
             cluster_id: self.cluster_id.clone(),
             epoch: self.epoch,
             partitioner: self.partitioner,

@@ -20,11 +20,13 @@ pub enum Bug {
     TimeFromTheWall,
     /// A key that was used is answered as before, whatever the command says.
     OtherBodyAnswered,
+    /// An engine goes on although its lease is over.
+    LeaseIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::TombstoneLeftOut,
         Self::CheckpointBeforeEvents,
         Self::KeyDroppedEarly,
@@ -33,6 +35,7 @@ impl Bug {
         Self::FreedTwice,
         Self::TimeFromTheWall,
         Self::OtherBodyAnswered,
+        Self::LeaseIgnored,
     ];
 }
 

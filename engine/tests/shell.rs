@@ -79,15 +79,10 @@ impl World {
         let options = Options { checkpoint_rows_max: ROWS_MAX, ..Options::default() };
         let facts = Facts::of_new_log(Bounds { first: 1, last: 0 });
         let shell = Shell::start(replica, &options, &facts, Now { wall_ms: TIME_MS, ..Now::default() }).expect("all is new");
-        Self {
-            store,
-            shell,
-            elapsed: Duration::ZERO,
-            writes: Vec::new(),
-            publishes: Vec::new(),
-            appends: Vec::new(),
-            ended: false,
-        }
+        let (writes, publishes, appends) = (Vec::new(), Vec::new(), Vec::new());
+        let mut world = Self { store, shell, elapsed: Duration::ZERO, writes, publishes, appends, ended: false };
+        world.wait(0);
+        world
     }
 
     fn now(&self) -> Now {
@@ -104,7 +99,7 @@ impl World {
         while self.shell.is_busy() {
             self.shell.work(self.now());
         }
-        while let Some(action) = self.shell.action() {
+        while let Some(action) = self.shell.action(self.now()) {
             match action {
                 Action::Write(checkpoint) => self.writes.push(*checkpoint),
                 Action::Publish { group, .. } => self.publishes.push(group.through),
@@ -117,7 +112,7 @@ impl World {
 
     fn wait(&mut self, seconds: u64) {
         self.elapsed += Duration::from_secs(seconds);
-        self.work();
+        self.take(Input::Renewed { asked_at: self.elapsed });
     }
 
     fn write(&mut self) {
@@ -140,7 +135,7 @@ fn turns_wait_for_a_slow_disk() {
     let mut world = World::new();
     let mut stops = 0;
     for sequence in 1..=ENVELOPES {
-        while !world.shell.takes_entries() {
+        while !world.shell.takes_entries(world.now()) {
             stops += 1;
             assert_eq!(world.writes.len(), 1, "one at a time");
             world.write();
@@ -173,7 +168,7 @@ fn a_stop_waits_for_the_store_and_for_downstream() {
     let mut world = World::new();
     world.take(Input::Entry(goods(1)));
     world.take(Input::Stop);
-    assert!(!world.ended && !world.shell.takes_entries());
+    assert!(!world.ended && !world.shell.takes_entries(world.now()));
     world.publish(Ok(Places::new()));
     assert!(!world.ended);
     world.write();

@@ -12,6 +12,14 @@ pub const CATALOGUE_STREAM: &str = "EMSHOP_CATALOGUE";
 /// What that stream holds.
 pub const CATALOGUE_SUBJECTS: &str = "emshop.event.goods.>";
 
+/// The key-value bucket that says which engine serves which log.
+pub const LEASE_BUCKET: &str = "EMSHOP_LEASES";
+
+/// The stream that is [`LEASE_BUCKET`].
+pub fn lease_stream() -> String {
+    format!("KV_{LEASE_BUCKET}")
+}
+
 /// What [`EVENT_STREAM`] holds: the events of every entity but goods.
 pub fn event_subjects() -> Vec<String> {
     let mut subjects: Vec<String> = Vec::new();

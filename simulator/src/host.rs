@@ -41,6 +41,10 @@ pub struct Host {
     pub started_us: u64,
     /// When its thread goes on, in the time of the world.
     pub wakes_at: Option<u64>,
+    /// Its process does nothing before this, in the time of the world.
+    pub frozen_until: u64,
+    /// When the lease of its log was renewed last, in the time of the world.
+    pub renewed_at: u64,
     /// Its clock was set back by so much when its process began.
     pub clock_back_ms: i64,
     /// It started from an older copy of its state.
@@ -71,6 +75,8 @@ impl Host {
             generation: 0,
             started_us: 0,
             wakes_at: None,
+            frozen_until: 0,
+            renewed_at: 0,
             clock_back_ms: 0,
             is_old: false,
             clock_tolerance: TOLERANCE,
@@ -118,6 +124,7 @@ impl Host {
     pub fn crash(&mut self) {
         self.running = None;
         self.wakes_at = None;
+        self.frozen_until = 0;
         self.generation += 1;
         self.store = Arc::new(self.store.after_crash());
     }
@@ -148,7 +155,7 @@ impl Running {
         self.shell.work(now);
         if let Some(input) = self.inbox.pop_front() {
             self.shell.take(input, now)?;
-        } else if self.shell.takes_entries()
+        } else if self.shell.takes_entries(now)
             && let Some(entry) = self.read(number, log)?
         {
             self.shell.take(Input::Entry(entry), now)?;
@@ -185,15 +192,15 @@ impl Running {
         self.next - 1
     }
 
-    /// What a client would read of these SKUs now. No action may be left to carry out.
-    pub fn stock(&mut self, goods: Vec<u64>, now: Now) -> Vec<(u64, Stock)> {
+    /// What a client would read of these SKUs now; `None` when it gets no answer. No action may be left that can be carried out.
+    pub fn stock(&mut self, goods: Vec<u64>, now: Now) -> Option<Vec<(u64, Stock)>> {
         let body = Some(query::Body::Stock(GoodsQuery { goods_ids: goods }));
         let query = Query { body, ..Query::default() };
         self.shell.take(Input::Query { query, reply_to: NOBODY.into() }, now).expect("a query stops nobody");
-        let answer = self.shell.action();
-        let Some(Action::Answer { reply, .. }) = answer else { panic!("stock is answered at once") };
+        let answer = self.shell.action(now)?;
+        let Action::Answer { reply, .. } = answer else { panic!("stock is answered at once") };
         let Some(query_reply::Body::Stock(levels)) = reply.body else { panic!("a query for stock is answered with stock") };
-        levels.stocks.iter().map(|level| (level.goods_id, stock_of(level))).collect()
+        Some(levels.stocks.iter().map(|level| (level.goods_id, stock_of(level))).collect())
     }
 }
 
@@ -224,10 +231,11 @@ impl Host {
     /// Stops an engine in a world where everything succeeds at once.
     fn finish(&mut self, mut running: Running, now: Now) -> Rows {
         let shell = &mut running.shell;
+        shell.take(Input::Renewed { asked_at: now.elapsed }, now).expect("that is no failure");
         let mut stopping = false;
         loop {
             shell.work(now);
-            let Some(action) = shell.action() else {
+            let Some(action) = shell.action(now) else {
                 if !std::mem::replace(&mut stopping, true) {
                     shell.take(Input::Stop, now).expect("a stop is no failure");
                 }

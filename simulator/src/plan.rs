@@ -11,6 +11,8 @@ use rand::{Rng, SeedableRng};
 pub enum Fault {
     /// An engine's process ends between two of its actions.
     EngineCrash,
+    /// An engine's process stands still between two of its actions, and goes on when another one may have its log.
+    PausedEngine,
     /// An ingress's process ends, and forgets who waits.
     IngressCrash,
     /// An envelope gets lost on its way to the log.
@@ -46,7 +48,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::EngineCrash,
         Self::IngressCrash,
         Self::LostAppend,
@@ -64,12 +66,14 @@ impl Fault {
         Self::LostEvents,
         Self::ServerClockBack,
         Self::EngineClockBack,
+        Self::PausedEngine,
     ];
 
     /// As the command line has it.
     pub fn name(self) -> &'static str {
         match self {
             Self::EngineCrash => "engine-crash",
+            Self::PausedEngine => "paused-engine",
             Self::IngressCrash => "ingress-crash",
             Self::LostAppend => "lost-append",
             Self::LostAcknowledgement => "lost-acknowledgement",
@@ -97,7 +101,7 @@ impl Fault {
     fn rate_max(self) -> f64 {
         match self {
             Self::EngineCrash => 0.01,
-            Self::IngressCrash => 0.005,
+            Self::IngressCrash | Self::PausedEngine => 0.005,
             Self::LostTail | Self::LostEvents | Self::OldState => 0.5,
             Self::RepeatedDelivery => 0.2,
             _ => 0.1,

@@ -9,6 +9,7 @@ mod events;
 mod goods;
 mod history;
 mod kill;
+mod leases;
 mod limits;
 mod model;
 mod outage;

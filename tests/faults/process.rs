@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,15 +51,7 @@ impl Process {
 
     /// As [`Process::serve`], but calls need a token unless the flags say otherwise.
     pub fn guarded(flags: &[&str]) -> Self {
-        let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
-        let mut child = command(&arguments).stderr(Stdio::piped()).spawn().expect("the binary runs");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        let serving = lines.by_ref().inspect(|line| eprintln!("{line}")).find(|line| line.contains(r#""message":"serving""#));
-        // Whatever it writes further on must not fill the pipe, and is worth reading when the test fails.
-        thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
-        let fields: Value = serde_json::from_str(&serving.expect("it serves")).expect("JSON");
-        let text = |name: &str| fields[name].as_str().map(str::to_owned);
-        Self { child, listen: text("listen"), nats: text("nats").expect("an address") }
+        Starting::spawn(flags).serves()
     }
 
     /// Where its ingress listens.
@@ -83,12 +76,54 @@ impl Process {
         self.child.wait().expect("it ends")
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ends by itself.
+    pub fn ends(mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
     /// The process id of its nats-server.
     pub fn nats_pid(&self) -> u32 {
         let parent = self.child.id();
         let pids = fs::read_dir("/proc").expect("Linux").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let mut children = pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent && stat.state != 'Z'));
         children.next().expect("its nats-server runs")
+    }
+}
+
+/// A process that does not serve yet.
+pub struct Starting {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Starting {
+    pub fn spawn(flags: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
+        let mut child = command(&arguments).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let written = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let (send, lines) = channel();
+        // Whatever it writes must not fill the pipe, and is worth reading when the test fails.
+        let pass_on = move |line: String| {
+            eprintln!("{line}");
+            let _ = send.send(line);
+        };
+        thread::spawn(move || written.for_each(pass_on));
+        Self { child, lines }
+    }
+
+    /// Waits for a line with this in it.
+    pub fn says(&self, text: &str) -> String {
+        self.lines.iter().find(|line| line.contains(text)).unwrap_or_else(|| panic!("it ends without {text}"))
+    }
+
+    pub fn serves(self) -> Process {
+        let fields: Value = serde_json::from_str(&self.says(r#""message":"serving""#)).expect("JSON");
+        let text = |name: &str| fields[name].as_str().map(str::to_owned);
+        Process { child: self.child, listen: text("listen"), nats: text("nats").expect("an address") }
     }
 }
 

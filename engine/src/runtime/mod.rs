@@ -1,11 +1,12 @@
 //! Carries out what the shell of one log decides: the log is read and appended to, checkpoints are written, events published, clients answered.
 //!
-//! Reading order: [`facts`] (what a start finds), [`intake`] (entries and queries on their way to the loop), this file (the loop), [`writer`] (state to disk), [`publisher`]
+//! Reading order: [`lease`] (whose log it is), [`facts`] (what a start finds), [`intake`] (entries and queries on their way to the loop), this file (the loop), [`writer`] (state to disk), [`publisher`]
 //! (events), [`post`] (answers), [`inspection`] (a long read beside all that).
 
 pub mod facts;
 pub mod inspection;
 pub mod intake;
+pub mod lease;
 pub mod post;
 pub mod publisher;
 pub mod writer;
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_nats::{Client, jetstream};
 use emshop_core::replica::Replica;
 use emshop_core::state::store::StateStore;
+use emshop_log::jetstream::{Lease, Leases};
+use emshop_log::lease::Holder;
 use emshop_log::{AppendError, CommandLog};
 use emshop_proto::internal::{QueryReply, query_reply};
 use emshop_proto::partitioner::Partitioner;
@@ -25,6 +28,7 @@ use emshop_proto::subjects::Epoch;
 use nix::time::{ClockId, clock_gettime};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use self::inspection::Inspector;
 use self::intake::Message;
@@ -44,6 +48,9 @@ pub struct Connections {
     /// All logs of the cluster, by number: its own to read, the others to send steps to.
     pub logs: Vec<Arc<dyn CommandLog>>,
     pub store: Arc<dyn StateStore>,
+    pub leases: Leases,
+    /// Who this engine is, for those that want the same log.
+    pub holder: Holder,
     pub cluster_id: String,
     pub epoch: Epoch,
     pub partitioner: Partitioner,
@@ -60,20 +67,42 @@ pub struct Engine {
     inbox: Sender<Message>,
     failure: watch::Receiver<Option<Arc<EngineError>>>,
     stopped: oneshot::Receiver<()>,
+    lease: LeaseKeeper,
+}
+
+/// What keeps the lease of the log until it is told that the engine has ended.
+struct LeaseKeeper {
+    ended: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl LeaseKeeper {
+    fn start(lease: Lease, clock: Clock, inbox: Sender<Message>) -> Self {
+        let (ended, is_ended) = oneshot::channel();
+        Self { ended, task: tokio::spawn(lease::keep(lease, clock, inbox, is_ended)) }
+    }
+
+    async fn release(self) {
+        drop(self.ended);
+        let _ = self.task.await;
+    }
 }
 
 impl Engine {
-    /// Opens the state, replays what the log has beyond it, and serves. Returns when it is as far as the log was at the start.
+    /// Waits until no other engine has the log, opens the state, replays what the log has beyond it, and serves. Returns when it is as far
+    /// as the log was at the start.
     pub async fn start(number: u32, options: Options, connections: Connections) -> Result<Self, EngineError> {
+        let (inbox, messages) = channel();
+        let clock = Clock::start();
+        let lease = connections.leases.acquire(number, &connections.holder).await?;
+        let lease = LeaseKeeper::start(lease, clock, inbox.clone());
         let replica = Replica::open(&connections.store, &connections.cluster_id, number, connections.partitioner)?;
         let log = Arc::clone(&connections.logs[number as usize]);
         let context = jetstream::new(connections.publish.clone());
         let facts = facts::gather(&replica, &connections.logs, &context).await?;
         let next = replica.applied_sequence() + 1;
-        let clock = Clock::start();
         let shell = Shell::start(replica, &options, &facts, clock.now())?;
 
-        let (inbox, messages) = channel();
         let post = Post::start(connections.core.clone(), connections.local);
         let (caught_up, caught_up_receiver) = oneshot::channel();
         let tell = |inbox: &Sender<Message>| {
@@ -107,7 +136,7 @@ impl Engine {
             let _ = stopped.send(());
         };
         std::thread::Builder::new().name(format!("engine-{number}")).spawn(run).expect("threads can be started");
-        let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver };
+        let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver, lease };
         engine.wait_until(caught_up_receiver).await?;
         intake::serve_queries(number, connections.core, engine.inbox.clone(), post).await?;
         Ok(engine)
@@ -130,6 +159,7 @@ impl Engine {
     pub async fn stop(self) {
         let _ = self.inbox.send(Message::Stop);
         let _ = self.stopped.await;
+        self.lease.release().await;
     }
 }
 
@@ -142,7 +172,8 @@ async fn failed(failure: &mut watch::Receiver<Option<Arc<EngineError>>>) -> Arc<
 }
 
 /// What time it is for one engine.
-struct Clock {
+#[derive(Clone, Copy)]
+pub struct Clock {
     started: Duration,
 }
 
@@ -176,7 +207,7 @@ impl Loop {
     fn run(mut self, messages: &Receiver<Message>) -> Result<(), EngineError> {
         loop {
             self.shell.work(self.clock.now());
-            while let Some(action) = self.shell.action() {
+            while let Some(action) = self.shell.action(self.clock.now()) {
                 if matches!(action, Action::End) {
                     self.hands.writer.stop();
                     return Ok(());
@@ -189,7 +220,7 @@ impl Loop {
                 self.take(message)?;
                 is_idle = false;
             }
-            if self.shell.takes_entries()
+            if self.shell.takes_entries(self.clock.now())
                 && let Some((entry, _ahead)) = self.entries.pop_front()
             {
                 self.shell.take(Input::Entry(entry), self.clock.now())?;

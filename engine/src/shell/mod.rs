@@ -4,11 +4,13 @@
 //! decides all that can happen to an engine, and what it decides then is what it decides in earnest.
 //!
 //! Reading order: [`start`] (what is checked first), this file (what an engine does), [`relay`] (events to downstream), [`channels`] (steps to
-//! other logs), [`checkpoints`] (rows to the store), [`own`] (ticks), [`clock`] (what time it is), [`trim`] (what may leave the log).
+//! other logs), [`checkpoints`] (rows to the store), [`own`] (ticks), [`clock`] (what time it is), [`trim`] (what may leave the log),
+//! [`lease`] (whether the log is this engine's at all).
 
 pub mod channels;
 pub mod checkpoints;
 pub mod clock;
+pub mod lease;
 pub mod own;
 pub mod relay;
 pub mod start;
@@ -34,6 +36,7 @@ use emshop_proto::v1::{Outcome, Refusal};
 use self::channels::Channels;
 use self::checkpoints::Checkpoints;
 use self::clock::{AheadOfTime, Clock, ClocksDiffer};
+use self::lease::Lease;
 use self::own::OwnRecords;
 use self::relay::{Group, NotPublished, Places, Relay};
 use self::start::{BrokenHistory, Evidence, Expected, Facts, Replay, Witness};
@@ -87,6 +90,11 @@ pub enum EngineError {
     Clock(#[from] AheadOfTime),
     #[error(transparent)]
     Clocks(#[from] ClocksDiffer),
+    #[error(
+        "log {log} is served by {by} now: this engine could not renew its lease. It does nothing any more; started again, it waits until the \
+         other one ends"
+    )]
+    Relieved { log: u32, by: String },
     #[error("NATS: {0}")]
     Nats(String),
     #[error(transparent)]
@@ -156,6 +164,10 @@ pub enum Input {
     Published { through: u64, result: Result<Places, NotPublished> },
     /// The store has this checkpoint.
     Written { number: u64 },
+    /// The lease of the log was renewed, as was asked at this time of the engine. Without it nothing goes out.
+    Renewed { asked_at: Duration },
+    /// Another engine has the log.
+    Relieved { by: String },
     /// An [`Action::Inspect`] is done.
     Inspected,
     /// The engine is to end in order.
@@ -198,6 +210,7 @@ pub struct Shell {
     own: OwnRecords,
     clock: Clock,
     trim: Trim,
+    lease: Lease,
     /// An inspection that waits for its checkpoint or is under way.
     inspection: Option<Inspection>,
     stopping: bool,
@@ -228,6 +241,7 @@ impl Shell {
             own: OwnRecords::new(now),
             clock,
             trim: Trim::new(options.log_bytes_max, now),
+            lease: Lease::default(),
             inspection: None,
             stopping: false,
             ended: false,
@@ -241,9 +255,13 @@ impl Shell {
         Ok(shell)
     }
 
-    /// Whether the next entry of the log may come: not while the store or downstream has to catch up first.
-    pub fn takes_entries(&self) -> bool {
-        !self.stopping && !self.relay.is_behind() && !self.checkpoints.is_behind(self.replica.changed_rows())
+    /// Whether the next entry of the log may come: not while the store or downstream has to catch up first, nor while the log may be
+    /// another engine's.
+    pub fn takes_entries(&self, now: Now) -> bool {
+        !self.stopping
+            && self.lease.is_held(now)
+            && !self.relay.is_behind()
+            && !self.checkpoints.is_behind(self.replica.changed_rows())
     }
 
     /// Whether [`Shell::work`] has something to go on with, though no input comes.
@@ -256,9 +274,13 @@ impl Shell {
         self.replay.as_ref().map(|replay| (self.replica.applied_sequence(), replay.until))
     }
 
-    /// The next action that is to be carried out.
-    pub fn action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+    /// The next action that is to be carried out now. What others would see waits while the lease is not held.
+    pub fn action(&mut self, now: Now) -> Option<Action> {
+        if self.lease.is_held(now) {
+            return self.actions.pop_front();
+        }
+        let local = self.actions.iter().position(Action::is_local)?;
+        self.actions.remove(local)
     }
 
     /// Takes notice of what happened.
@@ -280,7 +302,11 @@ impl Shell {
                 }
                 self.turn(entry, now);
             }
-            Input::Query { query, reply_to } => self.answer(query, reply_to, now),
+            Input::Query { query, reply_to } if self.lease.is_held(now) => self.answer(query, reply_to, now),
+            // Whoever has the log answers.
+            Input::Query { .. } => {}
+            Input::Renewed { asked_at } => self.lease.renewed(asked_at),
+            Input::Relieved { by } => return Err(EngineError::Relieved { log: self.replica.number(), by }),
             Input::Appended { purpose: Purpose::Own, result } => self.own.appended(result.ok(), self.replica.applied_sequence()),
             Input::Appended { purpose: Purpose::Steps { target, through, .. }, result } => {
                 self.steps_appended(target, through, result, now)?;
@@ -306,15 +332,8 @@ impl Shell {
 
     /// Does what is due: to be called after each input, and every [`own::TIMER_INTERVAL`] without one.
     pub fn work(&mut self, now: Now) {
-        for target in self.channels.due(now) {
-            self.send_steps(target, now);
-        }
-        for (target, after) in self.channels.to_look_at(now) {
-            let acknowledged = start::acknowledged(&self.replica, target);
-            self.actions.push_back(Action::LookAtSteps { target, acknowledged, after });
-        }
-        if let Some((group, behind)) = self.relay.next(now) {
-            self.actions.push_back(Action::Publish { group, behind });
+        if self.lease.is_held(now) {
+            self.reach_out(now);
         }
         if !self.stopping && self.checkpoints.is_due(self.replica.changed_rows(), self.replica.applied_sequence(), now) {
             self.begin_checkpoint(now);
@@ -325,11 +344,25 @@ impl Shell {
         }
         // Reads and refused commands keep rows as well.
         self.replica.forget_rows(ROWS_PER_TURN);
+        self.end_when_done(now);
+    }
+
+    /// What is due to be sent.
+    fn reach_out(&mut self, now: Now) {
+        for target in self.channels.due(now) {
+            self.send_steps(target, now);
+        }
+        for (target, after) in self.channels.to_look_at(now) {
+            let acknowledged = start::acknowledged(&self.replica, target);
+            self.actions.push_back(Action::LookAtSteps { target, acknowledged, after });
+        }
+        if let Some((group, behind)) = self.relay.next(now) {
+            self.actions.push_back(Action::Publish { group, behind });
+        }
         if self.replay.is_none() && !self.stopping {
             self.append_own(now);
             self.actions.extend(self.trim.due(self.checkpoints.durable_sequence(), now).map(|below| Action::Trim { below }));
         }
-        self.end_when_done();
     }
 
     fn turn(&mut self, LogEntry { sequence, time_ms, entry }: LogEntry, now: Now) {
@@ -465,11 +498,18 @@ impl Shell {
     }
 
     /// What cannot be published now is made again by a replay: nobody waits for it at a stop.
-    fn end_when_done(&mut self) {
-        let done = self.checkpoints.is_written() || self.relay.is_failing();
+    fn end_when_done(&mut self, now: Now) {
+        let done = self.checkpoints.is_written() || self.relay.is_failing() || !self.lease.is_held(now);
         if self.stopping && done && self.inspection.is_none() && !std::mem::replace(&mut self.ended, true) {
             self.actions.push_back(Action::End);
         }
+    }
+}
+
+impl Action {
+    /// Whether nobody else sees it.
+    fn is_local(&self) -> bool {
+        matches!(self, Self::Write(_) | Self::End)
     }
 }
 

@@ -26,7 +26,7 @@ impl World {
         let now = host::now(self.now, self.hosts[number].started_us, self.wall_ms());
         let Some(running) = self.hosts[number].running.as_mut().filter(|_| !goods.is_empty()) else { return Ok(()) };
         let applied = running.applied();
-        for (goods, stock) in running.stock(goods, now) {
+        for (goods, stock) in running.stock(goods, now).into_iter().flatten() {
             let expected = self.model.stock(goods, applied);
             if stock != expected {
                 return Err(format!("goods {goods} have {stock} after entry {applied} of log {log}, not {expected}"));

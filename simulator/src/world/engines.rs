@@ -59,6 +59,9 @@ impl World {
         match started {
             Ok(()) => {
                 self.note("recoveries", "an engine starts");
+                let generation = self.hosts[number].generation;
+                self.hosts[number].renewed_at = self.now;
+                self.after(0, Event::Renew { host: number, generation });
                 self.hosts[number].wakes_at = None;
                 self.wake(number, 0);
                 Ok(())
@@ -81,15 +84,24 @@ impl World {
         if host.wakes_at.take_if(|at| *at == woken_at).is_none() {
             return Ok(());
         }
+        if host.frozen_until > woken_at {
+            let wait = host.frozen_until - woken_at;
+            self.wake(number, wait);
+            return Ok(());
+        }
         let Some(running) = host.running.as_mut().filter(|_| host.generation == generation) else { return Ok(()) };
         let busy = match running.step(log, &logs[number], now) {
             Ok(busy) => busy,
             Err(error) => return self.refuse(number, &error),
         };
-        while let Some(action) = self.process(number, generation).and_then(|running| running.shell.action()) {
+        while let Some(action) = self.process(number, generation).and_then(|running| running.shell.action(now)) {
             if self.strikes(Fault::EngineCrash) {
                 self.hosts[number].crash();
                 self.after(RESTART, Event::Start { host: number });
+                return Ok(());
+            }
+            if self.strikes(Fault::PausedEngine) {
+                self.pause(number, generation, action);
                 return Ok(());
             }
             self.carry_out(number, generation, action)?;

@@ -3,6 +3,7 @@
 mod checks;
 mod customers;
 mod engines;
+mod leases;
 mod operator;
 mod streams;
 mod troubles;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use emshop_core::replica::Checkpoint;
 use emshop_core::state::memory::MemoryStore;
 use emshop_engine::shell::relay::{Group, NotPublished, Places};
-use emshop_engine::shell::{Input, Outcomes, Purpose};
+use emshop_engine::shell::{Action, Input, Outcomes, Purpose};
 use emshop_log::{AppendError, Bounds};
 use emshop_proto::partitioner::Partitioner;
 use rand::rngs::StdRng;
@@ -29,6 +30,7 @@ use crate::ingress::Ingress;
 use crate::logs::{SimEvents, SimLog};
 use crate::model::{Model, Ticket, Wrong};
 use crate::plan::{Fault, Plan, Settings};
+use leases::Relieved;
 
 const SECOND: u64 = 1_000_000;
 /// When the world begins, in Unix milliseconds.
@@ -48,17 +50,79 @@ const LIMIT: u64 = 1_200 * SECOND;
 
 /// What happens.
 enum Event {
-    Start { host: usize },
-    Loop { host: usize, generation: u64 },
-    Deliver { host: usize, generation: u64, input: Input },
-    Arrive { log: u32, sent: Sent, payload: Bytes, by: By },
-    Commit { host: usize, generation: u64, checkpoint: Box<Checkpoint> },
-    Publish { host: usize, generation: u64, sent: Sent, group: Arc<Group>, behind: Places },
-    Outcomes { writer: u64, outcomes: Outcomes },
-    Acknowledge { ingress: usize, writer: u64, log: u32, envelope: u64, result: Result<u64, AppendError> },
-    Flush { ingress: usize, writer: u64, log: u32 },
-    Ask { client: usize },
-    TimeOut { client: usize, number: u64, attempt: u32 },
+    Start {
+        host: usize,
+    },
+    Loop {
+        host: usize,
+        generation: u64,
+    },
+    Renew {
+        host: usize,
+        generation: u64,
+    },
+    /// What the process of an engine had decided before it was paused.
+    Late {
+        host: usize,
+        generation: u64,
+        sent: Sent,
+        action: Box<Action>,
+    },
+    TakeOver {
+        host: usize,
+        generation: u64,
+    },
+    Awake {
+        host: usize,
+        generation: u64,
+    },
+    Deliver {
+        host: usize,
+        generation: u64,
+        input: Input,
+    },
+    Arrive {
+        log: u32,
+        sent: Sent,
+        payload: Bytes,
+        by: By,
+    },
+    Commit {
+        host: usize,
+        generation: u64,
+        checkpoint: Box<Checkpoint>,
+    },
+    Publish {
+        host: usize,
+        generation: u64,
+        sent: Sent,
+        group: Arc<Group>,
+        behind: Places,
+    },
+    Outcomes {
+        writer: u64,
+        outcomes: Outcomes,
+    },
+    Acknowledge {
+        ingress: usize,
+        writer: u64,
+        log: u32,
+        envelope: u64,
+        result: Result<u64, AppendError>,
+    },
+    Flush {
+        ingress: usize,
+        writer: u64,
+        log: u32,
+    },
+    Ask {
+        client: usize,
+    },
+    TimeOut {
+        client: usize,
+        number: u64,
+        attempt: u32,
+    },
     Consume,
     Trouble,
 }
@@ -132,6 +196,7 @@ pub struct World {
     logs: Vec<SimLog>,
     events: SimEvents,
     hosts: Vec<Host>,
+    relieved: Vec<Relieved>,
     ingresses: Vec<Ingress>,
     clients: Vec<Client>,
     customers: Customers,
@@ -172,6 +237,7 @@ impl World {
             logs: (0..plan.logs).map(|_| SimLog::default()).collect(),
             events: SimEvents::default(),
             hosts: (0..plan.logs).map(Host::new).collect(),
+            relieved: Vec::new(),
             ingresses: (0..plan.ingresses).map(|number| Ingress::new(number as u64 + 1, plan.logs)).collect(),
             clients: (0..plan.clients).map(|_| Client::default()).collect(),
             customers: Customers::default(),
@@ -227,6 +293,13 @@ impl World {
         match event {
             Event::Start { host } => self.start(host),
             Event::Loop { host, generation } => self.step(host, generation),
+            Event::Renew { host, generation } => {
+                self.renew(host, generation);
+                Ok(())
+            }
+            Event::Late { host, generation, sent, action } => self.carry_out_late(host, generation, sent, *action),
+            Event::TakeOver { host, generation } => self.take_over(host, generation),
+            Event::Awake { host, generation } => self.awake(host, generation),
             Event::Deliver { host, generation, input } => {
                 if let Some(running) = self.process(host, generation) {
                     running.inbox.push_back(input);

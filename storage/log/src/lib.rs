@@ -6,6 +6,7 @@
 
 pub mod conformance;
 pub mod jetstream;
+pub mod lease;
 pub mod memory;
 
 use std::fmt;

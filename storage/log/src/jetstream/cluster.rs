@@ -12,14 +12,14 @@ use emshop_proto::subjects::{self, Epoch};
 use tokio::time::{Instant, sleep};
 
 use super::connection::Link;
-use super::{Connection, JetStreamLog};
+use super::{Connection, JetStreamLog, Leases};
 use crate::LogError;
 
 const CLUSTER_POLL: Duration = Duration::from_millis(250);
 /// The oldest release of nats-server that is known to do what we need.
 pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
 /// Of what the streams' metadata, subjects and envelopes and the rows of the states mean together.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 /// Whether a cluster is made where the server has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct Cluster {
     open: Vec<Arc<JetStreamLog>>,
 }
 
+    /// Which engine has which log.
+    pub leases: Leases,
 impl Cluster {
     /// Opens the cluster that is on the server, or creates one. Any number of processes may do so at the same time.
     ///
@@ -70,7 +72,8 @@ impl Cluster {
         for log in 0..identity.logs {
             open.push(Arc::new(JetStreamLog::new(connection, identity.epoch, log).await));
         }
-        Ok(Self { partitioner: identity.partitioner()?, epoch: identity.epoch, id: identity.cluster, open })
+        let leases = Leases::open(&connection.core).await?;
+        Ok(Self { partitioner: identity.partitioner()?, epoch: identity.epoch, id: identity.cluster, leases, open })
     }
 
     /// # Panics
@@ -118,8 +121,8 @@ async fn admit(link: &Link, create: &Create) -> Result<(), LogError> {
 struct Identity {
     cluster: String,
     /// Of its history.
-    epoch: Epoch,
-    logs: u32,
+    pub epoch: Epoch,
+    pub logs: u32,
     /// Which log has which partitions, as [`Partitioner::assignment`] writes it.
     assignment: String,
     format: u32,
@@ -249,6 +252,7 @@ impl<'a> Streams<'a> {
             self.link.ask(self.link.jetstream.update_stream(resized)).await?.map_err(|error| refused(name, &error))?;
         }
         Ok(identity)
+        self.ensure(self.lease_config(&identity), |found| found.check_same(&identity)).await?;
     }
 
     /// Acknowledged envelopes never make room for new ones: the log is trimmed by its engine alone.
@@ -333,6 +337,24 @@ async fn create(link: &Link, config: &Config) -> Result<Info, LogError> {
             CreateStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NAME_EXIST => {
                 find(link, name).await?.ok_or_else(|| LogError::Unfit(format!("stream {name} comes and goes")))
             }
+
+    /// As key-value buckets are.
+    fn lease_config(&self, identity: &Identity) -> Config {
+        Config {
+            name: subjects::lease_stream(),
+            subjects: vec![format!("$KV.{}.>", subjects::LEASE_BUCKET)],
+            storage: StorageType::File,
+            num_replicas: 1,
+            max_messages_per_subject: 1,
+            discard: DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            max_bytes: -1,
+            metadata: identity.to_metadata(),
+            ..Default::default()
+        }
+    }
             CreateStreamErrorKind::JetStream(answer) => Err(refused(name, &answer)),
             _ => Err(LogError::Unreachable(error.to_string())),
         },

@@ -33,7 +33,7 @@ pub type Reachable = watch::Receiver<bool>;
 pub struct Connection {
     pub(super) publish: Link,
     pub(super) read: Link,
-    core: Link,
+    pub(super) core: Link,
     /// The server is about to be stopped.
     ending: Arc<AtomicBool>,
 }

@@ -1,13 +1,14 @@
 //! The command log on JetStream: one stream with one subject for each log.
 //!
 //! [`NatsServer`] runs a server, unless there is one already. [`Connection`] connects to it, and [`Cluster`] opens the streams there as
-//! [`JetStreamLog`]s. A reader stays on its position by way of one delivery after the other.
+//! [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by way of one delivery after the other.
 
 mod binary;
 mod cluster;
 mod connection;
 mod delivery;
 mod reader;
+mod leases;
 mod server;
 
 use std::error::Error;
@@ -27,6 +28,7 @@ use futures::stream::BoxStream;
 pub use cluster::{Cluster, ClusterOptions, Create};
 pub use connection::{Connection, Reachable};
 pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
+pub use leases::{Lease, Leases, Renewal};
 
 use self::connection::Link;
 use self::reader::Reader;

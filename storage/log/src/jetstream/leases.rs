@@ -1,0 +1,146 @@
+//! The leases of all logs: a key-value bucket, in which nobody writes over what he has not seen.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_nats::jetstream::kv::{self, Operation, UpdateErrorKind};
+use emshop_proto::subjects;
+use tokio::time::{Instant, sleep};
+
+use super::connection::Link;
+use crate::LogError;
+use crate::lease::{Holder, Record, Watch};
+
+/// How often who waits looks.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Where engines find out which of them serves a log. Cheap to clone.
+#[derive(Clone)]
+pub struct Leases {
+    link: Link,
+    bucket: kv::Store,
+}
+
+/// What came of a renewal.
+#[derive(Debug)]
+pub enum Renewal {
+    /// The log is still its holder's.
+    Held,
+    /// Another engine has it.
+    Lost(Holder),
+}
+
+impl Leases {
+    pub(super) async fn open(link: &Link) -> Result<Self, LogError> {
+        let bucket = link.ask(link.jetstream.get_key_value(subjects::LEASE_BUCKET)).await?;
+        let bucket = bucket.map_err(|error| LogError::Unreachable(format!("the bucket of leases: {error}")))?;
+        Ok(Self { link: link.clone(), bucket })
+    }
+
+    /// Waits until the log is this holder's. It is at once where nobody has it, or somebody with the same data folder.
+    ///
+    /// # Errors
+    /// [`LogError`] when the server cannot be asked.
+    pub async fn acquire(&self, log: u32, holder: &Holder) -> Result<Lease, LogError> {
+        let mut watch = Watch::default();
+        let mut looked_at = Instant::now();
+        let mut told = None;
+        loop {
+            let (found, revision) = self.find(log).await?;
+            let since = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
+            let free = match &found {
+                None => true,
+                Some(record) if record.released || holder.relieves(&record.holder) => true,
+                Some(_) => watch.is_over(revision, since, 2 * POLL),
+            };
+            let (before, epoch) = found.map_or((None, 0), |record| (Some(record.holder), record.epoch));
+            if free && let Some(lease) = self.take(log, holder, epoch + 1, revision).await? {
+                if let Some(before) = before.filter(|_| told.is_some()) {
+                    tracing::warn!(log, epoch = lease.record.epoch, "takes the log over from {before}");
+                }
+                return Ok(lease);
+            }
+            if let Some(other) = before.filter(|other| told.as_ref() != Some(other)) {
+                tracing::info!(log, "served by {other}: waiting until it ends or does not renew its lease any more");
+                told = Some(other);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// `None` when another one was faster.
+    async fn take(&self, log: u32, holder: &Holder, epoch: u64, revision: u64) -> Result<Option<Lease>, LogError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let record = Record { holder: holder.clone(), since_ms: now.as_millis() as i64, epoch, released: false };
+        let revision = self.write(log, &record, revision).await?;
+        Ok(revision.map(|revision| Lease { leases: self.clone(), log, record, revision }))
+    }
+
+    /// What is written down for a log, if anything is, and the revision behind which something else is written.
+    async fn find(&self, log: u32) -> Result<(Option<Record>, u64), LogError> {
+        let entry = self.link.ask(self.bucket.entry(key(log))).await?;
+        let entry = entry.map_err(|error| LogError::Unreachable(format!("the lease of log {log}: {error}")))?;
+        let Some(entry) = entry else { return Ok((None, 0)) };
+        if entry.operation != Operation::Put {
+            return Ok((None, entry.revision));
+        }
+        let record = serde_json::from_slice(&entry.value)
+            .map_err(|error| LogError::Unfit(format!("the lease of log {log} was not written by emshop: {error}")))?;
+        Ok((Some(record), entry.revision))
+    }
+
+    /// Its new revision; `None` when the last one is another than that.
+    async fn write(&self, log: u32, record: &Record, revision: u64) -> Result<Option<u64>, LogError> {
+        let value = serde_json::to_vec(record).expect("a record is JSON");
+        match self.link.ask(self.bucket.update(key(log), value.into(), revision)).await? {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
+            Err(error) => Err(LogError::Unreachable(format!("the lease of log {log}: {error}"))),
+        }
+    }
+}
+
+/// An engine's hold on its log.
+pub struct Lease {
+    leases: Leases,
+    log: u32,
+    record: Record,
+    revision: u64,
+}
+
+impl Lease {
+    /// Says that its holder is still there.
+    ///
+    /// # Errors
+    /// [`LogError`] when the server cannot be asked: it is then still held, as long as anybody knows.
+    pub async fn renew(&mut self) -> Result<Renewal, LogError> {
+        self.write().await
+    }
+
+    /// Whoever waits need not wait any longer.
+    pub async fn release(mut self) {
+        self.record.released = true;
+        if let Err(error) = self.write().await {
+            tracing::debug!(log = self.log, %error, "the lease is not released; it ends by itself");
+        }
+    }
+
+    async fn write(&mut self) -> Result<Renewal, LogError> {
+        loop {
+            if let Some(revision) = self.leases.write(self.log, &self.record, self.revision).await? {
+                self.revision = revision;
+                return Ok(Renewal::Held);
+            }
+            match self.leases.find(self.log).await? {
+                (Some(found), _) if found.holder.incarnation != self.record.holder.incarnation => {
+                    return Ok(Renewal::Lost(found.holder));
+                }
+                // Its own, of which it never heard; or none, where the server has lost some.
+                (_, revision) => self.revision = revision,
+            }
+        }
+    }
+}
+
+fn key(log: u32) -> String {
+    format!("log.{log}")
+}
