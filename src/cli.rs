@@ -43,6 +43,13 @@ pub enum Command {
     Demo(DemoFlags),
     /// Show the state and check its invariants
     Inspect(InspectFlags),
+    /// Archive a shop, also while it sells
+    Backup(ArchiveFlags),
+    /// Archive what is left of a shop that does not start any more
+    Repair(ArchiveFlags),
+    /// Make a shop of an archive, in a new epoch
+    #[command(after_help = SETTINGS)]
+    Restore(RestoreFlags),
     /// Sign a token, such as that of the first super admin
     #[command(after_help = SETTINGS)]
     Token(TokenFlags),
@@ -111,6 +118,32 @@ pub struct InspectSource {
 }
 
 #[derive(Debug, Args)]
+pub struct ArchiveFlags {
+    /// Data folder with the state of an engine; several where engines have their own
+    #[arg(long, value_name = "DIR", required = true)]
+    pub data: Vec<PathBuf>,
+    /// NATS server of the shop [default: that of the first data folder]
+    #[arg(long, value_name = "URL")]
+    pub nats: Option<String>,
+    /// Folder that becomes the archive
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreFlags {
+    /// Folder of the archive
+    #[arg(long, value_name = "FOLDER")]
+    pub from: PathBuf,
+    /// New data folder
+    #[arg(long, value_name = "DIR")]
+    data: String,
+    /// NATS server without a cluster [default: one of the new data folder's own]
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct TokenFlags {
     /// Whom it names
     #[arg(long, value_name = "USER_ID", value_parser = clap::value_parser!(u64).range(1..))]
@@ -165,6 +198,12 @@ impl DemoFlags {
         // Whoever tries it out need not log in.
         let auth = ("auth.required", Some("off"));
         vec![("data", self.data.as_deref()), ("listen", self.listen.as_deref()), ("role", Some("all")), auth]
+    }
+}
+
+impl RestoreFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![("data", Some(&self.data)), ("nats.url", self.nats.as_deref())]
     }
 }
 

@@ -11,19 +11,34 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
 const STATE: &str = "state";
 const KEY: &str = "auth.key";
 const CLUSTER: &str = "cluster";
+const NATS: &str = "nats";
+
+/// Another process uses a data folder.
+#[derive(Debug, thiserror::Error)]
+#[error("the data folder {} is in use by {by}", path.display())]
+pub struct InUse {
+    path: PathBuf,
+    by: String,
+}
+
+/// What is where in a data folder, whoever uses it now.
+pub struct Layout {
+    path: PathBuf,
+}
 
 /// A data folder, this process's own until dropped.
 pub struct DataFolder {
-    path: PathBuf,
+    layout: Layout,
     /// Held as long as the folder is used.
     lock: File,
 }
@@ -45,6 +60,18 @@ impl DataFolder {
         Self::lock(path)
     }
 
+    /// `None` when another process uses it.
+    ///
+    /// # Errors
+    /// When no engine has used it yet, or it cannot be written.
+    pub fn try_open(path: &Path) -> Result<Option<Self>> {
+        match Self::open(path) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) if error.is::<InUse>() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn lock(path: &Path) -> Result<Self> {
         let path = path.canonicalize()?;
         let mut lock = File::options()
@@ -56,17 +83,68 @@ impl DataFolder {
             .with_context(|| format!("the data folder {} cannot be written", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("the data folder {} is in use by {}", path.display(), holder(&mut lock)),
+            Err(TryLockError::WouldBlock) => return Err(InUse { path, by: holder(&mut lock) }.into()),
             Err(TryLockError::Error(error)) => return Err(error).context("the data folder cannot be locked"),
         }
         lock.set_len(0)?;
         lock.rewind()?;
         write!(lock, "{}", std::process::id())?;
-        Ok(Self { path, lock })
+        Ok(Self { layout: Layout { path }, lock })
     }
 
+    /// Whether nothing of a shop is in it.
+    pub fn is_new(&self) -> bool {
+        [STATE, NATS, CLUSTER].iter().all(|name| !self.layout.path.join(name).exists())
+    }
+
+    /// From now on the folder is of this cluster.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note_cluster(&self, id: &str) -> Result<()> {
+        if self.cluster()?.is_some() {
+            return Ok(());
+        }
+        let mut file = NamedTempFile::new_in(&self.layout.path)?;
+        writeln!(file, "{id}")?;
+        file.as_file().sync_all()?;
+        file.persist(self.layout.path.join(CLUSTER)).context("the cluster of the data folder cannot be written")?;
+        Ok(())
+    }
+
+    /// Tells it from all other folders of this machine. A copy of it is another one.
+    ///
+    /// # Errors
+    /// When the folder cannot be looked at.
+    pub fn identity(&self) -> Result<String> {
+        let lock = self.lock.metadata()?;
+        Ok(format!("{} ({:x}:{:x})", self.layout.path.display(), lock.dev(), lock.ino()))
+    }
+
+    /// Of one log; the folder is there, though it may be empty.
+    pub fn state(&self, log: u32) -> Result<PathBuf> {
+        let path = self.layout.state_of(log);
+        make(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(path)
+    }
+}
+
+impl Deref for DataFolder {
+    type Target = Layout;
+
+    fn deref(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl Layout {
+    pub fn of(data: &Path) -> Self {
+        Self { path: data.to_owned() }
+    }
+
+    /// What signs tokens, unless another file does.
     pub fn key(&self) -> PathBuf {
-        key_of(&self.path)
+        self.path.join(KEY)
     }
 
     /// The cluster that the folder is of; `None` when it was never opened with one.
@@ -81,43 +159,17 @@ impl DataFolder {
         }
     }
 
-    /// From now on the folder is of this cluster.
-    ///
-    /// # Errors
-    /// When that cannot be written.
-    pub fn note_cluster(&self, id: &str) -> Result<()> {
-        if self.cluster()?.is_some() {
-            return Ok(());
-        }
-        let mut file = NamedTempFile::new_in(&self.path)?;
-        writeln!(file, "{id}")?;
-        file.as_file().sync_all()?;
-        file.persist(self.path.join(CLUSTER)).context("the cluster of the data folder cannot be written")?;
-        Ok(())
-    }
-
-    /// Tells it from all other folders of this machine. A copy of it is another one.
-    ///
-    /// # Errors
-    /// When the folder cannot be looked at.
-    pub fn identity(&self) -> Result<String> {
-        let lock = self.lock.metadata()?;
-        Ok(format!("{} ({:x}:{:x})", self.path.display(), lock.dev(), lock.ino()))
-    }
-
     pub fn nats(&self) -> PathBuf {
-        self.path.join("nats")
+        self.path.join(NATS)
     }
 
     pub fn search(&self) -> PathBuf {
         self.path.join("search")
     }
 
-    /// Of one log; the folder is there, though it may be empty.
-    pub fn state(&self, log: u32) -> Result<PathBuf> {
-        let path = self.path.join(STATE).join(log.to_string());
-        make(&path).with_context(|| format!("{} cannot be made", path.display()))?;
-        Ok(path)
+    /// Of one log.
+    pub fn state_of(&self, log: u32) -> PathBuf {
+        self.path.join(STATE).join(log.to_string())
     }
 
     /// Numbers of the logs that have a state here, ascending.
@@ -132,11 +184,6 @@ impl DataFolder {
 /// Makes a folder and those above it, for nobody but this user: keys, orders and addresses are in there.
 fn make(path: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Where a data folder has its key, whoever uses the folder now.
-pub fn key_of(data: &Path) -> PathBuf {
-    data.join(KEY)
 }
 
 fn holder(lock: &mut File) -> String {

@@ -1,7 +1,8 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@token`].
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@token`].
 
+mod backup;
 mod cli;
 mod config;
 mod demo;
@@ -23,7 +24,7 @@ use clap::Parser;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use cli::{Cli, Command, DemoFlags, InspectFlags, Override, ServeFlags, TokenFlags};
+use cli::{Cli, Command, DemoFlags, Override, RestoreFlags, ServeFlags, TokenFlags};
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
 
 #[global_allocator]
@@ -41,7 +42,10 @@ fn main() -> ExitCode {
     let ended = match &cli.command {
         Command::Serve(flags) => serve(&cli, flags),
         Command::Demo(flags) => demo(&cli, flags),
-        Command::Inspect(flags) => inspect(flags),
+        Command::Inspect(flags) => quietly(inspect::run(flags)),
+        Command::Backup(flags) => quietly(backup::backup(flags)),
+        Command::Repair(flags) => quietly(backup::repair(flags)),
+        Command::Restore(flags) => restore(&cli, flags),
         Command::Token(flags) => token(&cli, flags),
     };
     ended.unwrap_or_else(|error| {
@@ -69,9 +73,15 @@ fn demo(cli: &Cli, flags: &DemoFlags) -> Result<ExitCode> {
     Runtime::new()?.block_on(demo::run(flags, &settings))
 }
 
-fn inspect(flags: &InspectFlags) -> Result<ExitCode> {
+/// Runs what has no settings.
+fn quietly(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     telemetry::start(&Telemetry { log: QUIET_LOG.to_owned(), ..Telemetry::default() })?;
-    Runtime::new()?.block_on(inspect::run(flags))
+    Runtime::new()?.block_on(command)
+}
+
+fn restore(cli: &Cli, flags: &RestoreFlags) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(backup::restore(flags, &settings))
 }
 
 fn token(cli: &Cli, flags: &TokenFlags) -> Result<ExitCode> {

@@ -183,7 +183,9 @@ impl Parts<'_> {
     }
 
     async fn open_search(&self, folder: &DataFolder) -> Result<Arc<Search>> {
-        let search = Search::open(&folder.search(), &self.cluster_id, self.connection.read().clone()).await?;
+        // Of another epoch it may have what has never happened.
+        let history = format!("{}-{}", self.cluster_id, self.epoch);
+        let search = Search::open(&folder.search(), &history, self.connection.read().clone()).await?;
         Ok(Arc::new(search))
     }
 

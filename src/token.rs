@@ -5,12 +5,13 @@ use emshop_ingress::Caller;
 
 use crate::cli::TokenFlags;
 use crate::config::Settings;
-use crate::{folder, key};
+use crate::folder::Layout;
+use crate::key;
 
 /// # Errors
 /// When the key is not there, or cannot be used.
 pub fn sign(flags: &TokenFlags, settings: &Settings) -> Result<String> {
-    let path = settings.auth.key_file.clone().unwrap_or_else(|| folder::key_of(&settings.data));
+    let path = settings.auth.key_file.clone().unwrap_or_else(|| Layout::of(&settings.data).key());
     ensure!(
         path.exists(),
         "there is no key in {}: `emshop serve` makes one in its data folder (--data), or has one of its own (--key-file)",

@@ -19,7 +19,7 @@ use crate::planted::{self, Bug};
 use crate::rules::{self, UnknownRules};
 use crate::state::batch::Batch;
 use crate::state::keys::{self, Kind};
-use crate::state::store::StateStore;
+use crate::state::store::{StateReader, StateStore};
 use crate::state::{Changes, State};
 use crate::stock::history;
 use crate::stock::levels::{self, Untold};
@@ -128,6 +128,11 @@ pub enum BrokenChannel {
 /// Who or what a state is of, as it is written into it.
 pub fn cluster_row(cluster_id: &str, log: u32, partitioner: &Partitioner) -> ClusterRow {
     ClusterRow { cluster_id: cluster_id.to_owned(), log, logs: partitioner.logs(), assignment: partitioner.assignment() }
+}
+
+/// Whose state this is, and how far it is; `None` when no checkpoint was ever written.
+pub fn head(store: &dyn StateReader) -> Option<(ClusterRow, LogRow)> {
+    Some((read(store, Kind::Cluster)?, read(store, Kind::Log).unwrap_or_default()))
 }
 
 impl Replica {
@@ -375,7 +380,7 @@ fn check_cluster(store: &dyn StateStore, wanted: &ClusterRow) -> Result<(), Open
     Ok(())
 }
 
-fn read<M: prost::Message + Default>(store: &dyn StateStore, kind: Kind) -> Option<M> {
+fn read<M: prost::Message + Default>(store: &(impl StateReader + ?Sized), kind: Kind) -> Option<M> {
     let bytes = store.get(&keys::prefix(kind))?;
     Some(M::decode(bytes.as_slice()).unwrap_or_else(|error| panic!("the row {kind:?} cannot be decoded: {error}")))
 }

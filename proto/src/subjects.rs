@@ -58,6 +58,14 @@ impl Epoch {
         let rest = subject.strip_prefix("emshop.").expect("a subject of emshop");
         format!("emshop.{self}.{rest}")
     }
+
+    /// Where a message of a stream goes in this epoch that another one of the cluster had at `subject`.
+    pub fn instead(self, subject: &str) -> String {
+        match subject.strip_prefix("emshop.").and_then(|rest| rest.split_once('.')) {
+            Some((epoch, rest)) if epoch != "event" => format!("emshop.{self}.{rest}"),
+            _ => self.publishing(subject),
+        }
+    }
 }
 
 impl fmt::Display for Epoch {
@@ -66,9 +74,12 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// What the names of the streams begin with that are logs.
+pub const LOG_STREAMS: &str = "EMSHOP_LOG_";
+
 /// The stream that is log `log`.
 pub fn log_stream(log: u32) -> String {
-    format!("EMSHOP_LOG_{log}")
+    format!("{LOG_STREAMS}{log}")
 }
 
 /// Subject of the events of one type, such as `order.submitted`, that log `log` makes.

@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod backup;
 mod balance;
 mod carts;
 mod delivery;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use emshop_proto::v1::command::Body;
-use emshop_proto::v1::{AdjustStockRequest, CancelOrderRequest, CloseReason, Command, ConfirmPaymentRequest, Order, OrderStatus};
+use emshop_proto::v1::{
+    AdjustStockRequest, CancelOrderRequest, CloseReason, Command, ConfirmPaymentRequest, LogInspection, Order, OrderStatus,
+};
 use rand::Rng;
 use tokio::task::JoinSet;
 
@@ -225,16 +227,27 @@ impl Model {
 
     /// The same, where others submitted so many orders that hold nothing.
     pub async fn check_besides(&mut self, shop: &Shop, others: usize) {
+        let logs = self.check_orders(shop).await;
+        assert_eq!(logs.iter().map(|log| log.orders).sum::<u64>(), (self.orders.len() + others) as u64);
+        self.check_stocks(shop).await;
+        self.check_repeats(shop).await;
+        self.check_stocks(shop).await;
+    }
+
+    /// Whatever else there is, the orders that are known are as they must be, and all books are in order.
+    pub async fn check_orders(&mut self, shop: &Shop) -> Vec<LogInspection> {
         self.find_out(shop).await;
         let logs = shop.settled().await;
-        assert_eq!(logs.iter().map(|log| log.orders).sum::<u64>(), (self.orders.len() + others) as u64);
         let ids = self.orders.iter().map(|order| order.id.clone()).collect();
         for (tracked, order) in self.orders.iter().zip(shop.orders(ids).await) {
             tracked.check(&order);
         }
-        self.check_stocks(shop).await;
-        self.check_repeats(shop).await;
-        self.check_stocks(shop).await;
+        logs
+    }
+
+    /// Forgets all orders but the first ones.
+    pub fn forget_after(&mut self, orders: usize) {
+        self.orders.truncate(orders);
     }
 
     async fn find_out(&mut self, shop: &Shop) {

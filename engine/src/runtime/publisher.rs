@@ -84,7 +84,7 @@ async fn run(
     published: impl Fn(u64, Result<Places, NotPublished>),
 ) {
     while let Some((group, behind)) = jobs.recv().await {
-        let result = publish_all(&context, epoch, log, messages(log, &group), &behind).await;
+        let result = publish_all(&context, epoch, log, messages(log, epoch, &group), &behind).await;
         if let Err(NotPublished::Unknown(error)) = &result {
             tracing::warn!(log, %error, "events are not acknowledged, publishing them again");
         }
@@ -155,7 +155,7 @@ pub struct Message {
 }
 
 /// One message per type, or several where one would be too large.
-pub fn messages(log: u32, group: &Group) -> Vec<Message> {
+pub fn messages(log: u32, epoch: Epoch, group: &Group) -> Vec<Message> {
     let mut open: BTreeMap<EventType, EventRun> = BTreeMap::new();
     let mut full = Vec::new();
     for run in &group.runs {
@@ -166,16 +166,17 @@ pub fn messages(log: u32, group: &Group) -> Vec<Message> {
         }
     }
     full.extend(open.into_values());
-    full.into_iter().map(|run| message(log, group, run)).collect()
+    full.into_iter().map(|run| message(log, epoch, group, run)).collect()
 }
 
 /// A batch. What it says of itself stands behind its events, since in protobuf fields come in any order.
-fn message(log: u32, group: &Group, run: EventRun) -> Message {
+fn message(log: u32, epoch: Epoch, group: &Group, run: EventRun) -> Message {
     let EventRun { event_type, previous_number, mut bytes, .. } = run;
     let Group { after, through, cause, .. } = *group;
     let r#type = event_type.name().to_owned();
+    let (cause, epoch) = (Some(cause), epoch.0);
     let head =
-        EventBatch { log, r#type, previous_number, events: Vec::new(), complete_through: after, through, cause: Some(cause) };
+        EventBatch { log, r#type, previous_number, complete_through: after, through, cause, epoch, ..EventBatch::default() };
     head.encode(&mut bytes).expect("a vector grows");
     Message { event_type, subject: subjects::event(event_type.name(), log), payload: bytes.into() }
 }
@@ -217,7 +218,7 @@ mod tests {
     fn batches_chain_within_a_type() {
         use EventType::{OrderSubmitted as Order, StockChanged as Stock};
         let turns = turns(&[&[Order, Stock, Order], &[Order, Order], &[Stock, Order]]);
-        let batches = decoded(&messages(2, &group(3, turns[1..].concat())));
+        let batches = decoded(&messages(2, Epoch(9), &group(3, turns[1..].concat())));
         let seen: Vec<_> = batches
             .iter()
             .map(|batch| {
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn a_batch_fits_in_a_message() {
         let turns = turns(&[[EventType::StockChanged; 900].as_slice(); 20]);
-        let messages = messages(u32::MAX, &group(u64::MAX, turns.concat()));
+        let messages = messages(u32::MAX, Epoch(u64::MAX), &group(u64::MAX, turns.concat()));
         assert!(messages.len() > 1);
         assert!(messages.iter().all(|message| message.payload.len() <= BATCH_BYTES_MAX));
         let batches = decoded(&messages);

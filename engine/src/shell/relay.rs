@@ -44,9 +44,9 @@ pub struct LastBatch {
 }
 
 impl LastBatch {
-    /// Number of its last event, if it is known.
+    /// Number of its last event, there or lost, if it is known.
     pub fn last_number(&self) -> Option<u64> {
-        self.batch.as_ref().map(|batch| batch.events.last().map_or(0, |event| event.number))
+        self.batch.as_ref().map(|batch| batch.events.last().map_or(batch.lost_through, |event| event.number))
     }
 }
 

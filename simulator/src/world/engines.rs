@@ -9,6 +9,7 @@ use emshop_engine::shell::relay::{Group, NotNext, NotPublished, Places};
 use emshop_engine::shell::start::{self, Facts, StepsThere};
 use emshop_engine::shell::{Action, Input};
 use emshop_proto::events::EventType;
+use emshop_proto::subjects::Epoch;
 use rand::Rng;
 
 use super::{By, Event, IDLE, RESTART, SECOND, World};
@@ -153,7 +154,7 @@ impl World {
         let (log, through) = (host as u32, group.through);
         let fails = self.strikes(Fault::FailedPublish);
         let (mut places, mut not_next) = (Places::new(), BTreeMap::new());
-        for publisher::Message { event_type, payload, .. } in publisher::messages(log, group) {
+        for publisher::Message { event_type, payload, .. } in publisher::messages(log, Epoch(self.sent.epoch), group) {
             let last = self.events.last(log, event_type);
             let is_next = places.contains_key(&event_type) || last.as_ref().map_or(0, |last| last.place) == behind[&event_type];
             if !is_next {

@@ -11,4 +11,4 @@ mod parts;
 mod staging;
 mod store;
 
-pub use store::{OpenError, RocksStore};
+pub use store::{OpenError, RocksRows, RocksStore};

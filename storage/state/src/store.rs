@@ -95,6 +95,35 @@ impl StateStore for RocksStore {
     }
 }
 
+/// The rows of a database as they were when it was opened, which another process may use and go on with.
+pub struct RocksRows(DB);
+
+impl RocksRows {
+    /// Opens the database in `path` to read it.
+    ///
+    /// # Errors
+    /// [`OpenError`], also when the process that uses it merged files meanwhile: then it is worth another try.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let mut options = options::database(&Cache::new_lru_cache(options::BLOCK_CACHE_BYTES));
+        options.create_if_missing(false);
+        // All at once: what is merged meanwhile can still be read.
+        options.set_max_open_files(-1);
+        DB::open_for_read_only(&options, path, false).map(Self).map_err(|source| open_error(path, source))
+    }
+}
+
+impl StateReader for RocksRows {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        readable(self.0.get(key))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) {
+        let mut options = until(to);
+        options.fill_cache(false);
+        scan(self.0.raw_iterator_opt(options), from, visit);
+    }
+}
+
 struct RocksSnapshot<'a>(Snapshot<'a>);
 
 impl StateReader for RocksSnapshot<'_> {

@@ -1,6 +1,7 @@
 //! The streams of a cluster: made when they are missing, checked when they are there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const CLUSTER_POLL: Duration = Duration::from_millis(250);
 pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
 /// Of what the streams' metadata, subjects and envelopes and the rows of the states mean together.
 const FORMAT: u32 = 7;
+/// In the metadata of log 0 while a restore is under way.
+const INCOMPLETE: &str = "emshop-incomplete";
 
 /// Whether a cluster is made where the server has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +54,11 @@ pub struct Cluster {
     pub epoch: Epoch,
     /// Which log has which partitions.
     pub partitioner: Partitioner,
+    /// Which engine has which log.
+    pub leases: Leases,
     open: Vec<Arc<JetStreamLog>>,
 }
 
-    /// Which engine has which log.
-    pub leases: Leases,
 impl Cluster {
     /// Opens the cluster that is on the server, or creates one. Any number of processes may do so at the same time.
     ///
@@ -118,35 +121,47 @@ async fn admit(link: &Link, create: &Create) -> Result<(), LogError> {
 
 /// What all streams of a cluster have in their metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Identity {
-    cluster: String,
+pub(super) struct Identity {
+    pub cluster: String,
     /// Of its history.
     pub epoch: Epoch,
     pub logs: u32,
     /// Which log has which partitions, as [`Partitioner::assignment`] writes it.
     assignment: String,
     format: u32,
+    /// A restore is under way.
+    incomplete: bool,
 }
 
 impl Identity {
     fn draw(logs: u32) -> Self {
         let cluster = format!("{:032x}", rand::random::<u128>());
         let epoch = Epoch(rand::random());
-        Self { cluster, epoch, logs, assignment: Partitioner::new(logs).assignment(), format: FORMAT }
+        Self { cluster, epoch, logs, assignment: Partitioner::new(logs).assignment(), format: FORMAT, incomplete: false }
+    }
+
+    /// Of a cluster that goes on in a new epoch.
+    pub fn again(cluster: &str, assignment: &str) -> Result<Self, LogError> {
+        let partitioner = Partitioner::from_assignment(assignment);
+        let logs = partitioner.map_err(|error| LogError::Unfit(format!("cluster {cluster}: {error}")))?.logs();
+        let (cluster, assignment) = (cluster.to_owned(), assignment.to_owned());
+        Ok(Self { cluster, assignment, logs, ..Self::draw(logs) })
     }
 
     fn to_metadata(&self) -> HashMap<String, String> {
-        let Self { cluster, epoch, logs, assignment, format } = self;
-        HashMap::from([
+        let Self { cluster, epoch, logs, assignment, format, incomplete } = self;
+        let incomplete = incomplete.then(|| (INCOMPLETE.to_owned(), "true".to_owned()));
+        let fields = [
             ("emshop-cluster".into(), cluster.clone()),
             ("emshop-epoch".into(), epoch.to_string()),
             ("emshop-logs".into(), logs.to_string()),
             ("emshop-assignment".into(), assignment.clone()),
             ("emshop-format".into(), format.to_string()),
-        ])
+        ];
+        fields.into_iter().chain(incomplete).collect()
     }
 
-    fn from_metadata(metadata: &HashMap<String, String>) -> Option<Self> {
+    pub fn from_metadata(metadata: &HashMap<String, String>) -> Option<Self> {
         let number = |key| metadata.get(key)?.parse().ok();
         Some(Self {
             cluster: metadata.get("emshop-cluster")?.clone(),
@@ -155,6 +170,7 @@ impl Identity {
             logs: number("emshop-logs")?,
             assignment: metadata.get("emshop-assignment").cloned().unwrap_or_default(),
             format: number("emshop-format")?,
+            incomplete: metadata.contains_key(INCOMPLETE),
         })
     }
 
@@ -164,6 +180,11 @@ impl Identity {
         if *format != FORMAT {
             return unfit(format!(
                 "cluster {cluster} has format {format}, but this release knows format {FORMAT} only. Run the release that fits it"
+            ));
+        }
+        if self.incomplete {
+            return unfit(format!(
+                "cluster {cluster} is not restored: that was cut short. Delete its streams, or the folder of its nats-server, and restore it again"
             ));
         }
         self.partitioner()?;
@@ -209,7 +230,7 @@ impl Identity {
 }
 
 /// Brings a cluster's streams into being.
-struct Streams<'a> {
+pub(super) struct Streams<'a> {
     link: &'a Link,
     options: ClusterOptions,
     /// All streams were made before, so that a missing one is a loss. The event stream is made last, so it tells.
@@ -217,7 +238,7 @@ struct Streams<'a> {
 }
 
 impl<'a> Streams<'a> {
-    async fn look(link: &'a Link, options: ClusterOptions) -> Result<Self, LogError> {
+    pub async fn look(link: &'a Link, options: ClusterOptions) -> Result<Self, LogError> {
         let made_before = find(link, subjects::EVENT_STREAM).await?.is_some();
         Ok(Self { link, options, made_before })
     }
@@ -230,7 +251,29 @@ impl<'a> Streams<'a> {
             self.ensure(self.log_config(log, &identity), |found| found.check_same(&identity)).await?;
         }
         self.ensure(self.catalogue_config(&identity), |found| found.check_same(&identity)).await?;
+        self.ensure(self.lease_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.event_config(&identity), |found| found.check_same(&identity)).await
+    }
+
+    /// Makes all streams, each of which begins at a sequence. That of log 0 is made first: it says that the rest is to come.
+    pub async fn make_all(&self, identity: &Identity, first: &BTreeMap<String, u64>) -> Result<(), LogError> {
+        let incomplete = Identity { incomplete: true, ..identity.clone() };
+        let logs = (1..identity.logs).map(|log| self.log_config(log, identity));
+        let others = [self.catalogue_config(identity), self.lease_config(identity), self.event_config(identity)];
+        for config in iter::once(self.log_config(0, &incomplete)).chain(logs).chain(others) {
+            let first_sequence = first.get(&config.name).copied().filter(|first| *first > 1);
+            create(self.link, &Config { first_sequence, ..config }).await?;
+        }
+        Ok(())
+    }
+
+    /// All is there.
+    pub async fn open_to_all(&self, identity: &Identity) -> Result<(), LogError> {
+        let name = subjects::log_stream(0);
+        let Some(info) = find(self.link, &name).await? else { return unfit(format!("stream {name} is gone again")) };
+        let complete = Config { metadata: identity.to_metadata(), ..info.config };
+        self.link.ask(self.link.jetstream.update_stream(complete)).await?.map_err(|error| refused(&name, &error))?;
+        Ok(())
     }
 
     /// Makes the stream if it is missing, and tells whose it is. One that is there takes on the size of the settings if it fits.
@@ -252,7 +295,6 @@ impl<'a> Streams<'a> {
             self.link.ask(self.link.jetstream.update_stream(resized)).await?.map_err(|error| refused(name, &error))?;
         }
         Ok(identity)
-        self.ensure(self.lease_config(&identity), |found| found.check_same(&identity)).await?;
     }
 
     /// Acknowledged envelopes never make room for new ones: the log is trimmed by its engine alone.
@@ -294,6 +336,24 @@ impl<'a> Streams<'a> {
             ..self.event_config(identity)
         }
     }
+
+    /// As key-value buckets are.
+    fn lease_config(&self, identity: &Identity) -> Config {
+        Config {
+            name: subjects::lease_stream(),
+            subjects: vec![format!("$KV.{}.>", subjects::LEASE_BUCKET)],
+            storage: StorageType::File,
+            num_replicas: 1,
+            max_messages_per_subject: 1,
+            discard: DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            max_bytes: -1,
+            metadata: identity.to_metadata(),
+            ..Default::default()
+        }
+    }
 }
 
 /// Consumers need not know it.
@@ -305,7 +365,7 @@ fn bytes_limit(bytes_max: u64) -> i64 {
     i64::try_from(bytes_max).unwrap_or(i64::MAX)
 }
 
-fn check_server(link: &Link) -> Result<(), LogError> {
+pub(super) fn check_server(link: &Link) -> Result<(), LogError> {
     let info = link.client.server_info();
     let (major, minor) = SERVER_VERSION_MIN;
     if !link.client.is_server_compatible(major as i64, minor as i64, 0) {
@@ -317,7 +377,7 @@ fn check_server(link: &Link) -> Result<(), LogError> {
     Ok(())
 }
 
-async fn find(link: &Link, stream: &str) -> Result<Option<Info>, LogError> {
+pub(super) async fn find(link: &Link, stream: &str) -> Result<Option<Info>, LogError> {
     match link.ask(link.jetstream.get_stream(stream)).await? {
         Ok(stream) => Ok(Some(stream.cached_info().clone())),
         Err(error) => match error.kind() {
@@ -337,24 +397,6 @@ async fn create(link: &Link, config: &Config) -> Result<Info, LogError> {
             CreateStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NAME_EXIST => {
                 find(link, name).await?.ok_or_else(|| LogError::Unfit(format!("stream {name} comes and goes")))
             }
-
-    /// As key-value buckets are.
-    fn lease_config(&self, identity: &Identity) -> Config {
-        Config {
-            name: subjects::lease_stream(),
-            subjects: vec![format!("$KV.{}.>", subjects::LEASE_BUCKET)],
-            storage: StorageType::File,
-            num_replicas: 1,
-            max_messages_per_subject: 1,
-            discard: DiscardPolicy::New,
-            allow_rollup: true,
-            deny_delete: true,
-            allow_direct: true,
-            max_bytes: -1,
-            metadata: identity.to_metadata(),
-            ..Default::default()
-        }
-    }
             CreateStreamErrorKind::JetStream(answer) => Err(refused(name, &answer)),
             _ => Err(LogError::Unreachable(error.to_string())),
         },

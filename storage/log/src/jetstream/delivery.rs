@@ -109,7 +109,7 @@ impl Delivery {
             return Err(Broken("messages were lost on the way".into()));
         }
         self.idle_heartbeats = 0;
-        let time_ns = info.published.unix_timestamp_nanos() as i64;
+        let time_ns = super::time_ns(message.message.headers.as_ref(), info.published.unix_timestamp_nanos() as i64);
         Ok(Delivered::Entry(Entry { sequence: info.stream_sequence, time_ns, payload: message.message.payload }))
     }
 

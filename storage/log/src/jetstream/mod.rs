@@ -3,22 +3,23 @@
 //! [`NatsServer`] runs a server, unless there is one already. [`Connection`] connects to it, and [`Cluster`] opens the streams there as
 //! [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by way of one delivery after the other.
 
+pub mod archive;
 mod binary;
 mod cluster;
 mod connection;
 mod delivery;
-mod reader;
 mod leases;
+mod reader;
 mod server;
 
 use std::error::Error;
 
-use async_nats::Subject;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::subject::ToSubject;
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use emshop_proto::subjects::{self, Epoch};
 use futures::FutureExt;
@@ -27,8 +28,8 @@ use futures::stream::BoxStream;
 
 pub use cluster::{Cluster, ClusterOptions, Create};
 pub use connection::{Connection, Reachable};
-pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 pub use leases::{Lease, Leases, Renewal};
+pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 
 use self::connection::Link;
 use self::reader::Reader;
@@ -158,8 +159,17 @@ impl CommandLog for JetStreamLog {
     }
 }
 
+/// When the log took an entry that a restore has brought back, in Unix nanoseconds.
+const TIME_HEADER: &str = "Emshop-Time";
+
+/// When the log took an entry.
+fn time_ns(headers: Option<&HeaderMap>, published_ns: i64) -> i64 {
+    let header = headers.and_then(|headers| headers.get(TIME_HEADER)?.as_str().parse().ok());
+    header.unwrap_or(published_ns)
+}
+
 fn entry(message: StreamMessage) -> Entry {
-    let time_ns = message.time.unix_timestamp_nanos() as i64;
+    let time_ns = time_ns(Some(&message.headers), message.time.unix_timestamp_nanos() as i64);
     Entry { sequence: message.sequence, time_ns, payload: message.payload }
 }
 

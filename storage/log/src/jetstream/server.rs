@@ -40,6 +40,8 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 const LOCK_FILE: &str = "nats-server.lock";
 const CONFIG_FILE: &str = "nats-server.conf";
+/// Where it can be reached, for who may read its folder.
+const URL_FILE: &str = "nats-server.url";
 const OUTPUT_FILE: &str = "nats-server.log";
 
 /// When the server tells the disk to keep what it wrote.
@@ -110,6 +112,7 @@ impl NatsServer {
         let lock = lock(&data_dir).await?;
         let port = free_port()?;
         fs::write(data_dir.join(CONFIG_FILE), config(&data_dir, port, options.sync))?;
+        fs::write(data_dir.join(URL_FILE), url(port))?;
         let output = File::create(data_dir.join(OUTPUT_FILE))?;
         let (state, child) = watch::channel(ChildState::Starting);
         let (running, stop) = mpsc::channel();
@@ -123,7 +126,15 @@ impl NatsServer {
 
     /// Where clients connect; stays the same when the server is started again.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        url(self.port)
+    }
+
+    /// Where the server can be reached that another process has started on this folder, if it runs.
+    ///
+    /// # Errors
+    /// When no server was ever started there.
+    pub fn url_of(data_dir: &Path) -> io::Result<String> {
+        fs::read_to_string(data_dir.join(URL_FILE))
     }
 
     /// The process id, while there is a process.
@@ -255,6 +266,10 @@ fn terminate(child: &mut Child) {
     if let Err(error) = child.kill().and_then(|()| child.wait()) {
         tracing::error!("nats-server could not be killed: {error}");
     }
+}
+
+fn url(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
 }
 
 /// Two servers on one folder would ruin it.

@@ -1,0 +1,89 @@
+//! `emshop restore`: an archive becomes a shop, in a new epoch.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use console::style;
+use emshop_core::state::batch::Batch;
+use emshop_core::state::store::StateStore;
+use emshop_log::jetstream::archive::{Archived, Restore};
+use emshop_log::jetstream::{Connection, NatsServer, ServerOptions};
+use emshop_proto::subjects;
+use emshop_state::RocksStore;
+
+use super::archive::{ArchivedStream, Item, Reader, Row, log_file, state_file};
+use crate::cli::RestoreFlags;
+use crate::config::Settings;
+use crate::folder::DataFolder;
+
+/// Rows that are written at once.
+const ROWS: usize = 50_000;
+
+pub async fn run(flags: &RestoreFlags, settings: &Settings) -> Result<ExitCode> {
+    let archive = Reader::open(&flags.from)?;
+    let folder = DataFolder::create(&settings.data)?;
+    let name = settings.data.display();
+    ensure!(folder.is_new(), "{name} has data already: restore to a folder of its own");
+    let server = match settings.nats.url {
+        Some(_) => None,
+        None => {
+            let options = ServerOptions { data_dir: folder.nats(), sync: settings.nats.sync_interval };
+            Some(NatsServer::start(options).await?)
+        }
+    };
+    let url = settings.nats.url.clone().or_else(|| server.as_ref().map(NatsServer::url)).expect("theirs or ours");
+    let connection = Connection::open(&url).await?;
+    let restored = restore(&archive, &folder, settings, &connection).await;
+    if let Some(server) = server {
+        connection.expect_end();
+        server.stop().await;
+    }
+    let epoch = restored?;
+    for (log, archived) in archive.manifest.logs.iter().enumerate() {
+        println!("log {log}: goes on behind entry {}", archived.through);
+    }
+    println!("{} {name} has the shop as it was at {}, in epoch {epoch}", style("✓").green(), archive.manifest.made_at);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn restore(archive: &Reader, folder: &DataFolder, settings: &Settings, connection: &Connection) -> Result<String> {
+    let manifest = &archive.manifest;
+    let logs = (0..).zip(&manifest.logs).map(|(log, archived)| (subjects::log_stream(log), archived.applied + 1));
+    let events = manifest.streams.iter().map(|ArchivedStream { name, first }| (name.clone(), *first));
+    let first: BTreeMap<String, u64> = logs.chain(events).collect();
+    let options = settings.cluster_options();
+    let restore = Restore::begin(connection, options, &manifest.cluster, &manifest.assignment, &first).await?;
+    for (log, archived) in (0..).zip(&manifest.logs) {
+        let entries = messages(archive, &log_file(log))?;
+        let fits = |entry: &Result<Archived>| entry.as_ref().map_or(true, |entry| entry.sequence <= archived.through);
+        restore.fill(&subjects::log_stream(log), entries.take_while(fits)).await?;
+        restore_state(archive, folder, log).with_context(|| format!("the state of log {log}"))?;
+    }
+    for ArchivedStream { name, .. } in &manifest.streams {
+        restore.fill(name, messages(archive, name)?).await?;
+    }
+    let epoch = restore.epoch().to_string();
+    restore.finish().await?;
+    folder.note_cluster(&manifest.cluster)?;
+    Ok(epoch)
+}
+
+fn messages(archive: &Reader, name: &str) -> Result<impl Iterator<Item = Result<Archived>> + use<>> {
+    Ok(archive.items::<Item>(name)?.map(|item| item.map(Archived::from)))
+}
+
+fn restore_state(archive: &Reader, folder: &DataFolder, log: u32) -> Result<()> {
+    let store = RocksStore::open(&folder.state(log)?)?;
+    let mut batch = Batch::default();
+    for row in archive.items::<Row>(&state_file(log))? {
+        let Row { key, value } = row?;
+        batch.put(&key, &value);
+        if batch.len() == ROWS {
+            store.commit(&mut batch);
+            batch.clear();
+        }
+    }
+    store.commit(&mut batch);
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! What an archive is made of: the states in data folders, and the streams of their nats-server.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use emshop_core::replica::{self, Replica};
+use emshop_core::state::store::{StateReader, StateStore};
+use emshop_engine::shell::start;
+use emshop_log::jetstream::{Connection, NatsServer, ServerOptions, SyncMode};
+use emshop_proto::internal::{ClusterRow, LogRow};
+use emshop_proto::partitioner::Partitioner;
+use emshop_state::{RocksRows, RocksStore};
+
+use crate::folder::{DataFolder, Layout};
+
+/// A state that is in use is opened again when files of it were merged meanwhile.
+const OPEN_TRIES: u32 = 20;
+const OPEN_RETRY: Duration = Duration::from_millis(50);
+
+/// Where a shop is.
+pub struct Source {
+    pub cluster: String,
+    pub partitioner: Partitioner,
+    /// By the number of the log.
+    pub states: BTreeMap<u32, State>,
+    pub connection: Connection,
+    /// Of a shop that does not run: it is ours meanwhile.
+    nats: Option<NatsServer>,
+    _folders: Vec<DataFolder>,
+}
+
+/// The state of a log.
+pub enum State {
+    /// Nobody else uses it.
+    Stopped(Arc<dyn StateStore>),
+    /// An engine goes on with it.
+    Running(RocksRows),
+}
+
+impl State {
+    pub fn rows(&self) -> &dyn StateReader {
+        match self {
+            Self::Stopped(store) => store.as_ref() as &dyn StateReader,
+            Self::Running(rows) => rows,
+        }
+    }
+}
+
+impl Source {
+    /// Of these data folders, and of the server at `nats`, or the one that has its files in the first of them.
+    ///
+    /// # Errors
+    /// When something of the shop cannot be reached.
+    pub async fn open(data: &[PathBuf], nats: Option<&str>) -> Result<Self> {
+        let (mut states, mut folders, mut server) = (BTreeMap::new(), Vec::new(), None);
+        for (index, path) in data.iter().enumerate() {
+            let layout = Layout::of(path);
+            let folder = DataFolder::try_open(path)?;
+            for log in layout.state_logs()? {
+                let before = states.insert(log, open_state(&layout, log, folder.is_some())?);
+                ensure!(before.is_none(), "two of the data folders have a state of log {log}: name the one that its engine uses");
+            }
+            if nats.is_none() && index == 0 && folder.is_some() {
+                let options = ServerOptions { data_dir: layout.nats(), sync: SyncMode::Always };
+                server = Some(NatsServer::start(options).await?);
+            }
+            folders.extend(folder);
+        }
+        let url = match (nats, &server) {
+            (Some(url), _) => url.to_owned(),
+            (None, Some(server)) => server.url(),
+            (None, None) => NatsServer::url_of(&Layout::of(&data[0]).nats())
+                .with_context(|| format!("{} has no nats-server of its own: name it (--nats)", data[0].display()))?,
+        };
+        let heads = states.values().filter_map(|state| replica::head(state.rows()));
+        let clusters: Vec<ClusterRow> = heads.map(|(cluster, _)| cluster).collect();
+        let Some(ClusterRow { cluster_id, assignment, .. }) = clusters.first().cloned() else {
+            bail!("no state was ever written there: there is nothing to archive yet")
+        };
+        ensure!(clusters.iter().all(|row| row.cluster_id == cluster_id), "the states are of different clusters");
+        let partitioner = Partitioner::from_assignment(&assignment).context("the state's partitions cannot be read")?;
+        let connection = Connection::open(&url).await?;
+        Ok(Self { cluster: cluster_id, partitioner, states, connection, nats: server, _folders: folders })
+    }
+
+    /// Whether any engine goes on meanwhile.
+    pub fn is_running(&self) -> bool {
+        self.states.values().any(|state| matches!(state, State::Running(_)))
+    }
+
+    /// What the state of a log knows of it; nothing where there is none.
+    pub fn head(&self, log: u32) -> LogRow {
+        self.states.get(&log).and_then(|state| replica::head(state.rows())).map_or_else(LogRow::default, |(_, head)| head)
+    }
+
+    /// Up to which step each other log has acknowledged what this one sent. Of a stopped engine.
+    pub fn acknowledged(&self, log: u32) -> Result<BTreeMap<u32, u64>> {
+        let Some(State::Stopped(store)) = self.states.get(&log) else { return Ok(BTreeMap::new()) };
+        let replica = Replica::open(store, &self.cluster, log, self.partitioner)?;
+        let others = (0..self.partitioner.logs()).filter(|other| *other != log);
+        Ok(others.map(|other| (other, start::acknowledged(&replica, other))).collect())
+    }
+
+    pub async fn close(self) {
+        if let Some(nats) = self.nats {
+            self.connection.expect_end();
+            nats.stop().await;
+        }
+    }
+}
+
+fn open_state(layout: &Layout, log: u32, is_stopped: bool) -> Result<State> {
+    let path = layout.state_of(log);
+    if is_stopped {
+        return Ok(State::Stopped(Arc::new(RocksStore::open(&path)?)));
+    }
+    for _ in 1..OPEN_TRIES {
+        match RocksRows::open(&path) {
+            Ok(rows) => return Ok(State::Running(rows)),
+            Err(_) => thread::sleep(OPEN_RETRY),
+        }
+    }
+    Ok(State::Running(RocksRows::open(&path)?))
+}

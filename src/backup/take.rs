@@ -1,0 +1,265 @@
+//! An archive is made: of a shop that is well (`emshop backup`), or of what is left of one that does not start any more (`emshop repair`).
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use anyhow::{Context, Error, Result, bail, ensure};
+use console::style;
+use emshop_log::jetstream::archive::{self, Archived};
+use emshop_log::{Bounds, Entry, LogError};
+use emshop_proto::envelope;
+use emshop_proto::events::EventType;
+use emshop_proto::internal::{Channel, LogRow};
+use emshop_proto::subjects;
+use emshop_proto::v1::EventBatch;
+use prost::Message as _;
+
+use super::archive::{ArchivedLog, ArchivedStream, FileWriter, Item, Manifest, Row, Writer, log_file, state_file};
+use super::cut::{self, Log, Steps};
+use super::source::Source;
+use crate::cli::ArchiveFlags;
+
+/// Above all keys of rows.
+const END_OF_ROWS: [u8; 16] = [u8::MAX; 16];
+
+/// `emshop backup`.
+pub async fn backup(flags: &ArchiveFlags) -> Result<ExitCode> {
+    let source = Source::open(&flags.data, flags.nats.as_deref()).await?;
+    for log in 0..source.partitioner.logs() {
+        ensure!(
+            source.states.contains_key(&log),
+            "no data folder with a state of log {log} was named: add that of its engine (--data)"
+        );
+    }
+    let taken = take(&source, flags, false).await;
+    source.close().await;
+    let (manifest, _) = taken?;
+    print(&manifest, &[]);
+    println!("{} {} is a backup of the shop", style("✓").green(), flags.to.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `emshop repair`.
+pub async fn repair(flags: &ArchiveFlags) -> Result<ExitCode> {
+    let source = Source::open(&flags.data, flags.nats.as_deref()).await?;
+    ensure!(!source.is_running(), "an engine uses a data folder: stop every engine and ingress first");
+    let taken = take(&source, flags, true).await;
+    source.close().await;
+    let (manifest, lost) = taken?;
+    print(&manifest, &lost);
+    println!(
+        "{} {} has what is left. To go on from it: emshop restore --from {} --data <a new folder>",
+        style("✓").green(),
+        flags.to.display(),
+        flags.to.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(manifest: &Manifest, lost: &[String]) {
+    for (log, ArchivedLog { applied, through }) in manifest.logs.iter().enumerate() {
+        println!("log {log}: its state at entry {applied}, and the entries behind it up to {through}");
+    }
+    for sentence in lost {
+        println!("{} {sentence}", style("!").yellow());
+    }
+}
+
+/// What an archive is made of, and what of it could not be had.
+struct Taking<'a> {
+    source: &'a Source,
+    archive: Writer,
+    /// Whatever is left is taken.
+    is_repair: bool,
+    lost: Vec<String>,
+}
+
+async fn take(source: &Source, flags: &ArchiveFlags, is_repair: bool) -> Result<(Manifest, Vec<String>)> {
+    let mut taking = Taking { source, archive: Writer::create(&flags.to)?, is_repair, lost: Vec::new() };
+    let numbers = 0..source.partitioner.logs();
+    // States first: what they have is in the logs, and its events are in the streams.
+    numbers.clone().try_for_each(|log| taking.take_state(log))?;
+    // Where all logs end before any of them is read: what came later in one of them is not missed in another.
+    let mut bounds = Vec::new();
+    for log in numbers.clone() {
+        bounds.push(archive::bounds(&source.connection, &subjects::log_stream(log), &source.cluster).await?);
+    }
+    let mut logs = Vec::new();
+    for (log, bounds) in numbers.zip(bounds) {
+        logs.push(taking.take_log(log, bounds).await?);
+    }
+    let through = cut::cut(&logs).map_err(|misfits| {
+        let sentences: Vec<_> = misfits.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}. What is left is not of one history: restore a backup", sentences.join("; "))
+    })?;
+    let mut streams = Vec::new();
+    for name in [subjects::CATALOGUE_STREAM, subjects::EVENT_STREAM] {
+        let first = taking.take_events(name, &through).await?;
+        streams.push(ArchivedStream { name: name.to_owned(), first });
+    }
+    let Taking { archive, lost, .. } = taking;
+    let logs = logs.iter().zip(through).map(|(log, through)| ArchivedLog { applied: log.applied, through }).collect();
+    let assignment = source.partitioner.assignment();
+    let manifest = archive.finish(|files| Manifest::new(source.cluster.clone(), assignment, logs, streams, files))?;
+    Ok((manifest, lost))
+}
+
+impl Taking<'_> {
+    fn take_state(&mut self, log: u32) -> Result<()> {
+        let mut file = self.archive.file(&state_file(log))?;
+        let mut written = Ok(());
+        if let Some(state) = self.source.states.get(&log) {
+            state.rows().scan(&[], &END_OF_ROWS, &mut |key, value| {
+                written = file.write(&Row { key: key.to_vec(), value: value.to_vec() });
+                if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+        }
+        written.context("the archive cannot be written")?;
+        self.archive.add(file)
+    }
+
+    /// The entries of a log behind its state.
+    async fn take_log(&mut self, log: u32, bounds: Option<Bounds>) -> Result<Log> {
+        let LogRow { applied_sequence: applied, channels_in, .. } = self.source.head(log);
+        let taken =
+            channels_in.iter().map(|(source, taken)| (*source, (taken.number, taken.cause.unwrap_or_default()))).collect();
+        let acknowledged = self.source.acknowledged(log)?;
+        let mut file = self.archive.file(&log_file(log))?;
+        let mut reading = Reading { last: applied, steps: Vec::new() };
+        if let Some(within) = self.behind_state(log, bounds).await? {
+            let stream = subjects::log_stream(log);
+            let read = archive::read(&self.source.connection, &stream, within, |entry| reading.take(entry, &mut file));
+            match read.await {
+                Err(error) if self.is_repair => self.lost.push(format!("log {log} ends at entry {}: {error:#}", reading.last)),
+                other => other?,
+            }
+        }
+        self.archive.add(file)?;
+        Ok(Log { applied, last: reading.last, steps: reading.steps, taken, acknowledged })
+    }
+
+    /// Which entries of a log belong behind its state; `None` when it has none that do.
+    async fn behind_state(&mut self, log: u32, bounds: Option<Bounds>) -> Result<Option<Bounds>> {
+        let LogRow { applied_sequence, applied_identity, .. } = self.source.head(log);
+        let mut lost = |sentence: String| {
+            if !self.is_repair {
+                bail!("{sentence}. Use `emshop repair` for what is left");
+            }
+            self.lost.push(sentence);
+            Ok(None)
+        };
+        let Some(Bounds { first, last }) = bounds else {
+            return lost(format!("log {log} is gone: what its state does not have is lost"));
+        };
+        if last < applied_sequence {
+            return lost(format!(
+                "log {log} ends at entry {last}, but its state has entry {applied_sequence}: it goes on from its state"
+            ));
+        }
+        ensure!(
+            first <= applied_sequence + 1,
+            "log {log} begins at entry {first}, but its state needs it from {} on: find the newer state",
+            applied_sequence + 1
+        );
+        if first <= applied_sequence {
+            let mut found = None;
+            let at = Bounds { first: applied_sequence, last: applied_sequence };
+            archive::read(&self.source.connection, &subjects::log_stream(log), at, |entry| {
+                found = Some(identity(&entry));
+                Ok::<_, LogError>(())
+            })
+            .await?;
+            if found.is_some_and(|found| found != applied_identity) {
+                return lost(format!(
+                    "log {log} has another entry {applied_sequence} than its state: of its entries none is taken, and it goes on from its state"
+                ));
+            }
+        }
+        Ok(Some(Bounds { first: applied_sequence + 1, last }))
+    }
+
+    /// The events that states and entries make up. Gives the oldest sequence of the stream.
+    async fn take_events(&mut self, name: &str, through: &[u64]) -> Result<u64> {
+        let mut file = self.archive.file(name)?;
+        let mut there: BTreeMap<(u32, String), u64> = BTreeMap::new();
+        let bounds = archive::bounds(&self.source.connection, name, &self.source.cluster).await?;
+        if bounds.is_none() && !self.is_repair {
+            bail!("stream {name} is gone. Use `emshop repair` for what is left");
+        }
+        if let Some(within) = bounds {
+            let take = |message: Archived| {
+                let batch = EventBatch::decode(message.payload.clone())?;
+                // What came of later entries comes again when they do.
+                if batch.cause.is_none_or(|cause| cause.sequence <= through[batch.log as usize]) {
+                    let last = batch.events.last().map_or(batch.lost_through, |event| event.number);
+                    there.insert((batch.log, batch.r#type), last);
+                    file.write(&Item::from(message))?;
+                }
+                Ok::<_, Error>(())
+            };
+            match archive::read(&self.source.connection, name, within, take).await {
+                Err(error) if self.is_repair => self.lost.push(format!("{name} cannot be read to its end: {error:#}")),
+                other => other?,
+            }
+        }
+        let first = bounds.map_or(1, |bounds| bounds.first);
+        if self.is_repair && first == 1 {
+            self.mark_lost_events(name, &there, &mut file)?;
+        }
+        self.archive.add(file)?;
+        Ok(first)
+    }
+
+    /// Tells downstream which events there were, and are no more.
+    fn mark_lost_events(&mut self, name: &str, there: &BTreeMap<(u32, String), u64>, file: &mut FileWriter) -> Result<()> {
+        for log in 0..self.source.partitioner.logs() {
+            let told = self.source.head(log).events_by_type;
+            for event_type in EventType::ALL.iter().filter(|it| subjects::stream_of(**it) == name) {
+                let lost_through = told.get(&(*event_type as u32)).copied().unwrap_or(0);
+                let r#type = event_type.name().to_owned();
+                let previous_number = there.get(&(log, r#type.clone())).copied().unwrap_or(0);
+                if previous_number < lost_through {
+                    self.lost.push(format!(
+                        "events {} of log {log} after number {previous_number} up to {lost_through} are lost",
+                        r#type
+                    ));
+                    let batch = EventBatch { log, r#type, previous_number, lost_through, ..EventBatch::default() };
+                    let subject = subjects::event(event_type.name(), log);
+                    file.write(&Item::from(Archived {
+                        sequence: 0,
+                        time_ns: 0,
+                        subject,
+                        payload: batch.encode_to_vec().into(),
+                    }))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Entries of a log, one after the other.
+struct Reading {
+    last: u64,
+    steps: Vec<Steps>,
+}
+
+impl Reading {
+    fn take(&mut self, entry: Archived, file: &mut FileWriter) -> Result<()> {
+        let sequence = entry.sequence;
+        ensure!(sequence == self.last + 1, "entries {} to {} are missing", self.last + 1, sequence - 1);
+        let envelope = envelope::decode(&entry.payload).with_context(|| format!("entry {sequence} cannot be read"))?;
+        if let Some(Channel { source_log, first_number, cause }) = envelope.channel {
+            let through = first_number + envelope.records.len() as u64 - 1;
+            self.steps.push(Steps { sequence, source: source_log, through, cause: cause.unwrap_or_default().sequence });
+        }
+        file.write(&Item::from(entry)).context("the archive cannot be written")?;
+        self.last = sequence;
+        Ok(())
+    }
+}
+
+fn identity(Archived { sequence, time_ns, payload, .. }: &Archived) -> u64 {
+    Entry { sequence: *sequence, time_ns: *time_ns, payload: payload.clone() }.identity()
+}

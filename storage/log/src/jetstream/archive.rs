@@ -1,0 +1,174 @@
+//! Whole streams out of a server, and into another one as a new epoch of their cluster.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::message::PublishMessage;
+use bytes::Bytes;
+use emshop_proto::subjects::{self, Epoch};
+use futures::TryStreamExt;
+use tokio::time::timeout;
+
+use super::cluster::{self, Identity, Streams};
+use super::connection::ANSWER_WAIT;
+use super::{ClusterOptions, Connection, TIME_HEADER};
+use crate::{Bounds, LogError};
+
+/// Messages that are on their way into a stream at once.
+const WINDOW: usize = 256;
+/// For a server that reads what was written long ago.
+const MESSAGE_WAIT: Duration = Duration::from_secs(60);
+
+/// A message of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// Where it stands.
+    pub sequence: u64,
+    /// When the stream took it, in Unix nanoseconds.
+    pub time_ns: i64,
+    /// As the stream has it.
+    pub subject: String,
+    /// What it holds.
+    pub payload: Bytes,
+}
+
+/// Names of all streams of a cluster with so many logs that an archive has.
+pub fn streams(logs: u32) -> Vec<String> {
+    let others = [subjects::CATALOGUE_STREAM, subjects::EVENT_STREAM].map(str::to_owned);
+    (0..logs).map(subjects::log_stream).chain(others).collect()
+}
+
+/// What a stream of this cluster holds; `None` when there is none.
+///
+/// # Errors
+/// [`LogError::Unfit`] when the stream is of another cluster, and [`LogError::Unreachable`].
+pub async fn bounds(connection: &Connection, stream: &str, cluster_id: &str) -> Result<Option<Bounds>, LogError> {
+    let Some(info) = cluster::find(&connection.read, stream).await? else { return Ok(None) };
+    match Identity::from_metadata(&info.config.metadata) {
+        Some(identity) if identity.cluster == cluster_id => {}
+        _ => return Err(LogError::Unfit(format!("stream {stream} is not of cluster {cluster_id}: point to the right server"))),
+    }
+    Ok(Some(Bounds { first: info.state.first_sequence.max(1), last: info.state.last_sequence }))
+}
+
+/// Reads the messages of a stream that are in these bounds, in order.
+///
+/// # Errors
+/// [`LogError::Unreachable`], that of `take`.
+pub async fn read<E: From<LogError>>(
+    connection: &Connection,
+    stream: &str,
+    within: Bounds,
+    mut take: impl FnMut(Archived) -> Result<(), E>,
+) -> Result<(), E> {
+    if within.first > within.last {
+        return Ok(());
+    }
+    let unreachable = |error: &dyn std::fmt::Display| LogError::Unreachable(format!("stream {stream}: {error}"));
+    let link = &connection.read;
+    let found = link.jetstream.get_stream(stream).await.map_err(|error| unreachable(&error))?;
+    let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: within.first };
+    let config = pull::OrderedConfig { deliver_policy, ..Default::default() };
+    let consumer = found.create_consumer(config).await.map_err(|error| unreachable(&error))?;
+    let mut messages = consumer.messages().await.map_err(|error| unreachable(&error))?;
+    loop {
+        let message = timeout(MESSAGE_WAIT, messages.try_next()).await.map_err(|_| unreachable(&"it is silent"))?;
+        let Some(message) = message.map_err(|error| unreachable(&error))? else {
+            return Err(unreachable(&"it ended before its last message").into());
+        };
+        let info = message.info().map_err(|error| unreachable(&error))?;
+        let (sequence, published_ns) = (info.stream_sequence, info.published.unix_timestamp_nanos() as i64);
+        // The last one may have been dropped meanwhile.
+        if sequence <= within.last {
+            let time_ns = super::time_ns(message.headers.as_ref(), published_ns);
+            take(Archived { sequence, time_ns, subject: message.subject.to_string(), payload: message.payload.clone() })?;
+        }
+        if sequence >= within.last {
+            return Ok(());
+        }
+    }
+}
+
+/// A cluster that is made again of an archive. Until [`Restore::finish`] nobody can open it.
+pub struct Restore<'a> {
+    connection: &'a Connection,
+    options: ClusterOptions,
+    identity: Identity,
+}
+
+impl<'a> Restore<'a> {
+    /// Makes the streams of a cluster, each of which begins at its number in `first`, on a server that has none. They are of a new epoch.
+    ///
+    /// # Errors
+    /// [`LogError::Unfit`] when there is a cluster on the server.
+    pub async fn begin(
+        connection: &'a Connection,
+        options: ClusterOptions,
+        cluster_id: &str,
+        assignment: &str,
+        first: &BTreeMap<String, u64>,
+    ) -> Result<Self, LogError> {
+        cluster::check_server(&connection.read)?;
+        let identity = Identity::again(cluster_id, assignment)?;
+        let mut names = streams(identity.logs);
+        names.push(subjects::lease_stream());
+        for name in &names {
+            if cluster::find(&connection.read, name).await?.is_some() {
+                return Err(LogError::Unfit(format!(
+                    "the nats-server has a stream {name} already: restore to a server without a cluster, or delete its streams first"
+                )));
+            }
+        }
+        Streams::look(&connection.read, options).await?.make_all(&identity, first).await?;
+        Ok(Self { connection, options, identity })
+    }
+
+    /// The epoch that begins.
+    pub fn epoch(&self) -> Epoch {
+        self.identity.epoch
+    }
+
+    /// Brings messages into a stream, in order. Those of a log keep their numbers and their times.
+    ///
+    /// # Errors
+    /// [`LogError::Unreachable`] when one is not acknowledged, that of the messages.
+    pub async fn fill<E: From<LogError>>(
+        &self,
+        stream: &str,
+        messages: impl Iterator<Item = Result<Archived, E>>,
+    ) -> Result<(), E> {
+        let unreachable = |error: &dyn std::fmt::Display| LogError::Unreachable(format!("stream {stream}: {error}"));
+        let is_log = stream.starts_with(subjects::LOG_STREAMS);
+        let mut under_way = VecDeque::new();
+        for message in messages {
+            let Archived { sequence, time_ns, subject, payload } = message?;
+            let mut publish = PublishMessage::build().payload(payload);
+            if is_log {
+                publish = publish.header(TIME_HEADER, time_ns.to_string()).expected_last_sequence(sequence - 1);
+            }
+            let subject = self.identity.epoch.instead(&subject);
+            let sent = self.connection.publish.jetstream.send_publish(subject, publish).await;
+            under_way.push_back(sent.map_err(|error| unreachable(&error))?.into_future());
+            if under_way.len() == WINDOW {
+                let acknowledged = under_way.pop_front().expect("there are many");
+                acknowledged.await.map_err(|error| unreachable(&error))?;
+            }
+        }
+        for acknowledged in under_way {
+            timeout(ANSWER_WAIT, acknowledged)
+                .await
+                .map_err(|_| unreachable(&"it does not answer"))?
+                .map_err(|error| unreachable(&error))?;
+        }
+        Ok(())
+    }
+
+    /// From now on the cluster can be opened.
+    ///
+    /// # Errors
+    /// [`LogError`] when the server refuses or does not answer.
+    pub async fn finish(self) -> Result<(), LogError> {
+        Streams::look(&self.connection.read, self.options).await?.open_to_all(&self.identity).await
+    }
+}

@@ -1,0 +1,131 @@
+//! A shop is backed up while it sells, restored elsewhere, and repaired when there is no backup.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use tempfile::TempDir;
+
+use crate::model::Model;
+use crate::process::{Process, command, path};
+use crate::shop::Shop;
+
+const MOMENT: Duration = Duration::from_millis(1_000);
+
+fn engine(nats: &str, own: &str, data: &Path) -> Process {
+    let data = data.join(own);
+    Process::serve(&["--role", "engine", "--logs", "2", "--own", own, "--nats", nats, "--data", path(&data)])
+}
+
+/// What a command of the binary says; it has to do what it was told.
+fn done(arguments: &[&str]) -> String {
+    let output = command(arguments).output().expect("it runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let output = command(arguments).output().expect("it runs");
+    assert!(!output.status.success(), "{arguments:?} is done");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_under_load_over_two_logs_becomes_the_shop_again() {
+    let data = TempDir::new().unwrap();
+    let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
+    let nats = NatsServer::start(options).await.expect("nats-server starts");
+    let (first, second) = (engine(&nats.url(), "0", data.path()), engine(&nats.url(), "1", data.path()));
+    let index = data.path().join("ingress");
+    let ingress = Process::serve(&["--role", "ingress", "--logs", "2", "--nats", &nats.url(), "--data", path(&index)]);
+    let shop = Shop::new(ingress.channel().await);
+    let mut model = Model::open(&shop).await;
+    let load = model.load(&shop);
+    tokio::time::sleep(MOMENT).await;
+    model.end(load).await;
+    let before = model.orders();
+
+    // What is sold from here on is in the backup or not; what was sold before is.
+    let load = model.load(&shop);
+    let (own, other, to) = (data.path().join("0"), data.path().join("1"), data.path().join("backup"));
+    let without_a_log = data.path().join("half");
+    let refusal = refused(&["backup", "--nats", &nats.url(), "--data", path(&own), "--to", path(&without_a_log)]);
+    assert!(refusal.contains("no data folder with a state of log 1"), "{refusal}");
+    tokio::time::sleep(MOMENT).await;
+    let taken = done(&["backup", "--nats", &nats.url(), "--data", path(&own), "--data", path(&other), "--to", path(&to)]);
+    assert!(taken.contains("is a backup of the shop"), "{taken}");
+    tokio::time::sleep(MOMENT).await;
+    model.end(load).await;
+    for process in [ingress, first, second] {
+        process.kill();
+    }
+    nats.stop().await;
+
+    let restored = data.path().join("restored");
+    let told = done(&["restore", "--from", path(&to), "--data", path(&restored)]);
+    assert!(told.contains("has the shop as it was at"), "{told}");
+    let refusal = refused(&["restore", "--from", path(&to), "--data", path(&restored)]);
+    assert!(refusal.contains("has data already"), "{refusal}");
+    let process = Process::all(&restored);
+    let shop = Shop::new(process.channel().await);
+    model.forget_after(before);
+    model.check_orders(&shop).await;
+    // It goes on as a shop does.
+    let load = model.load(&shop);
+    tokio::time::sleep(MOMENT).await;
+    model.end(load).await;
+    model.check_orders(&shop).await;
+    assert_eq!(process.terminate().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_archive_is_refused() {
+    let data = TempDir::new().unwrap();
+    let (shop_data, to) = (data.path().join("shop"), data.path().join("backup"));
+    let process = Process::all(&shop_data);
+    let shop = Shop::new(process.channel().await);
+    let mut model = Model::open(&shop).await;
+    let load = model.load(&shop);
+    tokio::time::sleep(MOMENT).await;
+    model.end(load).await;
+    done(&["backup", "--data", path(&shop_data), "--to", path(&to)]);
+    assert_eq!(process.terminate().code(), Some(0));
+    let mut bytes = fs::read(to.join("state-0")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(to.join("state-0"), bytes).unwrap();
+    let restored = data.path().join("restored");
+    let refusal = refused(&["restore", "--from", path(&to), "--data", path(&restored)]);
+    assert!(refusal.contains("state-0 of the archive is not as it was written"), "{refusal}");
+    assert!(!restored.exists(), "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_whose_streams_are_lost_goes_on_from_its_state() {
+    let data = TempDir::new().unwrap();
+    let (shop_data, to, restored) = (data.path().join("shop"), data.path().join("left"), data.path().join("restored"));
+    let process = Process::all(&shop_data);
+    let shop = Shop::new(process.channel().await);
+    let mut model = Model::open(&shop).await;
+    let load = model.load(&shop);
+    tokio::time::sleep(MOMENT).await;
+    model.end(load).await;
+    let refusal = refused(&["repair", "--data", path(&shop_data), "--to", path(&to)]);
+    assert!(refusal.contains("stop every engine"), "{refusal}");
+    assert!(!to.exists(), "nothing was made");
+    assert_eq!(process.terminate().code(), Some(0));
+    fs::remove_dir_all(shop_data.join("nats")).unwrap();
+
+    let told = done(&["repair", "--data", path(&shop_data), "--to", path(&to)]);
+    assert!(told.contains("log 0 is gone") && told.contains("events order.submitted of log 0 after number 0"), "{told}");
+    done(&["restore", "--from", path(&to), "--data", path(&restored)]);
+    let process = Process::all(&restored);
+    let shop = Shop::new(process.channel().await);
+    model.check(&shop).await;
+    let load = model.load(&shop);
+    tokio::time::sleep(MOMENT).await;
+    model.end(load).await;
+    model.check(&shop).await;
+    assert_eq!(process.terminate().code(), Some(0));
+}
