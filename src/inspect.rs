@@ -56,7 +56,10 @@ async fn of_server(target: &str, token: Option<&str>) -> Result<Vec<LogInspectio
 }
 
 fn violations(log: &LogInspection) -> impl Iterator<Item = String> {
-    let stuck = (log.sagas_stuck > 0).then(|| format!("log {}: {} sagas are stuck", log.log, log.sagas_stuck));
+    let stuck = (log.sagas_stuck > 0).then(|| {
+        let LogInspection { log, sagas_stuck, .. } = log;
+        format!("log {log}: {sagas_stuck} sagas are stuck: AdminService.ListWaiting names them, OrderService.ResolveSaga goes on")
+    });
     log.violations.iter().map(|sentence| format!("log {}: {sentence}", log.log)).chain(stuck)
 }
 

@@ -65,6 +65,7 @@ fn handle(turn: &mut Turn, body: Body) -> Handled {
         Body::CompleteOrder(request) => commands::complete(turn, request),
         Body::RequestReturn(request) => commands::request_return(turn, request),
         Body::ResolveReturn(request) => commands::resolve_return(turn, request),
+        Body::ResolveSaga(request) => commands::resolve_saga(turn, request),
 
         Body::ConfirmPayment(request) => payment::confirm(turn, request),
         Body::PayWithBalance(request) => payment::pay_with_balance(turn, request),

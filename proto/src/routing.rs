@@ -64,6 +64,7 @@ pub fn key_of(body: &Body) -> Key<'_> {
         Body::CompleteOrder(request) => Key::Order(&request.order_id),
         Body::RequestReturn(request) => Key::Order(&request.order_id),
         Body::ResolveReturn(request) => Key::Order(&request.order_id),
+        Body::ResolveSaga(request) => Key::Order(&request.order_id),
         Body::ConfirmPayment(request) => Key::Order(&request.order_id),
         Body::PayWithBalance(request) => Key::Order(&request.order_id),
         Body::CancelPayment(request) => Key::Order(&request.order_id),

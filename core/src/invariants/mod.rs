@@ -133,6 +133,7 @@ impl Check {
             Kind::Code => self.accounts.code(rows::Codes::decode_key(key), &read(value)),
             Kind::Balance => self.payments.balance(rows::Balances::decode_key(key), &read(value)),
             Kind::PaymentHold => self.payments.hold(rows::PaymentHolds::decode_key(key), &read(value)),
+            Kind::StuckOrder => self.orders.stuck(rows::StuckOrders::decode_key(key)),
             // Indexes are read by those who follow them; the rest is the catalogue's, or of the whole log.
             Kind::OrderId
             | Kind::OrderIdPage

@@ -20,6 +20,9 @@ pub struct Orders {
     /// fired.
     closing: RoaringTreemap,
     expiries: RoaringTreemap,
+    /// Orders whose saga is stuck, by their rows and by the index.
+    stuck: RoaringTreemap,
+    listed_stuck: RoaringTreemap,
     /// Completion and station timers, as orders say and as there are.
     moves_due: BTreeSet<Timer>,
     moves: BTreeSet<Timer>,
@@ -36,11 +39,19 @@ impl Orders {
         } else if order::payment(row).status() == PaymentStatus::Pending {
             self.unpaid.insert(number);
         }
-        match order::saga(row).status() {
+        if saga == SagaStatus::Stuck {
+            self.stuck.insert(number);
+        }
+        match saga {
             SagaStatus::Completed | SagaStatus::Compensated => self.settled_order(row),
             SagaStatus::Unspecified => self.violations.push(format!("order {} has no saga", order::row::id(row))),
             SagaStatus::Running | SagaStatus::Compensating | SagaStatus::Stuck => {}
         }
+    }
+
+    /// The index has a stuck order of this number.
+    pub fn stuck(&mut self, number: u64) {
+        self.listed_stuck.insert(number);
     }
 
     pub fn timer(&mut self, timer: Timer) {
@@ -139,6 +150,10 @@ impl Orders {
         let astray = ((&self.unpaid ^ &self.expiries) - &self.closing).len();
         if astray > 0 {
             self.violations.push(format!("{astray} unpaid orders have no expiry timer, or timers no unpaid order"));
+        }
+        let unlisted = (&self.stuck ^ &self.listed_stuck).len();
+        if unlisted > 0 {
+            self.violations.push(format!("{unlisted} orders are stuck and not listed as such, or listed and not stuck"));
         }
         if self.moves != self.moves_due {
             let (due, there) = (self.moves_due.len(), self.moves.len());

@@ -113,6 +113,17 @@ impl Case<'_, '_> {
         saga.set_status(status);
         saga.set_step(step);
         self.row.saga = Some(saga);
+        self.go_on(waiter);
+    }
+
+    /// Goes on with a saga that was stuck, at the step whose compensation was refused.
+    pub fn unstick(&mut self, waiter: Waiter) {
+        self.turn.state.stuck_orders.remove(&self.number);
+        row::saga_mut(self.row).set_status(SagaStatus::Compensating);
+        self.go_on(Some(waiter));
+    }
+
+    fn go_on(&mut self, waiter: Option<Waiter>) {
         self.waiter = waiter.filter(is_waited_for);
         steps::run(self);
         row::saga_mut(self.row).waiters.extend(self.waiter.take());
@@ -127,6 +138,9 @@ impl Case<'_, '_> {
             (_, SagaStatus::Completed) => self.event(EventType::OrderSubmitted),
             (_, SagaStatus::Compensated) if !unchanged => self.event(EventType::OrderClosed),
             _ => {}
+        }
+        if status == SagaStatus::Stuck {
+            self.turn.state.stuck_orders.insert(self.number, ());
         }
         let later = self.waiter.take();
         for waiter in std::mem::take(&mut row::saga_mut(self.row).waiters).into_iter().chain(later) {
@@ -153,6 +167,8 @@ impl Case<'_, '_> {
 
     fn answer(&self, status: SagaStatus, waiter: &Waiter) -> Answer {
         match (&self.row.refusal, status) {
+            (_, SagaStatus::Stuck) if waiter.resolves => Code::StockReleaseFailed.into(),
+            _ if waiter.resolves => Answer::new(outcome::Result::Order(row::receipt(self.row))),
             (Some(refusal), SagaStatus::Compensated | SagaStatus::Stuck) => Refusal::clone(refusal).into(),
             (None, SagaStatus::Stuck) => Code::StockReleaseFailed.into(),
             _ if waiter.wants_payment => Answer::new(outcome::Result::Payment(view::payment(self.row))),

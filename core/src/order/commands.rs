@@ -1,10 +1,10 @@
 //! Orders: submitted, cancelled, completed, returned. The order's id is its idempotency key.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{LineRow, OrderRow, PaymentRow};
+use emshop_proto::internal::{LineRow, OrderRow, PaymentRow, Waiter};
 use emshop_proto::v1::{
     CancelOrderRequest, CloseReason, CompleteOrderRequest, GoodsQuantity, OrderReceipt, OrderStatus, RequestReturnRequest,
-    ResolveReturnRequest, SagaKind, outcome,
+    ResolveReturnRequest, ResolveSagaRequest, SagaKind, SagaResolution, SagaStatus, outcome,
 };
 
 use super::case::Case;
@@ -84,9 +84,7 @@ pub(crate) fn cancel(turn: &mut Turn, request: CancelOrderRequest) -> Handled {
     let number = row::find(turn.state, &request.order_id, Code::OrderNotFound)?;
     let order = existing(turn.state, number);
     check_user(&turn.ctx, order, request.user_id)?;
-    if steps::is_running(saga(order).status()) {
-        return Err(Code::OrderInProgress.into());
-    }
+    check_idle(order)?;
     match order.status() {
         OrderStatus::Pending | OrderStatus::Paid => close(turn, number, CloseReason::Cancelled, &request.reason),
         OrderStatus::Cancelled | OrderStatus::Refunded if order.close_reason() == CloseReason::Cancelled => {
@@ -150,6 +148,28 @@ pub(crate) fn resolve_return(turn: &mut Turn, request: ResolveReturnRequest) -> 
 /// What made a delivered order so was that its return was declined.
 fn return_was_declined(order: &OrderRow) -> bool {
     journal::history(order).last().is_some_and(|last| last.from() == OrderStatus::Returning)
+}
+
+/// Goes on with a stuck saga. Nothing else does: every other command refuses such an order, and its timers leave it alone.
+pub(crate) fn resolve_saga(turn: &mut Turn, request: ResolveSagaRequest) -> Handled {
+    let number = row::find(turn.state, &request.order_id, Code::OrderNotFound)?;
+    let order = existing(turn.state, number);
+    match saga(order).status() {
+        SagaStatus::Stuck => {}
+        status if steps::is_running(status) => return Err(Code::OrderInProgress.into()),
+        _ => return Err(Code::OrderStatusInvalid.into()),
+    }
+    let waiter = Waiter { resolves: true, ..turn.ctx.waiter.clone() };
+    Case::open(turn, number, |case| {
+        let (resolution, by) = (request.resolution(), case.by(&request.reason));
+        journal::resolution(case.row, resolution, by);
+        case.row.updated_at_ms = case.turn.ctx.time_ms;
+        if resolution == SagaResolution::WriteOff {
+            steps::write_off(case);
+        }
+        case.unstick(waiter);
+    });
+    Ok(Answered::Later)
 }
 
 /// An order that its user, or whoever may act for them, may change now.

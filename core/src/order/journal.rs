@@ -1,7 +1,9 @@
 //! What happened to an order, oldest first. Entries are encoded when they come about; who wants to know decodes them.
 
 use emshop_proto::internal::{JournalEntry, OrderJournal, OrderRow};
-use emshop_proto::v1::{OrderStatus, PaymentAction, PaymentChange, PaymentStatus, SagaEvent, SagaStatus, SagaStep, StatusChange};
+use emshop_proto::v1::{
+    OrderStatus, PaymentAction, PaymentChange, PaymentStatus, SagaEvent, SagaResolution, SagaStatus, SagaStep, StatusChange,
+};
 use prost::{Message, encoding};
 
 use super::{row, steps};
@@ -40,6 +42,15 @@ fn forget_refusal(order: &mut OrderRow, step: i32, refused_code: i32) {
     }
 }
 
+/// Notes what an operator does about the step at which the saga is stuck.
+pub fn resolution(order: &mut OrderRow, resolution: SagaResolution, by: row::By) {
+    let row::By { operator, reason, at_ms, log_sequence } = by;
+    let saga = row::saga(order);
+    let (kind, step, resolution) = (saga.kind, saga.step, resolution.into());
+    let entry = JournalEntry { saga: kind, step, compensation: true, resolution, operator, reason, ..JournalEntry::default() };
+    add(order, at_ms, log_sequence, entry);
+}
+
 /// Notes what the order has become.
 pub fn status(order: &mut OrderRow, by: row::By) {
     let row::By { operator, reason, at_ms, log_sequence } = by;
@@ -66,7 +77,7 @@ pub fn payment_entries(order: &OrderRow, actions: &[PaymentAction]) -> impl Iter
     entries(order).into_iter().filter(|entry| actions.contains(&entry.payment_action()))
 }
 
-/// The steps of the order's sagas.
+/// The steps of the order's sagas, and what operators did about those at which one was stuck.
 pub fn timeline(order: &OrderRow) -> Vec<SagaEvent> {
     let steps = entries(order).into_iter().filter(|entry| entry.step() != SagaStep::Unspecified);
     let event = |entry: JournalEntry| SagaEvent {
@@ -77,6 +88,9 @@ pub fn timeline(order: &OrderRow) -> Vec<SagaEvent> {
         at_ms: order.created_at_ms + entry.after_ms,
         log_sequence: order.created_sequence + entry.after_sequences,
         name: steps::name(entry.saga(), entry.step(), entry.compensation).to_owned(),
+        resolution: entry.resolution,
+        operator: entry.operator,
+        reason: entry.reason,
     };
     steps.map(event).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`row`] (what an order is), [`journal`] (what happened to it), [`case`](mod@case) (an order while a record works on it), [`commands`], [`payment`](mod@payment) and
 //! [`parcel`] (what clients do), [`route`] (what a parcel does by itself), [`saga`](mod@saga) (how a saga moves on), [`steps`] (what each step does
-//! and what undoes it), [`view`] (what clients see).
+//! and what undoes it), [`view`] (what clients see), [`waits`] (what an order waits for).
 
 pub mod case;
 pub mod commands;
@@ -14,6 +14,7 @@ pub mod row;
 pub mod saga;
 pub mod steps;
 pub mod view;
+pub mod waits;
 
 pub use case::Case;
 pub(crate) use case::latch;

@@ -13,7 +13,7 @@ use emshop_proto::v1::{
 };
 
 use super::case::Case;
-use super::row::{By, check_user, existing, payment, saga};
+use super::row::{By, check_idle, check_user, existing, payment, saga};
 use super::{journal, latch, row as rows, steps, view};
 use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled};
@@ -188,7 +188,7 @@ fn end_unpaid(turn: &mut Turn, order_id: &str, end: &UnpaidEnd) -> Handled {
         (status, true) if status == end.status && order.close_reason() == end.reason => return latch_payment(turn, number),
         (_, true) => return Err(Code::OrderInProgress.into()),
         (status, false) if status == end.status => return answer(order).repeated().now(),
-        (PaymentStatus::Pending, false) => {}
+        (PaymentStatus::Pending, false) => check_idle(order)?,
         (_, false) => return Err(end.refusal.into()),
     }
     let waiter = Waiter { wants_payment: true, ..turn.ctx.waiter.clone() };
@@ -203,9 +203,7 @@ fn end_unpaid(turn: &mut Turn, order_id: &str, end: &UnpaidEnd) -> Handled {
 pub(crate) fn refund(turn: &mut Turn, request: RefundPaymentRequest) -> Handled {
     let number = find(turn.state, &request.order_id)?;
     let order = existing(turn.state, number);
-    if steps::is_running(saga(order).status()) {
-        return Err(Code::OrderInProgress.into());
-    }
+    check_idle(order)?;
     let is_all_refunded = order.close_reason() == CloseReason::Refunded && payment(order).status() == PaymentStatus::Refunded;
     if is_all_refunded && request.amount.is_none() {
         return answer(order).repeated().now();

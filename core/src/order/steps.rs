@@ -317,6 +317,18 @@ fn ask_stock(case: &mut Case, action: StockAction) -> Flow {
     }
 }
 
+/// Gives up what the log that was asked last does not take back, so that compensation goes on without it. Whatever is counted in this log
+/// can be taken back always.
+pub(crate) fn write_off(case: &mut Case) {
+    let action = match row::saga(case.row).step() {
+        SagaStep::ReserveStock => StockAction::Release,
+        SagaStep::ConfirmSell => StockAction::Reback,
+        // Nobody refuses to take back another one.
+        _ => return,
+    };
+    allocation::write_off(&case.turn.ctx, &mut case.row.lines, action);
+}
+
 /// Fixes the total once all lines are reserved.
 fn price(case: &mut Case) -> Result<(), Box<Refusal>> {
     let order = &mut *case.row;

@@ -4,6 +4,7 @@ mod catalogue;
 mod orders;
 mod stocks;
 mod users;
+mod waiting;
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::query::Body as Question;
@@ -34,6 +35,7 @@ pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
         Some(Question::Tracks(query)) => orders::tracks(replica, &query, viewer),
         Some(Question::TracksByNumber(query)) => orders::tracks_by_number(replica, &query, viewer),
         Some(Question::UserOrders(query)) => orders::of_user(replica, &query),
+        Some(Question::Waiting(query)) => waiting::page(replica, &query),
         Some(Question::Owners(query)) => orders::owners(replica, &query),
         Some(Question::Stock(query)) => stocks::stocks(replica, &query.goods_ids),
         Some(Question::Stocks(query)) => stocks::page(replica, &query),

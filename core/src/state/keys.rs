@@ -69,11 +69,13 @@ pub enum Kind {
     StockHistory = 31,
     /// page u64 → hashes of the order ids of 8,192 orders in a row
     OrderIdPage = 32,
+    /// number u64 of an order whose saga is stuck → nothing
+    StuckOrder = 33,
 }
 
 impl Kind {
     /// By ascending number.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Order,
         Self::OrderId,
         Self::UserOrder,
@@ -106,11 +108,12 @@ impl Kind {
         Self::PaymentHold,
         Self::StockHistory,
         Self::OrderIdPage,
+        Self::StuckOrder,
     ];
 
     /// Whether rows are asked for one by one. Others are only listed.
     pub fn is_looked_up(self) -> bool {
-        !matches!(self, Self::UserOrder | Self::Outbox | Self::OrderIdPage)
+        !matches!(self, Self::UserOrder | Self::Outbox | Self::OrderIdPage | Self::StuckOrder)
     }
 
     /// The kind of a number; `None` when there is none.
@@ -149,7 +152,7 @@ mod tests {
     #[test]
     fn numbers_are_pinned() {
         let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| *kind as u8).collect();
-        assert_eq!(numbers, (1..=32).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=33).collect::<Vec<u8>>());
         for kind in Kind::ALL {
             assert_eq!(kind_of(&prefix(kind)), kind);
         }

@@ -129,6 +129,7 @@ tables! {
     codes: Codes,
     balances: Balances,
     payment_holds: PaymentHolds,
+    stuck_orders: StuckOrders,
     keys: Keys,
     counters: Counters,
 }

@@ -116,6 +116,7 @@ rows! {
     Codes(Code, 4096) String => CodeRow, text, read_text;
     Balances(Balance, 65_536) u64 => BalanceRow, number, read_number;
     PaymentHolds(PaymentHold, 4096) UserText => PaymentHoldRow, UserText::encode, UserText::decode;
+    StuckOrders(StuckOrder, 64, listed) u64 => (), number, read_number;
 }
 
 /// A large row, which a checkpoint shares with the table until one of them changes it.

@@ -16,7 +16,7 @@ use emshop_proto::v1::{GoodsQuantity, Refusal};
 use prost::Message as _;
 
 use super::act;
-use crate::context::Turn;
+use crate::context::{Context, Turn};
 use crate::effects::Refused;
 use crate::order::row;
 
@@ -71,6 +71,16 @@ pub(crate) fn carry(
             return Ok(Progress::Waiting);
         }
         act(turn, owner, lines, terms.as_deref_mut(), action)?;
+    }
+}
+
+/// Lets go of the lines that the next log would be asked for, if that is another one: they count as returned, and stay there as they are.
+pub(crate) fn write_off(ctx: &Context, lines: &mut [LineRow], action: StockAction) {
+    let (from, to) = transition(action);
+    let log_of = |line: &LineRow| ctx.partitioner.of_goods(line.goods_id).log;
+    let Some(log) = lines.iter().filter(|line| line.stock() == from).map(log_of).min() else { return };
+    if log != ctx.log {
+        lines.iter_mut().filter(|line| line.stock() == from && log_of(line) == log).for_each(|line| line.set_stock(to));
     }
 }
 

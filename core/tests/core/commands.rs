@@ -10,10 +10,11 @@ use emshop_proto::v1::{
     DeleteBrandRequest, DeleteCategoryRequest, DeleteGoodsRequest, Goods, GoodsQuantity, LinkBrandRequest, LogisticsStatus,
     MessageKind, Money, PayWithBalanceRequest, PaymentMethod, RebackRequest, Receiver, RefundPaymentRequest,
     ReleaseReservedRequest, RemoveCartItemsRequest, RemoveFavouriteRequest, RequestReturnRequest, ReserveStockRequest,
-    ResolveReturnRequest, SelectCartItemsRequest, SetOnSaleRequest, SetStockRequest, SetStockThresholdRequest,
-    SimulateDeliveryRequest, SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest, SimulateShipmentRequest,
-    SubmitOrderRequest, TryPaymentRequest, UnlinkBrandRequest, UpdateAddressRequest, UpdateBannerRequest, UpdateBrandRequest,
-    UpdateCartItemRequest, UpdateCategoryRequest, UpdateGoodsRequest, UpdateLogisticsStatusRequest, UserMessage,
+    ResolveReturnRequest, ResolveSagaRequest, SagaResolution, SelectCartItemsRequest, SetOnSaleRequest, SetStockRequest,
+    SetStockThresholdRequest, SimulateDeliveryRequest, SimulatePaymentFailureRequest, SimulatePaymentSuccessRequest,
+    SimulateShipmentRequest, SubmitOrderRequest, TryPaymentRequest, UnlinkBrandRequest, UpdateAddressRequest,
+    UpdateBannerRequest, UpdateBrandRequest, UpdateCartItemRequest, UpdateCategoryRequest, UpdateGoodsRequest,
+    UpdateLogisticsStatusRequest, UserMessage,
 };
 
 pub const EXPIRES_IN_SECONDS: u32 = 900;
@@ -142,6 +143,11 @@ pub fn accept_return(order_id: &str) -> Command {
 pub fn decline_return(order_id: &str) -> Command {
     let (order_id, reason) = (order_id.to_owned(), "worn".to_owned());
     resolve_return(ResolveReturnRequest { order_id, reason, ..ResolveReturnRequest::default() })
+}
+
+pub fn resolve_saga(order_id: &str, resolution: SagaResolution, key: &str) -> Command {
+    let (order_id, reason) = (order_id.to_owned(), "looked at".to_owned());
+    keyed(key, Body::ResolveSaga(ResolveSagaRequest { order_id, resolution: resolution.into(), reason }))
 }
 
 pub fn resolve_return(request: ResolveReturnRequest) -> Command {

@@ -5,8 +5,8 @@ use emshop_proto::commands::{NAMES, name_of, names_itself};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    Address, Category, Command, Goods, LogisticsStatus, MessageKind, Operator, OperatorKind, Role, SetUserRoleRequest,
-    SetUserStatusRequest, UpdateProfileRequest, UserStatus,
+    Address, Category, Command, Goods, LogisticsStatus, MessageKind, Operator, OperatorKind, Role, SagaResolution,
+    SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, UserStatus,
 };
 
 use crate::commands::*;
@@ -31,6 +31,8 @@ fn case(name: &str) -> Case {
         "complete_order" => (complete("delivered"), elsewhere()),
         "request_return" => (request_return("delivered"), decline_return("delivered")),
         "resolve_return" => (decline_return("returning"), request_return("returning")),
+
+        "resolve_saga" => (resolve_saga("stuck", SagaResolution::Retry, ""), elsewhere()),
 
         "confirm_payment" => (confirm("pending"), refund("pending", 0, "other")),
         "pay_with_balance" => (pay_with_balance("by-balance"), refund("by-balance", 0, "other")),
@@ -123,8 +125,9 @@ fn shop(logs: u32) -> Shop {
     shop.stock_up(1, 1000, 40);
     shop.stock_up(2, 250, 40);
     registered(&mut shop, USER);
-    let stages: [(&str, &[OnOrder]); 6] = [
+    let stages: [(&str, &[OnOrder]); 7] = [
         ("pending", &[]),
+        ("stuck", &[]),
         ("paid", &[confirm]),
         ("without-parcel", &[confirm, cancel_parcel]),
         ("shipped", &[confirm, ship]),
@@ -135,6 +138,7 @@ fn shop(logs: u32) -> Shop {
         assert_done(&shop.send_one(submit(order(id, &[(1, 1), (2, 2)]))));
         steps.iter().for_each(|step| assert_done(&shop.send_one(step(id))));
     }
+    shop.stick("stuck");
     let rest = [
         adjust_balance(USER, 100_000, "first"),
         submit(order_by_balance("by-balance", USER, &[(1, 1)])),

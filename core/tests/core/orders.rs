@@ -2,7 +2,6 @@
 
 use emshop_core::idempotency::KEY_LIFETIME_MS;
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Channel, Envelope, StockAction, StockReply, record, step};
 use emshop_proto::v1::{
     CancelOrderRequest, CloseReason, Command, LogisticsStatus, Money, OrderStatus, PaymentStatus, SagaStatus, Shortage,
     SubmitOrderRequest, command, outcome,
@@ -375,33 +374,4 @@ fn expiry_while_another_log_is_asked() {
         shop.assert_stands(&id, OrderStatus::Cancelled, PaymentStatus::Cancelled, None);
         assert_eq!((shop.levels(near), shop.levels(far)), ((10, 0, 0), (10, 0, 0)));
     }
-}
-
-/// A compensation that the other log refuses: whoever waits is told, and an operator finds the order.
-#[test]
-fn a_compensation_that_cannot_be_is_stuck() {
-    let mut shop = Shop::new(2);
-    let [far] = shop.goods_of(1);
-    shop.stock_up(far, 100, 10);
-    let id = shop.id_of(0, "o");
-    assert_done(&shop.send_one(submit(order(&id, &[(far, 1)]))));
-    let [ticket] = shop.send_only([cancel(&id)]);
-    let (_, asked) = shop.logs[0].replica.outbox.envelope(0, 1).expect("the release");
-    shop.apply(0, refusing(asked));
-    assert_refused(&shop.outcome(ticket).expect("whoever waits is told"), Code::StockReleaseFailed);
-    assert_eq!(shop.order(&id).saga_status(), SagaStatus::Stuck);
-    assert_refused(&shop.send_one(confirm(&id)), Code::OrderStatusInvalid);
-    assert_eq!(emshop_core::inspect(shop.logs[0].store.as_ref()).sagas_stuck, 1);
-}
-
-/// The second envelope from log 1: it refuses the one step that `asked` is.
-fn refusing(mut asked: Envelope) -> Envelope {
-    let Some(record::Body::Step(step)) = &mut asked.records[0].body else { panic!("not a step") };
-    let reply = StockReply {
-        action: StockAction::Release.into(),
-        refusal: Some(Code::StockReleaseFailed.refusal()),
-        ..StockReply::default()
-    };
-    step.body = Some(step::Body::Reply(reply));
-    Envelope { channel: Some(Channel { source_log: 1, first_number: 2, cause: None }), ..asked }
 }

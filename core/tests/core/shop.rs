@@ -19,8 +19,8 @@ use emshop_proto::internal::{
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
 use emshop_proto::v1::{
-    Command, LogInspection, LogisticsOrder, LogisticsStatus, Money, Operator, Order, OrderStatus, Outcome, Payment,
-    PaymentStatus, Refusal, Reservation, ReservationStatus, Track, outcome,
+    CloseReason, Command, LogInspection, LogisticsOrder, LogisticsStatus, Money, Operator, Order, OrderStatus, Outcome, Payment,
+    PaymentStatus, Refusal, Reservation, ReservationStatus, SagaStatus, SagaStep, Track, outcome,
 };
 use prost::Message;
 use xxhash_rust::xxh3::xxh3_64;
@@ -264,6 +264,19 @@ impl Shop {
 
     pub fn payment(&mut self, order_id: &str) -> Payment {
         view::payment(&self.order_row(order_id))
+    }
+
+    /// Makes the saga of a pending order one that is stuck while it takes the order back.
+    pub fn stick(&mut self, order_id: &str) {
+        let log = self.partitioner.of_order(order_id).log;
+        let state = &mut self.logs[log as usize].replica.state;
+        let number = state.order_number(order_id).expect("there is such an order");
+        let row = state.orders.change(&number).expect("an indexed order exists").make_mut();
+        row.set_close_reason(CloseReason::Cancelled);
+        let saga = row.saga.as_mut().expect("orders have a saga");
+        saga.set_status(SagaStatus::Stuck);
+        saga.set_step(SagaStep::ReserveStock);
+        state.stuck_orders.insert(number, ());
     }
 
     /// What the engine of a log answers to a read of this user; of anybody when it is 0.

@@ -7,7 +7,8 @@ use emshop_proto::v1::command::Body;
 use emshop_proto::v1::order_service_server::OrderService;
 use emshop_proto::v1::{
     CancelOrderRequest, CancelOrderResponse, CompleteOrderRequest, GetOrderRequest, GetOrderResponse, ListOrdersRequest,
-    ListOrdersResponse, OrderResponse, RequestReturnRequest, ResolveReturnRequest, SubmitOrderRequest, SubmitOrderResponse,
+    ListOrdersResponse, OrderResponse, RequestReturnRequest, ResolveReturnRequest, ResolveSagaRequest, SubmitOrderRequest,
+    SubmitOrderResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -67,6 +68,11 @@ impl OrderService for Gateway {
 
     async fn resolve_return(&self, request: Request<ResolveReturnRequest>) -> Result<Response<OrderResponse>, Status> {
         let outcome = self.dispatcher.call(request, Body::ResolveReturn).await?;
+        respond!(outcome, Order, OrderResponse { order })
+    }
+
+    async fn resolve_saga(&self, request: Request<ResolveSagaRequest>) -> Result<Response<OrderResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::ResolveSaga).await?;
         respond!(outcome, Order, OrderResponse { order })
     }
 }

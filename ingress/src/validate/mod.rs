@@ -2,6 +2,7 @@
 //!
 //! Whether a command makes sense in the state of things is the engine's to say.
 
+pub mod admin;
 mod cart;
 pub mod catalogue;
 mod fields;
@@ -74,6 +75,7 @@ pub fn command(command: &Command, operator: Option<Operator>) -> Vec<FieldViolat
         Some(Body::CompleteOrder(request)) => order::complete_order(&mut check, request),
         Some(Body::RequestReturn(request)) => order::request_return(&mut check, request),
         Some(Body::ResolveReturn(request)) => order::resolve_return(&mut check, request),
+        Some(Body::ResolveSaga(request)) => order::resolve_saga(&mut check, request),
         Some(Body::PayWithBalance(request)) => payment::pay_with_balance(&mut check, request),
         Some(Body::AdjustBalance(request)) => payment::adjust_balance(&mut check, request),
         Some(Body::CreateLogisticsOrder(request)) => logistics::create_logistics_order(&mut check, request),
@@ -120,7 +122,7 @@ pub fn command(command: &Command, operator: Option<Operator>) -> Vec<FieldViolat
 /// Done twice by mistake, it would be wrong twice, and nothing but a key tells.
 fn moves_an_amount(body: &Body) -> bool {
     match body {
-        Body::SetStock(_) | Body::AdjustStock(_) | Body::AdjustBalance(_) => true,
+        Body::SetStock(_) | Body::AdjustStock(_) | Body::AdjustBalance(_) | Body::ResolveSaga(_) => true,
         Body::RefundPayment(request) => request.amount.is_some(),
         _ => false,
     }

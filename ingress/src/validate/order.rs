@@ -3,7 +3,8 @@
 use emshop_proto::internal::OrderPlace;
 use emshop_proto::v1::{
     CancelOrderRequest, CheckoutCartRequest, CompleteOrderRequest, FieldViolation, ListOrdersRequest, Money, OrderStatus,
-    PaymentMethod, Receiver, RequestReturnRequest, ResolveReturnRequest, ShippingMethod, SubmitOrderRequest, SubmitWait,
+    PaymentMethod, Receiver, RequestReturnRequest, ResolveReturnRequest, ResolveSagaRequest, SagaResolution, ShippingMethod,
+    SubmitOrderRequest, SubmitWait,
 };
 
 use super::fields::Check;
@@ -81,6 +82,14 @@ pub fn resolve_return(check: &mut Check, request: &ResolveReturnRequest) {
     completes_after(check, request.completes_after_seconds);
 }
 
+pub fn resolve_saga(check: &mut Check, request: &ResolveSagaRequest) {
+    check.id("order_id", &request.order_id);
+    let resolution = SagaResolution::try_from(request.resolution);
+    let is_one = matches!(resolution, Ok(resolution) if resolution != SagaResolution::Unspecified);
+    check.require(is_one, "resolution", "must be to retry or to write off");
+    check.text("reason", &request.reason, 1..=REASON_BYTES_MAX);
+}
+
 pub fn list_orders(request: &ListOrdersRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.numeric_id("user_id", request.user_id);
@@ -136,6 +145,19 @@ mod tests {
                 ("reason", |r| r.reason = "x".repeat(257)),
                 ("", |r| r.completes_after_seconds = 31_536_000),
                 ("completes_after_seconds", |r| r.completes_after_seconds = 31_536_001),
+            ],
+        );
+        let resolution = SagaResolution::Retry.into();
+        check::<ResolveSagaRequest>(
+            || ResolveSagaRequest { order_id: "o1".to_owned(), resolution, reason: "the hold is mended".to_owned() },
+            |request| of(Body::ResolveSaga(request)),
+            &[
+                ("order_id", |r| r.order_id.clear()),
+                ("", |r| r.resolution = SagaResolution::WriteOff.into()),
+                ("resolution", |r| r.resolution = 0),
+                ("resolution", |r| r.resolution = 3),
+                ("reason", |r| r.reason.clear()),
+                ("reason", |r| r.reason = "x".repeat(257)),
             ],
         );
     }

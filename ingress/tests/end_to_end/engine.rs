@@ -13,14 +13,16 @@ use emshop_proto::internal::account_command::Body as Account;
 use emshop_proto::internal::{
     AccountCommand, Catalogue, CatalogueKind, CatalogueQuery, Credentials, GoodsEntries, ListedOrder, OrderNumberQuery,
     OrderPlace, Orders, OwnedStockChange, Owner, OwnerKind, Owners, PageQuery, Query, QueryReply, SetPassword, StockChanges,
-    StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, UserQuery, query, query_reply, record,
+    StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, UserQuery, WaitingOrders, WaitingQuery, query,
+    query_reply, record,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
     BatchGetStockResponse, Brand, Category, CategoryBrand, Command, Goods, ListTracksResponse, LogInspection, LogPosition,
     LogisticsOrder, Order, OrderReceipt, OrderStatus, Outcome, Reservation, ReservationStatus, ReserveStockRequest,
-    SetOnSaleRequest, SetStockRequest, Shortage, StockChange, StockLevel, SubmitOrderRequest, User,
+    ResolveSagaRequest, SetOnSaleRequest, SetStockRequest, Shortage, StockChange, StockLevel, SubmitOrderRequest, User,
+    WaitingOrder,
 };
 use emshop_proto::{envelope, ids, subjects};
 use futures::StreamExt;
@@ -36,6 +38,8 @@ pub const GOODS_KNOWN: u64 = 100;
 pub const SILENT_GOODS: u64 = 404;
 /// Of whichever user, until it is changed.
 pub const PASSWORD: &str = "the first one";
+/// Orders that wait in each log.
+pub const WAITING: u64 = 25;
 /// Brands that the stand-in's catalogue has, by ids from 1 on.
 pub const BRANDS: u64 = 2_500;
 /// Its categories, which the tests of lists arrange: id, parent, and whether it is a tab.
@@ -129,6 +133,10 @@ impl Engine {
                 let goods = Goods { goods_id: request.goods_id, ..Goods::default() };
                 (known == Some(request.on_sale), sequence, OutcomeResult::Goods(Box::new(goods)))
             }
+            Body::ResolveSaga(ResolveSagaRequest { order_id, .. }) => {
+                let status = OrderStatus::Cancelled.into();
+                (false, sequence, OutcomeResult::Order(OrderReceipt { order_id, status, ..OrderReceipt::default() }))
+            }
             _ => (false, sequence, OutcomeResult::Refusal(not_played())),
         };
         let position = Some(LogPosition { log: self.log, sequence });
@@ -180,6 +188,7 @@ impl Engine {
                 query_reply::Body::Stock(BatchGetStockResponse { stocks, unknown_goods_ids })
             }
             query::Body::Stocks(query) => query_reply::Body::Stocks(self.stocks_after(&query)),
+            query::Body::Waiting(query) => query_reply::Body::Waiting(self.waiting(query)),
             query::Body::StockChanges(query) => query_reply::Body::StockChanges(changes(&query)),
             query::Body::Owners(query) => {
                 let id = |owner: &Owner| format!("{}-{}-{}", owner.kind().as_str_name(), owner.log, owner.number);
@@ -221,6 +230,19 @@ impl Engine {
         let orders: Vec<_> = all.filter(wanted).take(query.limit as usize).collect();
         let reached = orders.last().filter(|_| orders.len() == query.limit as usize).and_then(|last| last.place);
         Orders { orders, reached }
+    }
+
+    /// In each log 25 orders wait, since the time that is asked for. One question looks at ten of them.
+    fn waiting(&self, query: WaitingQuery) -> WaitingOrders {
+        let numbers: Vec<u64> = (query.after + 1..=WAITING).take(10).take(query.limit as usize).collect();
+        let after = numbers.last().copied().filter(|last| *last < WAITING).unwrap_or_default();
+        let order = |number| WaitingOrder {
+            order_id: format!("{}-{number}", self.log),
+            waits_for: query.waits_for,
+            since_ms: query.since_ms,
+            ..WaitingOrder::default()
+        };
+        WaitingOrders { orders: numbers.into_iter().map(order).collect(), after }
     }
 
     /// Of two logs each has every other SKU, of which every tenth is low. One question looks at ten of them.

@@ -10,3 +10,4 @@ mod outage;
 mod search;
 mod shop;
 mod streams;
+mod waiting;

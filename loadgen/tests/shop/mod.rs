@@ -227,6 +227,7 @@ service! {
         complete_order: CompleteOrderRequest => OrderResponse,
         request_return: RequestReturnRequest => OrderResponse,
         resolve_return: ResolveReturnRequest => OrderResponse,
+        resolve_saga: ResolveSagaRequest => OrderResponse,
     }
 }
 
@@ -277,7 +278,9 @@ service! {
             Ok(Response::new(InspectResponse::default()))
         }
     }
-    others {}
+    others {
+        list_waiting: ListWaitingRequest => ListWaitingResponse,
+    }
 }
 
 service! {
