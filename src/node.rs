@@ -50,6 +50,9 @@ impl Node {
         let nats = start_nats(settings, &folder).await?;
         let url = settings.nats.url.clone().or_else(|| nats.as_ref().map(NatsServer::url)).expect("theirs or ours");
         let connection = Connection::open(&url).await?;
+        if let Some(nats) = &nats {
+            nats.watch(connection.pulse());
+        }
         let create = match (folder.cluster()?, settings.role) {
             (Some(id), _) => Create::Never(id),
             (None, Role::Ingress) => Create::Later(CLUSTER_WAIT),
@@ -171,6 +174,7 @@ impl Parts<'_> {
             partitioner: self.partitioner,
             core: self.connection.core().clone(),
             publish: self.connection.publish().clone(),
+            pulse: self.connection.pulse(),
             local: Some(self.local_ingress()),
         };
         let engine = Engine::start(number, self.settings.engine_options(), connections).await;

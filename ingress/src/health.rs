@@ -1,4 +1,4 @@
-//! The health that gRPC clients and load balancers ask for: serving while commands can get into their logs.
+//! The health that gRPC clients and load balancers ask for: serving while logs take what is appended.
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ mod delivery;
 mod events;
 mod goods;
 mod history;
+mod illness;
 mod kill;
 mod leases;
 mod limits;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_nats::{Client, jetstream};
 use emshop_core::replica::Replica;
 use emshop_core::state::store::StateStore;
-use emshop_log::jetstream::{Lease, Leases};
+use emshop_log::jetstream::{Lease, Leases, Pulse};
 use emshop_log::lease::Holder;
 use emshop_log::{AppendError, CommandLog};
 use emshop_proto::internal::{QueryReply, query_reply};
@@ -58,6 +58,8 @@ pub struct Connections {
     pub core: Client,
     /// For events.
     pub publish: Client,
+    /// Is told what comes of publishing them.
+    pub pulse: Pulse,
     /// The ingress of this process, if there is one: its answers need no way around by NATS.
     pub local: Option<LocalIngress>,
 }
@@ -113,7 +115,7 @@ impl Engine {
         let hands = Hands {
             number,
             logs: connections.logs.clone(),
-            publisher: Publisher::start(context, connections.epoch, number, move |through, result| {
+            publisher: Publisher::start(context, connections.epoch, number, connections.pulse, move |through, result| {
                 published(Input::Published { through, result })
             }),
             post: post.clone(),

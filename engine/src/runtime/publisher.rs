@@ -10,6 +10,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use emshop_core::events::{EventRun, RUN_BYTES_MAX};
+use emshop_log::jetstream::Pulse;
 use emshop_proto::events::EventType;
 use emshop_proto::subjects::{self, Epoch};
 use emshop_proto::v1::EventBatch;
@@ -64,9 +65,19 @@ impl Publisher {
         context: Context,
         epoch: Epoch,
         log: u32,
+        pulse: Pulse,
         published: impl Fn(u64, Result<Places, NotPublished>) + Send + 'static,
     ) -> Self {
         let (jobs, receiver) = unbounded_channel();
+        let published = move |through, result| {
+            // All types of a group are published again until each of them is stored.
+            let streams = format!("the event streams by log {log}");
+            match &result {
+                Err(NotPublished::Unknown(_)) => pulse.unanswered(&streams),
+                _ => pulse.answered(&streams),
+            }
+            published(through, result);
+        };
         tokio::spawn(run(context, epoch, log, receiver, published));
         Self { jobs }
     }

@@ -27,10 +27,8 @@ use crate::way::waiters::{Waiter, Waiters, deliver};
 
 /// An append that takes longer makes the log count as unavailable: an acknowledgement takes less than a millisecond.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
-/// Between two questions whether an unavailable log is back.
+/// Between two tries whether an unavailable log is back.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
-/// How long the answer to that may take.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Records taken in at once.
 const ARRIVALS_MAX: usize = 1024;
@@ -269,7 +267,7 @@ impl Worker {
         if self.open.send_replace(false) {
             tracing::warn!(log = self.log.number(), reason, "the log is unavailable");
             self.sent.values_mut().for_each(|sent| sent.stale = true);
-            self.probe = Some(Box::pin(until_available(self.log.clone(), self.reachable.clone())));
+            self.probe = Some(Box::pin(until_available(self.log.clone(), self.writer, self.reachable.clone())));
         }
     }
 
@@ -288,15 +286,14 @@ fn refuse(pending: Pending) {
     deliver([(pending.waiter, refusals::answer(refusals::unavailable()))]);
 }
 
-async fn until_available(log: Arc<dyn CommandLog>, mut reachable: Reachable) {
-    loop {
-        // An error means that nobody watches the connection any more: then only the log itself can tell.
-        let _ = reachable.wait_for(|up| *up).await;
-        if let Ok(Ok(_)) = tokio::time::timeout(PROBE_TIMEOUT, log.bounds()).await {
-            return;
-        }
+/// Appends nothing, an envelope without records, until the log has taken that: a server whose disk was full answers questions while its
+/// streams take nothing more.
+async fn until_available(log: Arc<dyn CommandLog>, writer: u64, mut reachable: Reachable) {
+    while log.append(seal(assemble(writer, 0, &[]))).await.is_err() {
         tokio::time::sleep(PROBE_EVERY).await;
     }
+    // An error means that nobody watches the connection any more: then only the log itself can tell.
+    let _ = reachable.wait_for(|up| *up).await;
 }
 
 async fn sleep_until(instant: Option<Instant>) {

@@ -63,7 +63,7 @@ impl CommandLog for SlowLog {
     }
 
     fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>> {
-        futures::future::ready(Ok(Bounds { first: 1, last: 0 })).boxed()
+        unreachable!("a batcher only writes")
     }
 
     fn trim(&self, _sequence: u64) -> BoxFuture<'static, Result<(), LogError>> {
@@ -101,6 +101,20 @@ impl Bench {
         prost::encoding::bytes::encode(100, &vec![0_u8; padding], &mut record);
         self.batcher.send(Pending { record, waiter, receipt });
         answer
+    }
+
+    async fn answer_probe(&self, result: Result<u64, AppendError>) {
+        let (probe, answer) = self.log.next().await;
+        assert!(probe.records.is_empty(), "{probe:?} is no probe");
+        answer.send(result).expect("awaited");
+    }
+
+    async fn opens(&self) {
+        self.batcher.open().wait_for(|open| *open).await.expect("it works");
+    }
+
+    async fn closes(&self) {
+        self.batcher.open().wait_for(|open| !*open).await.expect("it works");
     }
 
     async fn refused(&self, answer: oneshot::Receiver<Answer>) -> String {
@@ -195,9 +209,10 @@ async fn failed_appends_answer_all_who_wait() {
     for outcome in lost {
         assert!(bench.refused(outcome).await.contains("outcome is unknown"));
     }
-    while !bench.batcher.is_open() {
-        tokio::task::yield_now().await;
-    }
+    bench.answer_probe(Err(AppendError::Unknown("late again".to_owned()))).await;
+    assert!(!bench.batcher.is_open());
+    bench.answer_probe(Ok(3)).await;
+    bench.opens().await;
     let _again = bench.send(10, None);
     bench.log.next().await;
 }
@@ -206,21 +221,35 @@ async fn failed_appends_answer_all_who_wait() {
 async fn nothing_queues_for_a_log_that_is_away() {
     let bench = Bench::new();
     let _sent = bench.send(10, None);
-    while bench.log.under_way() < 1 {
-        tokio::task::yield_now().await;
-    }
+    let (_, _sent_answer) = bench.log.next().await;
     let queued = bench.send(10, None);
     bench.connection.send_replace(false);
     bench.refused(queued).await;
     assert!(!bench.batcher.is_open());
     bench.refused(bench.send(10, None)).await;
+    bench.answer_probe(Ok(1)).await;
+    bench.refused(bench.send(10, None)).await;
+    assert!(!bench.batcher.is_open(), "outcomes would not come");
     bench.connection.send_replace(true);
-    while !bench.batcher.is_open() {
-        tokio::task::yield_now().await;
-    }
+    bench.opens().await;
     // What was under way keeps no slot from what comes now.
     let _again = bench.send(10, None);
-    while bench.log.under_way() < 2 {
-        tokio::task::yield_now().await;
-    }
+    bench.log.next().await;
+}
+
+/// It answers questions, as one does whose disk was full.
+#[tokio::test]
+async fn a_log_that_takes_nothing_is_away_until_it_does() {
+    let bench = Bench::new();
+    let sent = bench.send(10, None);
+    let (_, answer) = bench.log.next().await;
+    bench.closes().await;
+    let (probe, probe_answer) = bench.log.next().await;
+    assert_eq!((probe.writer, probe.records.len()), (WRITER, 0), "it asks for nothing");
+    tokio::time::sleep(2 * PROBE_EVERY).await;
+    assert_eq!((bench.log.under_way(), bench.batcher.is_open()), (0, false), "one probe at a time");
+    answer.send(Ok(1)).expect("awaited");
+    probe_answer.send(Ok(2)).expect("awaited");
+    bench.opens().await;
+    drop(sent);
 }

@@ -9,6 +9,7 @@ use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Pulse;
 use crate::LogError;
 
 /// How long to wait for a server that is still starting.
@@ -34,6 +35,7 @@ pub struct Connection {
     pub(super) publish: Link,
     pub(super) read: Link,
     pub(super) core: Link,
+    pulse: Pulse,
     /// The server is about to be stopped.
     ending: Arc<AtomicBool>,
 }
@@ -50,7 +52,7 @@ impl Connection {
         let publish = Link::open(&address, "publish", &ending).await?;
         let read = Link::open(&address, "read", &ending).await?;
         let core = Link::open(&address, "core", &ending).await?;
-        Ok(Self { publish, read, core, ending })
+        Ok(Self { publish, read, core, pulse: Pulse::default(), ending })
     }
 
     /// For appends to streams.
@@ -66,6 +68,11 @@ impl Connection {
     /// For messages that are not kept: outcomes and queries.
     pub fn core(&self) -> &Client {
         &self.core.client
+    }
+
+    /// What comes of all appends that go this way.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// From now on a loss of the connection is what was asked for, and no news.

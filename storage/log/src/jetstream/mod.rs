@@ -1,7 +1,8 @@
 //! The command log on JetStream: one stream with one subject for each log.
 //!
-//! [`NatsServer`] runs a server, unless there is one already. [`Connection`] connects to it, and [`Cluster`] opens the streams there as
-//! [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by way of one delivery after the other.
+//! [`NatsServer`] runs a server, unless there is one already, and [`Pulse`] tells whether it takes what it is given. [`Connection`] connects
+//! to it, and [`Cluster`] opens the streams there as [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by
+//! way of one delivery after the other.
 
 pub mod archive;
 mod binary;
@@ -9,6 +10,7 @@ mod cluster;
 mod connection;
 mod delivery;
 mod leases;
+mod pulse;
 mod reader;
 mod server;
 
@@ -29,6 +31,7 @@ use futures::stream::BoxStream;
 pub use cluster::{Cluster, ClusterOptions, Create};
 pub use connection::{Connection, Reachable};
 pub use leases::{Lease, Leases, Renewal};
+pub use pulse::Pulse;
 pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 
 use self::connection::Link;
@@ -42,6 +45,7 @@ pub struct JetStreamLog {
     epoch: Epoch,
     subject: Subject,
     publish: Link,
+    pulse: Pulse,
     read: Link,
     /// By way of `read`.
     stream: Stream<()>,
@@ -49,18 +53,24 @@ pub struct JetStreamLog {
 
 impl JetStreamLog {
     async fn new(connection: &Connection, epoch: Epoch, number: u32) -> Self {
-        let (publish, read) = (connection.publish.clone(), connection.read.clone());
+        let (publish, read, pulse) = (connection.publish.clone(), connection.read.clone(), connection.pulse());
         let stream = read.jetstream.get_stream_no_info(subjects::log_stream(number)).await.expect("the name is valid");
-        Self { number, epoch, subject: epoch.log(number).into(), publish, read, stream }
+        Self { number, epoch, subject: epoch.log(number).into(), publish, pulse, read, stream }
     }
 
     async fn append_to(&self, subject: impl ToSubject, message: PublishMessage) -> Result<u64, AppendError> {
         let published = async { self.publish.jetstream.send_publish(subject, message).await?.await };
-        match self.publish.ask(published).await {
+        let appended = match self.publish.ask(published).await {
             Ok(Ok(ack)) => Ok(ack.sequence),
             Ok(Err(error)) => Err(append_error(&error)),
             Err(no_answer) => Err(AppendError::Unknown(no_answer.to_string())),
+        };
+        let stream = subjects::log_stream(self.number);
+        match &appended {
+            Err(AppendError::Unknown(_)) => self.pulse.unanswered(&stream),
+            _ => self.pulse.answered(&stream),
         }
+        appended
     }
 
     async fn current_bounds(&self) -> Result<Bounds, LogError> {

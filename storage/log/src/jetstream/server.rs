@@ -1,13 +1,13 @@
-//! A nats-server of our own: a child process that is started again when it dies, and that does not outlive us.
+//! A nats-server of our own: a child process that is started again when it dies or takes nothing more, and that does not outlive us.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream as BlockingStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::binary;
+use super::{Pulse, binary};
 
 /// Below the range from which systems take the ports of outgoing connections, so that nobody takes ours while the child restarts.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -37,6 +37,10 @@ const RESTART_DELAY_MIN: Duration = Duration::from_millis(50);
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(5);
 /// A child that lived this long is started again without further delay.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// How long all appends to one of its streams must fail before a child that runs is started again …
+const SILENCE_MIN: Duration = Duration::from_secs(5);
+/// … and how long at most, since each time that did not help it is given longer.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 const LOCK_FILE: &str = "nats-server.lock";
 const CONFIG_FILE: &str = "nats-server.conf";
@@ -88,6 +92,7 @@ pub enum ServerError {
 pub struct NatsServer {
     port: u16,
     child: watch::Receiver<ChildState>,
+    pulse: Arc<OnceLock<Pulse>>,
     /// The supervisor stops when this is dropped.
     running: Option<mpsc::Sender<()>>,
     supervisor: Option<JoinHandle<()>>,
@@ -98,6 +103,16 @@ enum ChildState {
     Starting,
     Running(u32),
     Ended(String),
+}
+
+/// Why a child does not run any more.
+enum End {
+    /// We were asked to stop it.
+    Stopped,
+    /// By itself, or it could not be started.
+    Itself(String),
+    /// We stopped it, since it took nothing that was appended to this stream.
+    Silent(String),
 }
 
 impl NatsServer {
@@ -116,10 +131,11 @@ impl NatsServer {
         let output = File::create(data_dir.join(OUTPUT_FILE))?;
         let (state, child) = watch::channel(ChildState::Starting);
         let (running, stop) = mpsc::channel();
-        let supervisor = Supervisor { binary, config: data_dir.join(CONFIG_FILE), output, lock: Arc::new(lock), state, stop };
+        let (config, lock, pulse) = (data_dir.join(CONFIG_FILE), Arc::new(lock), Arc::default());
+        let supervisor = Supervisor { binary, config, port, output, lock, pulse: Arc::clone(&pulse), state, stop };
         // The kernel ends the child when the thread that started it ends, so that thread must be one that stays.
         let supervisor = thread::Builder::new().name("nats-server".into()).spawn(move || supervisor.run())?;
-        let server = Self { port, child, running: Some(running), supervisor: Some(supervisor) };
+        let server = Self { port, child, pulse, running: Some(running), supervisor: Some(supervisor) };
         server.ready().await.map_err(|reason| ServerError::NotReady { reason, output: data_dir.join(OUTPUT_FILE) })?;
         Ok(server)
     }
@@ -135,6 +151,12 @@ impl NatsServer {
     /// When no server was ever started there.
     pub fn url_of(data_dir: &Path) -> io::Result<String> {
         fs::read_to_string(data_dir.join(URL_FILE))
+    }
+
+    /// From now on it is started again, too, when it runs but does not take what is appended.
+    pub fn watch(&self, pulse: Pulse) {
+        // Whoever watched first goes on to.
+        let _ = self.pulse.set(pulse);
     }
 
     /// The process id, while there is a process.
@@ -181,46 +203,77 @@ impl Drop for NatsServer {
 struct Supervisor {
     binary: PathBuf,
     config: PathBuf,
+    port: u16,
     output: File,
     /// Kept by us and by the child, so that it is free when both have ended.
     lock: Arc<File>,
+    pulse: Arc<OnceLock<Pulse>>,
     state: watch::Sender<ChildState>,
     stop: mpsc::Receiver<()>,
 }
 
 impl Supervisor {
     fn run(self) {
-        let mut delay = RESTART_DELAY_MIN;
+        let (mut delay, mut patience, mut silences) = (RESTART_DELAY_MIN, SILENCE_MIN, 0);
         loop {
             let started = Instant::now();
-            let ended = match self.spawn() {
-                Ok(child) => match self.watch(child) {
-                    Some(ended) => ended,
-                    None => return,
-                },
-                Err(error) => format!("{} does not start: {error}", self.binary.display()),
+            let end = match self.spawn() {
+                Ok(child) => self.watch(child, patience),
+                Err(error) => End::Itself(format!("{} does not start: {error}", self.binary.display())),
             };
-            tracing::error!("nats-server ended ({ended}); starting it again");
+            let is_stable = started.elapsed() > STABLE_AFTER + patience;
+            let ended = match end {
+                End::Stopped => return,
+                End::Itself(ended) => {
+                    tracing::error!("nats-server ended ({ended}); starting it again");
+                    ended
+                }
+                End::Silent(stream) => {
+                    silences += 1;
+                    tracing::error!(
+                        times = silences,
+                        "nats-server took nothing that was appended to {stream} for {} s; it was stopped and is started again. \
+                         See what it wrote, and whether its disk is full",
+                        patience.as_secs()
+                    );
+                    patience = if is_stable { SILENCE_MIN } else { SILENCE_MAX.min(patience * 2) };
+                    "it took no appends".to_owned()
+                }
+            };
             self.state.send_replace(ChildState::Ended(ended));
-            delay = if started.elapsed() > STABLE_AFTER { RESTART_DELAY_MIN } else { RESTART_DELAY_MAX.min(delay * 2) };
+            delay = if is_stable { RESTART_DELAY_MIN } else { RESTART_DELAY_MAX.min(delay * 2) };
             if self.stopped_within(delay) {
                 return;
             }
         }
     }
 
-    /// How the child ended by itself, or `None` when it was stopped.
-    fn watch(&self, mut child: Child) -> Option<String> {
+    /// How the child ends. It is stopped when appends fail for longer than `patience`, once it has been reached.
+    fn watch(&self, mut child: Child, patience: Duration) -> End {
         self.state.send_replace(ChildState::Running(child.id()));
+        let mut is_reached = false;
         while !self.stopped_within(CHILD_POLL) {
             match child.try_wait() {
                 Ok(None) => {}
-                Ok(Some(status)) => return Some(status.to_string()),
-                Err(error) => return Some(error.to_string()),
+                Ok(Some(status)) => return End::Itself(status.to_string()),
+                Err(error) => return End::Itself(error.to_string()),
+            }
+            let Some(pulse) = self.pulse.get() else { continue };
+            if !is_reached {
+                // While it reads its streams it does not listen.
+                is_reached = BlockingStream::connect_timeout(&self.address(), CHILD_POLL).is_ok();
+                pulse.begin();
+            } else if let Some(stream) = pulse.silent_for(patience) {
+                terminate(&mut child);
+                return End::Silent(stream);
             }
         }
         terminate(&mut child);
-        None
+        End::Stopped
+    }
+
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     fn stopped_within(&self, wait: Duration) -> bool {
