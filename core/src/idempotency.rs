@@ -58,6 +58,11 @@ fn begin(turn: &mut Turn, key: &str) {
     turn.state.keys.insert(key.to_owned(), row);
 }
 
+/// Of one who would have to wait with [`WAITERS_MAX`] others.
+pub(crate) fn too_many_wait() -> Refusal {
+    Refusal { retry_after_ms: RETRY_MS, ..Code::OutcomeUnknown.refusal() }
+}
+
 /// The same again: its answer, or the wait for it.
 fn repeat(turn: &mut Turn, key: &String) -> Handled {
     let row = turn.state.keys.get(key).expect("the key was just there");
@@ -72,7 +77,7 @@ fn repeat(turn: &mut Turn, key: &String) -> Handled {
         return Answer { result, repeated: true }.now();
     }
     if row.waiters.len() >= WAITERS_MAX {
-        return Err(Refusal { retry_after_ms: RETRY_MS, ..Code::OutcomeUnknown.refusal() }.into());
+        return Err(too_many_wait().into());
     }
     let waiter = turn.ctx.repeated_waiter();
     turn.state.keys.change(key).expect("the key was just there").waiters.push(waiter);

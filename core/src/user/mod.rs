@@ -17,9 +17,9 @@ use emshop_proto::events::EventType;
 use emshop_proto::internal::{MobileReply, MobileRequest, OwnerKind, RegisterUser, SetPassword, UserRow};
 use emshop_proto::v1::{Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User, UserStatus, event, outcome};
 
-use crate::context::{Context, Turn};
+use crate::context::{Context, Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Handled};
-use crate::idempotency::KEY_LIFETIME_MS;
+use crate::idempotency::{KEY_LIFETIME_MS, too_many_wait};
 use crate::state::State;
 
 pub(crate) fn register(turn: &mut Turn, command: RegisterUser) -> Handled {
@@ -61,6 +61,9 @@ fn repeat_register(turn: &mut Turn, user_id: u64, password_hash: &str) -> Handle
     }
     if !row.registering {
         return answer(user_id, row).repeated().now();
+    }
+    if row.waiters.len() >= WAITERS_MAX {
+        return Err(too_many_wait().into());
     }
     let waiter = turn.ctx.repeated_waiter();
     turn.state.users.change(&user_id).expect("a user who is there").waiters.push(waiter);

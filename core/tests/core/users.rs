@@ -149,6 +149,23 @@ fn owner_of(shop: &mut Shop, mobile: &str) -> Option<u64> {
     }
 }
 
+/// They stand in a row that each of them writes again.
+#[test]
+fn repeats_of_a_registration_wait_for_it_up_to_a_bound() {
+    for (mut shop, [user_id, _], mobile) in shops().into_iter().filter(|(shop, ..)| shop.logs.len() == 2) {
+        send_code(&mut shop, &mobile);
+        let tickets: Vec<_> = (0..120).map(|_| register_only(&mut shop, registration(user_id, &mobile, CODE))).collect();
+        let (waiting, refused) = tickets.split_at(100);
+        for ticket in refused {
+            assert_refused(&shop.outcome(*ticket).expect("answered at once"), Code::OutcomeUnknown);
+        }
+        shop.carry();
+        for ticket in waiting {
+            assert_done(&shop.outcome(*ticket).expect("the number's log has answered"));
+        }
+    }
+}
+
 #[test]
 fn a_user_is_there_once_the_number_is_theirs() {
     for (mut shop, [user_id, _], mobile) in shops() {
