@@ -10,6 +10,7 @@ use std::{env, fmt};
 use anyhow::{Context, Result, ensure};
 use config::{Environment, File, FileFormat};
 use emshop_ingress::{Algorithm, PaymentOptions, Tokens, Verification, WebhookSecret};
+use emshop_log::LOG_BYTES_MIN;
 use emshop_log::jetstream::{ClusterOptions, SyncMode};
 use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
 use emshop_proto::partitioner::LOGS_MAX;
@@ -131,7 +132,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// Space of each log. One that is full takes no commands until its engine has caught up and trimmed it.
+    /// Space of each log, 16 MiB or more. One that is full but for an eighth takes no commands until its engine has caught up and trimmed it.
     #[serde(with = "units::size")]
     pub bytes_max: u64,
 }
@@ -312,6 +313,11 @@ impl Settings {
         ensure!(
             self.cluster.logs.is_none_or(|logs| (1..=LOGS_MAX).contains(&logs)),
             "cluster.logs (--logs) must be 1 to {LOGS_MAX}"
+        );
+        ensure!(
+            self.log.bytes_max >= LOG_BYTES_MIN,
+            "log.bytes_max must be {} MiB or more: an engine could not trim a smaller log in time",
+            LOG_BYTES_MIN >> 20
         );
         ensure!(self.engine.checkpoint_rows_max > 0, "engine.checkpoint_rows_max must be 1 or more");
         ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");

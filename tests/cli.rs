@@ -79,7 +79,9 @@ fn unknown_settings_are_refused_by_name() {
 fn values_that_make_no_sense_are_refused_by_name() {
     let folder = TempDir::new().unwrap();
     let file = settings_file(&folder, "auth: {algorithm: rot13}");
-    let wrong: [(&[&str], &[&str]); 11] = [
+    let other_folder = TempDir::new().unwrap();
+    let small_log = settings_file(&other_folder, "log: {bytes_max: 16777215}");
+    let wrong: [(&[&str], &[&str]); 12] = [
         (&["--role", "king"], &["king", "ingress"]),
         (&["--listen", "here"], &["listen"]),
         (&["--logs", "0"], &["cluster.logs"]),
@@ -91,6 +93,7 @@ fn values_that_make_no_sense_are_refused_by_name() {
         (&["--role", "ingress", "--nats", "nats://127.0.0.1:1"], &["auth.key_file", "--key-file"]),
         (&["--auth", "maybe"], &["--auth", "off"]),
         (&["--config", &file], &["auth.algorithm", "rot13"]),
+        (&["--config", &small_log], &["log.bytes_max", "16 MiB"]),
     ];
     for (flags, words) in wrong {
         assert_refused(&run(&[&["serve"], flags].concat()), 2, words);

@@ -36,6 +36,12 @@ pub fn overloaded() -> Refusal {
     Refusal { retry_after_ms: OVERLOADED_RETRY_MS, ..Code::Overloaded.refusal() }
 }
 
+/// Nothing was done: a log has no room for commands.
+pub fn log_full() -> Refusal {
+    let message = "The log is full, and nothing was done; try again when its engine has caught up";
+    Refusal { message: message.to_owned(), retry_after_ms: UNAVAILABLE_RETRY_MS, ..Code::Overloaded.refusal() }
+}
+
 /// The command is on its way, but its outcome did not come in time.
 pub fn outcome_unknown() -> Refusal {
     Refusal { retry_after_ms: UNAVAILABLE_RETRY_MS, ..Code::OutcomeUnknown.refusal() }

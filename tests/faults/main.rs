@@ -7,6 +7,7 @@ mod balance;
 mod carts;
 mod delivery;
 mod events;
+mod full_log;
 mod goods;
 mod history;
 mod illness;

@@ -13,6 +13,9 @@ const ROWS_WORTH_MIN: usize = 1_000;
 /// … but not longer than this, and so does a sequence that moved although no row changed.
 const QUIET_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A log that is small is trimmed often enough only if its checkpoints come as often: whenever so large a part of it was applied.
+const LOG_PART: u64 = 16;
+
 /// Turns go on beside a checkpoint under way until so many times the rows of one have changed.
 const ROWS_BEHIND: usize = 2;
 
@@ -20,6 +23,10 @@ const ROWS_BEHIND: usize = 2;
 pub struct Checkpoints {
     interval: Duration,
     rows_max: usize,
+    /// So many bytes of entries are worth one, however few rows they change.
+    bytes_worth: u64,
+    /// Of the entries applied since the last one was begun.
+    bytes: u64,
     last_taken: Duration,
     /// Number of the last checkpoint that was begun, until it is written.
     under_way: Option<u64>,
@@ -42,6 +49,8 @@ impl Checkpoints {
         Self {
             interval: options.checkpoint_interval,
             rows_max: options.checkpoint_rows_max,
+            bytes_worth: options.log_bytes_max / LOG_PART,
+            bytes: 0,
             last_taken: now.elapsed,
             under_way: None,
             sequence,
@@ -56,12 +65,23 @@ impl Checkpoints {
         self.durable_sequence
     }
 
+    /// An entry of so many bytes was applied.
+    pub fn applied(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The log is full: one is due as soon as there is anything to bring to the disk.
+    pub fn hurry(&mut self) {
+        self.bytes = u64::MAX;
+    }
+
     /// Whether to take a checkpoint now that so many rows changed, at this sequence.
     pub fn is_due(&self, changed_rows: usize, applied_sequence: u64, now: Now) -> bool {
         let waited = now.elapsed - self.last_taken;
         let changed = changed_rows > 0 || applied_sequence > self.sequence;
         self.under_way.is_none()
             && (changed_rows > self.rows_max
+                || changed && self.bytes > self.bytes_worth
                 || changed_rows > ROWS_WORTH_MIN && waited > self.interval
                 || changed && waited > self.interval.max(QUIET_INTERVAL))
     }
@@ -75,6 +95,7 @@ impl Checkpoints {
     pub fn begun(&mut self, number: u64, applied_sequence: u64, now: Now) {
         self.last_taken = now.elapsed;
         self.under_way = Some(number);
+        self.bytes = 0;
         self.sequence = applied_sequence;
     }
 
@@ -146,6 +167,21 @@ mod tests {
         assert!(!checkpoints().is_due(0, 7, after(6 * SECOND)), "nothing happened");
         assert!(checkpoints().is_due(0, 8, after(6 * SECOND)));
         assert!(!checkpoints().is_due(0, 8, after(2 * SECOND)), "it is not urgent");
+    }
+
+    #[test]
+    fn a_part_of_a_small_log_is_due_however_few_rows_it_changed() {
+        let options = Options { log_bytes_max: 16 << 20, ..Options::default() };
+        let mut checkpoints = Checkpoints::new(&options, 7, Now::default());
+        checkpoints.applied(1 << 20);
+        assert!(!checkpoints.is_due(0, 8, Now::default()));
+        checkpoints.applied(1);
+        assert!(checkpoints.is_due(0, 8, Now::default()));
+        checkpoints.begun(1, 8, Now::default());
+        checkpoints.written(1);
+        assert!(!checkpoints.is_due(0, 9, Now::default()), "counted from the last one on");
+        checkpoints.hurry();
+        assert!(checkpoints.is_due(0, 9, Now::default()) && !checkpoints.is_due(0, 8, Now::default()));
     }
 
     #[test]

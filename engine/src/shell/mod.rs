@@ -122,6 +122,8 @@ pub struct LogEntry {
     pub sequence: u64,
     /// When the log took it, in Unix milliseconds by the log's clock.
     pub time_ms: i64,
+    /// What it takes up.
+    pub bytes: u64,
     /// What it holds.
     pub entry: Entry,
 }
@@ -132,12 +134,12 @@ impl LogEntry {
     /// # Errors
     /// [`EngineError::Undecodable`] when it is not an envelope of this release, [`EngineError::Rules`] when it is of a newer one's rules.
     pub fn read(log: u32, entry: &emshop_log::Entry) -> Result<Self, EngineError> {
-        let (sequence, time_ms) = (entry.sequence, entry.time_ms());
+        let (sequence, time_ms, bytes) = (entry.sequence, entry.time_ms(), entry.payload.len() as u64);
         let undecodable = |source| EngineError::Undecodable { log, sequence, source };
         let envelope = envelope::decode(&entry.payload).map_err(undecodable)?;
         rules::admit(&envelope).map_err(|source| EngineError::Rules { log, sequence, source })?;
         let identity = entry.identity();
-        Ok(Self { sequence, time_ms, entry: Entry { identity, ..Entry::read(envelope).map_err(undecodable)? } })
+        Ok(Self { sequence, time_ms, bytes, entry: Entry { identity, ..Entry::read(envelope).map_err(undecodable)? } })
     }
 }
 
@@ -307,7 +309,13 @@ impl Shell {
             Input::Query { .. } => {}
             Input::Renewed { asked_at } => self.lease.renewed(asked_at),
             Input::Relieved { by } => return Err(EngineError::Relieved { log: self.replica.number(), by }),
-            Input::Appended { purpose: Purpose::Own, result } => self.own.appended(result.ok(), self.replica.applied_sequence()),
+            Input::Appended { purpose: Purpose::Own, result } => {
+                if matches!(result, Err(AppendError::Full)) {
+                    self.checkpoints.hurry();
+                    self.trim.hurry();
+                }
+                self.own.appended(result.ok(), self.replica.applied_sequence());
+            }
             Input::Appended { purpose: Purpose::Steps { target, through, .. }, result } => {
                 self.steps_appended(target, through, result, now)?;
             }
@@ -365,7 +373,9 @@ impl Shell {
         }
     }
 
-    fn turn(&mut self, LogEntry { sequence, time_ms, entry }: LogEntry, now: Now) {
+    fn turn(&mut self, LogEntry { sequence, time_ms, bytes, entry }: LogEntry, now: Now) {
+        self.checkpoints.applied(bytes);
+        self.trim.applied(bytes);
         let time_ms = if planted::is(Bug::TimeFromTheWall) { now.wall_ms } else { time_ms };
         let TurnEffects { outcomes, events, channels } = self.replica.turn(sequence, time_ms, entry);
         self.actions.extend(outcomes.into_iter().map(|(writer, outcomes)| Action::Tell { writer, outcomes }));
@@ -442,7 +452,7 @@ impl Shell {
                 received
             }
             Err(_) if planted::is(Bug::GapIgnored) => Some(through),
-            Err(AppendError::Unknown(_) | AppendError::Refused(_)) => {
+            Err(AppendError::Unknown(_) | AppendError::Full | AppendError::Refused(_)) => {
                 self.channels.failed(target, through, now);
                 None
             }

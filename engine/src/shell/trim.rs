@@ -12,26 +12,44 @@ use super::Now;
 const KEPT_ENVELOPES: u64 = 10_000;
 const KEPT_PART: u64 = 4;
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Sooner when so large a part of the log was applied since the last time.
+const WORTH_PART: u64 = 8;
 
 /// Trims a log once in a while.
 pub struct Trim {
     kept_envelopes: u64,
+    bytes_worth: u64,
+    /// Of the entries applied since the last time.
+    bytes: u64,
     last: Duration,
+    /// What was durable the last time.
+    durable_sequence: u64,
 }
 
 impl Trim {
     /// Of a log that may grow to so many bytes. If each envelope that stays were full, they leave room for new ones.
     pub fn new(log_bytes_max: u64, now: Now) -> Self {
         let kept_envelopes = KEPT_ENVELOPES.min(log_bytes_max / KEPT_PART / ENVELOPE_BYTES_MAX as u64);
-        Self { kept_envelopes, last: now.elapsed }
+        Self { kept_envelopes, bytes_worth: log_bytes_max / WORTH_PART, bytes: 0, last: now.elapsed, durable_sequence: 0 }
+    }
+
+    /// An entry of so many bytes was applied.
+    pub fn applied(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The log is full: it is to be trimmed as soon as there is anything to drop.
+    pub fn hurry(&mut self) {
+        self.bytes = u64::MAX;
     }
 
     /// The sequence below which the log is to be trimmed now, if it is.
     pub fn due(&mut self, durable_sequence: u64, now: Now) -> Option<u64> {
-        if now.elapsed - self.last < INTERVAL {
+        let is_urgent = self.bytes > self.bytes_worth && durable_sequence > self.durable_sequence;
+        if !is_urgent && now.elapsed - self.last < INTERVAL {
             return None;
         }
-        self.last = now.elapsed;
+        (self.bytes, self.last, self.durable_sequence) = (0, now.elapsed, durable_sequence);
         if planted::is(Bug::TrimmedOneTooFar) {
             return Some(durable_sequence + 2);
         }
@@ -54,5 +72,21 @@ mod tests {
         let mut trim = Trim::new(1 << 20, Now::default());
         let mut due = |durable, seconds| trim.due(durable, Now { elapsed: Duration::from_secs(seconds), wall_ms: 0 });
         assert_eq!([due(100, 9), due(100, 10), due(200, 11), due(5, 30), due(6, 50)], [None, Some(96), None, None, Some(2)]);
+    }
+
+    #[test]
+    fn a_part_of_a_small_log_is_trimmed_at_once_when_it_is_durable() {
+        let mut trim = Trim::new(1 << 20, Now::default());
+        let now = Now { elapsed: Duration::from_secs(1), wall_ms: 0 };
+        trim.applied(128 << 10);
+        assert_eq!(trim.due(100, now), None);
+        trim.applied(1);
+        assert_eq!([trim.due(100, now), trim.due(200, now)], [Some(96), None]);
+        trim.hurry();
+        assert_eq!(
+            [trim.due(100, now), trim.due(101, now), trim.due(102, now)],
+            [None, Some(97), None],
+            "not while nothing is to drop"
+        );
     }
 }

@@ -94,16 +94,33 @@ impl Dispatcher {
     /// Validates a command and makes its record.
     fn prepare(&self, command: &mut Command, operator: Option<Operator>) -> Result<Prepared, Box<Refusal>> {
         let violations = validate::command(command, operator);
-        if violations.is_empty() {
-            Ok(prepare(command, operator, self.partitioner, self.defaults))
-        } else {
-            Err(Box::new(refusals::invalid(violations)))
+        if !violations.is_empty() {
+            return Err(Box::new(refusals::invalid(violations)));
         }
+        let prepared = prepare(command, operator, self.partitioner, self.defaults);
+        self.check_other_logs(command)?;
+        Ok(prepared)
+    }
+
+    /// New business is refused while a log that it needs takes no steps: these would wait without bound, and the client for an order that
+    /// comes to no end. What is under way already goes on.
+    fn check_other_logs(&self, command: &Command) -> Result<(), Box<Refusal>> {
+        let lines = match &command.body {
+            _ if self.batchers.len() == 1 => return Ok(()),
+            Some(command::Body::SubmitOrder(request)) => &request.lines,
+            Some(command::Body::ReserveStock(request)) => &request.lines,
+            // What is in a cart only its log knows.
+            Some(command::Body::CheckoutCart(_)) => {
+                return (0..self.partitioner.logs()).try_for_each(|log| self.batcher(log).map(drop));
+            }
+            _ => return Ok(()),
+        };
+        lines.iter().try_for_each(|line| self.batcher(self.partitioner.of_goods(line.goods_id).log).map(drop))
     }
 
     /// Sends a command on its way, if there is room at once.
     fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Answer>, Box<Refusal>> {
-        let batcher = self.batcher(prepared.log).ok_or_else(refusals::unavailable)?;
+        let batcher = self.batcher(prepared.log)?;
         let room = self.admission.try_admit(prepared.record.len()).ok_or_else(refusals::overloaded)?;
         let (reply, answer) = oneshot::channel();
         let waiter = Waiter::Call { reply, room };
@@ -161,16 +178,14 @@ impl Dispatcher {
             return Err(Box::new(Code::PermissionDenied.refusal()));
         }
         let prepared = self.prepare(command, caller.map(Caller::operator))?;
-        match self.batcher(prepared.log) {
-            Some(_) => Ok(prepared),
-            None => Err(Box::new(refusals::unavailable())),
-        }
+        self.batcher(prepared.log)?;
+        Ok(prepared)
     }
 
     /// The batcher of a log that takes records now.
-    fn batcher(&self, log: u32) -> Option<&Batcher> {
+    fn batcher(&self, log: u32) -> Result<&Batcher, Box<Refusal>> {
         let batcher = &self.batchers[log as usize];
-        batcher.is_open().then_some(batcher)
+        batcher.refusal().map_or(Ok(batcher), |refusal| Err(Box::new(refusal)))
     }
 }
 

@@ -16,6 +16,13 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// The smallest size of a log with which an engine can work: what stays in it behind a checkpoint, what is read ahead and what is on its
+/// way are small parts of it.
+pub const LOG_BYTES_MIN: u64 = 16 << 20;
+/// The part of a log that commands leave free, for steps of other logs and for what its engine has to say: a log that is full of commands
+/// must not keep orders of others from coming to their end.
+pub const RESERVED_PART: u64 = 8;
+
 /// One message of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -70,6 +77,9 @@ pub enum AppendError {
     /// The log was not reached or did not answer in time: the envelope may or may not be in it.
     #[error("the log did not acknowledge: {0}")]
     Unknown(String),
+    /// The log has no room; the envelope is not in it.
+    #[error("the log is full")]
+    Full,
     /// The log refused it; the envelope is not in it.
     #[error("the log refused: {0}")]
     Refused(String),
@@ -169,6 +179,10 @@ pub trait CommandLog: Send + Sync + 'static {
 
     /// What it holds now.
     fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>>;
+
+    /// Bytes that commands may still take: what is free, without the part that is kept for others ([`RESERVED_PART`]). Nothing but the
+    /// writers of commands themselves keeps them from taking more.
+    fn room(&self) -> BoxFuture<'static, Result<u64, LogError>>;
 
     /// Drops all entries below `sequence`, never one at or above it.
     fn trim(&self, sequence: u64) -> BoxFuture<'static, Result<(), LogError>>;

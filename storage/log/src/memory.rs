@@ -184,6 +184,11 @@ impl CommandLog for MemoryLog {
         future::ready(Ok(self.contents().bounds())).boxed()
     }
 
+    /// It has no bound.
+    fn room(&self) -> BoxFuture<'static, Result<u64, LogError>> {
+        future::ready(Ok(u64::MAX)).boxed()
+    }
+
     fn trim(&self, sequence: u64) -> BoxFuture<'static, Result<(), LogError>> {
         future::ready(self.drop_below(sequence)).boxed()
     }

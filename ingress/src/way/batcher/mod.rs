@@ -4,23 +4,26 @@
 //! are on their way at once only when each is full: the log syncs one after the other, and small ones would cost it as much as full ones.
 //! There is no timer.
 
+mod room;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use emshop_log::jetstream::Reachable;
 use emshop_log::{AppendError, CommandLog};
 use emshop_proto::envelope::{ENVELOPE_BYTES_MAX, HEAD_BYTES, RECORD_OVERHEAD_BYTES, assemble, seal};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
-use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome};
+use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome, Refusal};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
+use self::room::Room;
 use crate::refusals;
 use crate::way::outcomes::Answer;
 use crate::way::waiters::{Waiter, Waiters, deliver};
@@ -46,6 +49,7 @@ pub struct Pending {
 pub struct Batcher {
     records: mpsc::UnboundedSender<Pending>,
     open: watch::Receiver<bool>,
+    full: Arc<AtomicBool>,
 }
 
 impl Batcher {
@@ -59,9 +63,11 @@ impl Batcher {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (records, receiver) = mpsc::unbounded_channel();
         let (open, is_open) = watch::channel(true);
+        let full = Arc::<AtomicBool>::default();
         let queue = Queue::new(receiver);
         let appends = FuturesUnordered::new();
         let worker = Worker {
+            room: Room::new(Arc::clone(&log)),
             log,
             writer,
             slots,
@@ -72,24 +78,28 @@ impl Batcher {
             sent: BTreeMap::new(),
             envelopes: 0,
             open,
+            full: Arc::clone(&full),
             probe: None,
         };
-        (Self { records, open: is_open }, worker.run())
+        (Self { records, open: is_open, full }, worker.run())
     }
 
-    /// False while the log is known not to take records; they would be refused.
-    pub fn is_open(&self) -> bool {
-        *self.open.borrow()
+    /// Why records would be refused now, if they would.
+    pub fn refusal(&self) -> Option<Refusal> {
+        if !*self.open.borrow() {
+            return Some(refusals::unavailable());
+        }
+        self.full.load(Ordering::Relaxed).then(refusals::log_full)
     }
 
-    /// As [`Batcher::is_open`], for whoever waits for a change.
+    /// False while the log does not take what is appended. One that is full works.
     pub fn open(&self) -> watch::Receiver<bool> {
         self.open.clone()
     }
 
     pub fn send(&self, pending: Pending) {
         if let Err(mpsc::error::SendError(pending)) = self.records.send(pending) {
-            refuse(pending);
+            refuse(pending, refusals::unavailable());
         }
     }
 }
@@ -161,6 +171,7 @@ struct Worker {
     slots: usize,
     waiters: Arc<Waiters>,
     reachable: Reachable,
+    room: Room,
     queue: Queue,
     appends: FuturesUnordered<Append>,
     /// By the number of the envelope, in the order sent.
@@ -168,6 +179,7 @@ struct Worker {
     /// Envelopes sent so far.
     envelopes: u64,
     open: watch::Sender<bool>,
+    full: Arc<AtomicBool>,
     /// While the log is unavailable: ends when it is back.
     probe: Option<BoxFuture<'static, ()>>,
 }
@@ -177,12 +189,13 @@ impl Worker {
         self.check_connection();
         loop {
             let open = self.probe.is_none();
-            if open {
-                while self.may_send() {
-                    self.send();
-                }
-            } else {
-                self.queue.take_all().for_each(refuse);
+            if !open {
+                self.queue.take_all().for_each(|pending| refuse(pending, refusals::unavailable()));
+            } else if self.room.is_full() {
+                self.queue.take_all().for_each(|pending| refuse(pending, refusals::log_full()));
+            }
+            while self.may_send() {
+                self.send();
             }
             if self.queue.ended && self.queue.waiting.is_empty() {
                 break;
@@ -194,6 +207,10 @@ impl Worker {
                 Ok(()) = self.reachable.changed(), if open => self.check_connection(),
                 () = sleep_until(stalls_at), if open => self.close("appends are not answered"),
                 () = ended(&mut self.probe) => self.reopen(),
+                room = self.room.answer() => {
+                    self.room.take(room);
+                    self.note_room();
+                }
             }
         }
         while let Some((envelope, result)) = self.appends.next().await {
@@ -226,7 +243,9 @@ impl Worker {
         }
         // Before the append: the outcome may be here before the acknowledgement.
         let first_ticket = self.waiters.register(waiting);
-        let append = self.log.append(seal(assemble(self.writer, first_ticket, &records)));
+        let envelope = seal(assemble(self.writer, first_ticket, &records));
+        self.room.sent(envelope.len() as u64);
+        let append = self.log.append(envelope);
         self.envelopes += 1;
         let envelope = self.envelopes;
         self.sent.insert(envelope, Sent { since: Instant::now(), stale: false, first_ticket, accepted });
@@ -239,6 +258,11 @@ impl Worker {
             Ok(sequence) => {
                 let position = LogPosition { log: self.log.number(), sequence };
                 return deliver(sent.accepted.into_iter().map(|(waiter, receipt)| (waiter, accepted(*receipt, position))));
+            }
+            Err(AppendError::Full) => {
+                self.room.refused();
+                self.note_room();
+                refusals::log_full()
             }
             Err(refused @ (AppendError::Refused(_) | AppendError::NotNext(_))) => {
                 tracing::warn!(log = self.log.number(), "an envelope was not taken: {refused}");
@@ -254,6 +278,15 @@ impl Worker {
         let answer = refusals::answer(refusal);
         self.waiters.fail(sent.first_ticket, &answer);
         deliver(sent.accepted.into_iter().map(|(waiter, _)| (waiter, answer.clone())));
+    }
+
+    fn note_room(&self) {
+        let (log, is_full) = (self.log.number(), self.room.is_full());
+        match (self.full.swap(is_full, Ordering::Relaxed), is_full) {
+            (false, true) => tracing::warn!(log, "the log is full, and commands are refused until its engine has trimmed it"),
+            (true, false) => tracing::info!(log, "the log has room again"),
+            _ => {}
+        }
     }
 
     fn check_connection(&mut self) {
@@ -282,14 +315,14 @@ fn accepted(receipt: OrderReceipt, position: LogPosition) -> Answer {
     Answer::made(Outcome { position: Some(position), result: Some(OutcomeResult::Order(receipt)), ..Outcome::default() })
 }
 
-fn refuse(pending: Pending) {
-    deliver([(pending.waiter, refusals::answer(refusals::unavailable()))]);
+fn refuse(pending: Pending, refusal: Refusal) {
+    deliver([(pending.waiter, refusals::answer(refusal))]);
 }
 
 /// Appends nothing, an envelope without records, until the log has taken that: a server whose disk was full answers questions while its
 /// streams take nothing more.
 async fn until_available(log: Arc<dyn CommandLog>, writer: u64, mut reachable: Reachable) {
-    while log.append(seal(assemble(writer, 0, &[]))).await.is_err() {
+    while !matches!(log.append(seal(assemble(writer, 0, &[]))).await, Ok(_) | Err(AppendError::Full)) {
         tokio::time::sleep(PROBE_EVERY).await;
     }
     // An error means that nobody watches the connection any more: then only the log itself can tell.

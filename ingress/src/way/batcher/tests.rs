@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use emshop_log::{Bounds, Entry, LastSteps, LogError};
@@ -15,9 +16,10 @@ use crate::way::admission::Admission;
 type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
 
 /// A log that answers appends when the test says so.
-#[derive(Default)]
 struct SlowLog {
     appends: Mutex<Vec<Append>>,
+    room: AtomicU64,
+    looks: AtomicU64,
 }
 
 impl SlowLog {
@@ -66,6 +68,11 @@ impl CommandLog for SlowLog {
         unreachable!("a batcher only writes")
     }
 
+    fn room(&self) -> BoxFuture<'static, Result<u64, LogError>> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        futures::future::ready(Ok(self.room.load(Ordering::Relaxed))).boxed()
+    }
+
     fn trim(&self, _sequence: u64) -> BoxFuture<'static, Result<(), LogError>> {
         unreachable!("a batcher only writes")
     }
@@ -84,7 +91,8 @@ const SLOTS: usize = 2;
 
 impl Bench {
     fn new() -> Self {
-        let (log, waiters) = (Arc::new(SlowLog::default()), Arc::new(Waiters::new()));
+        let (log, waiters) =
+            (Arc::new(SlowLog { appends: Mutex::default(), room: u64::MAX.into(), looks: 0.into() }), Arc::new(Waiters::new()));
         let (connection, reachable) = watch::channel(true);
         let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable);
         tokio::spawn(work);
@@ -107,6 +115,10 @@ impl Bench {
         let (probe, answer) = self.log.next().await;
         assert!(probe.records.is_empty(), "{probe:?} is no probe");
         answer.send(result).expect("awaited");
+    }
+
+    fn is_open(&self) -> bool {
+        self.batcher.refusal().is_none()
     }
 
     async fn opens(&self) {
@@ -199,9 +211,9 @@ async fn failed_appends_answer_all_who_wait() {
     let bench = Bench::new();
     let refused = bench.send(10, None);
     let (_, answer) = bench.log.next().await;
-    answer.send(Err(AppendError::Refused("full".to_owned()))).expect("awaited");
+    answer.send(Err(AppendError::Refused("too large".to_owned()))).expect("awaited");
     assert!(!bench.refused(refused).await.contains("unknown"));
-    assert!(bench.batcher.is_open(), "a log that answers is not away");
+    assert!(bench.is_open(), "a log that answers is not away");
 
     let lost = [bench.send(10, None), bench.send(10, Some(Box::default()))];
     let (_, answer) = bench.log.next().await;
@@ -210,7 +222,7 @@ async fn failed_appends_answer_all_who_wait() {
         assert!(bench.refused(outcome).await.contains("outcome is unknown"));
     }
     bench.answer_probe(Err(AppendError::Unknown("late again".to_owned()))).await;
-    assert!(!bench.batcher.is_open());
+    assert!(!bench.is_open());
     bench.answer_probe(Ok(3)).await;
     bench.opens().await;
     let _again = bench.send(10, None);
@@ -225,11 +237,11 @@ async fn nothing_queues_for_a_log_that_is_away() {
     let queued = bench.send(10, None);
     bench.connection.send_replace(false);
     bench.refused(queued).await;
-    assert!(!bench.batcher.is_open());
+    assert!(!bench.is_open());
     bench.refused(bench.send(10, None)).await;
     bench.answer_probe(Ok(1)).await;
     bench.refused(bench.send(10, None)).await;
-    assert!(!bench.batcher.is_open(), "outcomes would not come");
+    assert!(!bench.is_open(), "outcomes would not come");
     bench.connection.send_replace(true);
     bench.opens().await;
     // What was under way keeps no slot from what comes now.
@@ -247,9 +259,62 @@ async fn a_log_that_takes_nothing_is_away_until_it_does() {
     let (probe, probe_answer) = bench.log.next().await;
     assert_eq!((probe.writer, probe.records.len()), (WRITER, 0), "it asks for nothing");
     tokio::time::sleep(2 * PROBE_EVERY).await;
-    assert_eq!((bench.log.under_way(), bench.batcher.is_open()), (0, false), "one probe at a time");
+    assert_eq!((bench.log.under_way(), bench.is_open()), (0, false), "one probe at a time");
     answer.send(Ok(1)).expect("awaited");
     probe_answer.send(Ok(2)).expect("awaited");
     bench.opens().await;
     drop(sent);
+}
+
+impl Bench {
+    async fn refused_as_full(&self, answer: oneshot::Receiver<Answer>) {
+        match outcome(answer).await.result {
+            Some(OutcomeResult::Refusal(refusal)) => assert_eq!(refusal, refusals::log_full()),
+            other => panic!("{other:?} is no refusal"),
+        }
+    }
+
+    async fn has_room(&self, room: u64) {
+        self.log.room.store(room, Ordering::Relaxed);
+        while self.is_open() == (room < ENVELOPE_BYTES_MAX as u64) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Whether it says so itself, or leaves room for others only.
+#[tokio::test]
+async fn a_full_log_takes_nothing_until_it_has_room() {
+    let bench = Bench::new();
+    let refused = bench.send(10, None);
+    let (_, answer) = bench.log.next().await;
+    bench.log.room.store(0, Ordering::Relaxed);
+    answer.send(Err(AppendError::Full)).expect("awaited");
+    bench.refused_as_full(refused).await;
+    bench.refused_as_full(bench.send(10, None)).await;
+    assert!(*bench.batcher.open().borrow(), "it works");
+    for room in [ENVELOPE_BYTES_MAX as u64, ENVELOPE_BYTES_MAX as u64 - 1, u64::MAX] {
+        bench.has_room(room).await;
+    }
+    let _again = bench.send(10, None);
+    bench.log.next().await;
+}
+
+#[tokio::test]
+async fn a_log_is_asked_for_its_room_when_a_part_of_it_was_taken() {
+    let bench = Bench::new();
+    let looks = || bench.log.looks.load(Ordering::Relaxed);
+    bench.log.room.store(400_000, Ordering::Relaxed);
+    while looks() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (before, mut outcomes) = (looks(), Vec::new());
+    for _ in 0..9 {
+        outcomes.push(bench.send(40_000, None));
+        let (_, answer) = bench.log.next().await;
+        answer.send(Ok(1)).expect("awaited");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // 100,000 bytes are three envelopes. On a slow machine a second passes, too.
+    assert!(looks() >= before + 3, "{} times", looks() - before);
 }

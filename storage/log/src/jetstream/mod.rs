@@ -18,7 +18,7 @@ use std::error::Error;
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::subject::ToSubject;
 use async_nats::{HeaderMap, Subject};
@@ -36,7 +36,7 @@ pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 
 use self::connection::Link;
 use self::reader::Reader;
-use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError};
+use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError, RESERVED_PART};
 
 /// One log of a [`Cluster`]. Cheap to clone.
 #[derive(Clone)]
@@ -73,16 +73,26 @@ impl JetStreamLog {
         appended
     }
 
-    async fn current_bounds(&self) -> Result<Bounds, LogError> {
-        let info = self.read.ask(self.stream.get_info()).await?.map_err(|error| match answer(&error) {
+    async fn info(&self) -> Result<Info, LogError> {
+        self.read.ask(self.stream.get_info()).await?.map_err(|error| match answer(&error) {
             Some(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => LogError::Unfit(format!(
                 "stream {} is not on the server any more: its storage was emptied or replaced. Restore it",
                 subjects::log_stream(self.number)
             )),
             _ => LogError::Unreachable(error.to_string()),
-        })?;
+        })
+    }
+
+    async fn current_bounds(&self) -> Result<Bounds, LogError> {
+        let info = self.info().await?;
         // A stream that was never used begins at 0.
         Ok(Bounds { first: info.state.first_sequence.max(1), last: info.state.last_sequence })
+    }
+
+    async fn current_room(&self) -> Result<u64, LogError> {
+        let info = self.info().await?;
+        let Ok(bytes_max) = u64::try_from(info.config.max_bytes) else { return Ok(u64::MAX) };
+        Ok((bytes_max - bytes_max / RESERVED_PART).saturating_sub(info.state.bytes))
     }
 
     async fn last_steps_of(&self, source_log: u32) -> Result<LastSteps, LogError> {
@@ -164,6 +174,11 @@ impl CommandLog for JetStreamLog {
         async move { log.current_bounds().await }.boxed()
     }
 
+    fn room(&self) -> BoxFuture<'static, Result<u64, LogError>> {
+        let log = self.clone();
+        async move { log.current_room().await }.boxed()
+    }
+
     fn trim(&self, sequence: u64) -> BoxFuture<'static, Result<(), LogError>> {
         self.clone().trim_below(sequence).boxed()
     }
@@ -192,15 +207,17 @@ fn append_error(error: &PublishError) -> AppendError {
     }
     let refused = match error.kind() {
         MaxPayloadExceeded | StreamNotFound => true,
-        Other => answer(error).is_some_and(is_refusal),
+        Other if answer(error).is_some_and(is_full) => return AppendError::Full,
+        // A store that failed in writing may have written.
+        Other => answer(error).is_some_and(|answer| answer.error_code() != ErrorCode::STREAM_STORE_FAILED),
         _ => false,
     };
     if refused { AppendError::Refused(error.to_string()) } else { AppendError::Unknown(error.to_string()) }
 }
 
-/// A store that failed in writing may have written; one that is full has not.
-fn is_refusal(answer: &jetstream::Error) -> bool {
-    answer.error_code() != ErrorCode::STREAM_STORE_FAILED || answer.to_string().starts_with("maximum bytes exceeded")
+/// Whether the store has nothing of it, since it does not fit.
+fn is_full(answer: &jetstream::Error) -> bool {
+    answer.error_code() == ErrorCode::STREAM_STORE_FAILED && answer.to_string().starts_with("maximum bytes exceeded")
 }
 
 /// The server's answer that an error of the client carries.

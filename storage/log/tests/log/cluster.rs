@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 use bytes::Bytes;
 use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create};
-use emshop_log::{AppendError, Bounds, CommandLog, LogError};
+use emshop_log::{AppendError, Bounds, CommandLog, LogError, RESERVED_PART};
 use futures::StreamExt;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -164,17 +164,24 @@ async fn a_full_log_refuses_until_it_is_trimmed() {
     let setup = Setup::new(ClusterOptions { log_bytes_max: MEBIBYTE, ..OPTIONS }).await;
     let log = setup.cluster.log(0);
     let big = Bytes::from(vec![1; 100 * 1024]);
-    let mut last = 0;
+    let (mut last, mut full_for_commands) = (0, None);
     let refused = loop {
         match log.append(big.clone()).await {
             Ok(sequence) => last = sequence,
             Err(error) => break error,
         }
+        if log.room().await.unwrap() < big.len() as u64 {
+            full_for_commands.get_or_insert(last);
+        }
     };
-    assert!(matches!(refused, AppendError::Refused(_)), "{refused}");
+    assert!(matches!(refused, AppendError::Full), "{refused}");
+    assert!(full_for_commands.is_some_and(|at| at < last), "{full_for_commands:?} of {last}: something is kept for others");
+    let kept = MEBIBYTE / RESERVED_PART;
+    assert!(log.room().await.unwrap() == 0 && setup.bytes().await > MEBIBYTE - kept, "all of it can be taken");
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, last });
     log.trim(last).await.unwrap();
     assert_eq!(log.append(big).await.unwrap(), last + 1);
+    assert_eq!(log.room().await.unwrap(), MEBIBYTE - kept - setup.bytes().await);
 
     let roomier = Cluster::open(&setup.connection, OPTIONS, Create::Yes).await.unwrap();
     for _ in 0..20 {

@@ -42,6 +42,12 @@ impl Setup {
         Self { server, connection, cluster, data_dir }
     }
 
+    /// What log 0 takes up.
+    async fn bytes(&self) -> u64 {
+        let context = async_nats::jetstream::new(self.connection.read().clone());
+        context.get_stream("EMSHOP_LOG_0").await.expect("it is there").cached_info().state.bytes
+    }
+
     /// Kills the server, and returns when its supervisor has started it again.
     async fn kill_server(&self) {
         let killed = signal(&self.server, Signal::SIGKILL);
