@@ -23,7 +23,7 @@ pub enum Fault {
     LateAcknowledgement,
     /// Its writer hears of it twice.
     DoubledAcknowledgement,
-    /// A log refuses an envelope, as one does that is full.
+    /// A log refuses an envelope.
     RefusedAppend,
     /// An answer gets lost on its way to an ingress.
     LostOutcome,
@@ -45,10 +45,14 @@ pub enum Fault {
     ServerClockBack,
     /// The clock of an engine's machine is set back before it starts.
     EngineClockBack,
+    /// A log has no room for commands for a while, and little for steps and what its engine has to say.
+    FullLog,
+    /// The server of the streams answers nothing for a while. Then it goes on with what it was sent, or was started again without it.
+    FrozenServer,
 }
 
 impl Fault {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::EngineCrash,
         Self::IngressCrash,
         Self::LostAppend,
@@ -67,6 +71,8 @@ impl Fault {
         Self::ServerClockBack,
         Self::EngineClockBack,
         Self::PausedEngine,
+        Self::FullLog,
+        Self::FrozenServer,
     ];
 
     /// As the command line has it.
@@ -90,6 +96,8 @@ impl Fault {
             Self::LostEvents => "lost-events",
             Self::ServerClockBack => "server-clock-back",
             Self::EngineClockBack => "engine-clock-back",
+            Self::FullLog => "full-log",
+            Self::FrozenServer => "frozen-server",
         }
     }
 

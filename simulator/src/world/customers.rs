@@ -67,7 +67,7 @@ impl World {
 
     pub(super) fn acknowledge(&mut self, ingress: usize, writer: u64, log: u32, envelope: u64, result: Result<u64, AppendError>) {
         if self.ingresses[ingress].writer == writer && self.ingresses[ingress].acknowledged(log, envelope) {
-            if matches!(result, Err(AppendError::Refused(_))) {
+            if matches!(result, Err(AppendError::Refused(_) | AppendError::Full)) {
                 self.note("recoveries", "an ingress is refused an append");
             }
             self.flush(ingress, writer, log);

@@ -140,7 +140,10 @@ impl World {
                 let wait = if self.strikes(Fault::SlowStore) { 3 * SECOND } else { self.delays.random_range(100..20_000) };
                 self.after(wait, Event::Commit { host, generation, checkpoint });
             }
-            Action::Trim { below } => self.logs[host].trim(below),
+            Action::Trim { below } => {
+                self.logs[host].trim(below);
+                self.full[host] = None;
+            }
             Action::CaughtUp => {
                 let running = self.hosts[host].running.as_mut();
                 running.expect("it just acted").caught_up = true;

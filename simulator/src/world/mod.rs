@@ -125,6 +125,7 @@ enum Event {
     },
     Consume,
     Trouble,
+    Thaw { is_new: bool },
 }
 
 /// When something was sent to the server of the streams.
@@ -168,6 +169,14 @@ impl Ord for Scheduled {
     }
 }
 
+/// A log without room for commands.
+#[derive(Clone, Copy)]
+struct Full {
+    until: u64,
+    /// Envelopes of engines that it still takes.
+    left: u32,
+}
+
 /// All parts as they were at one moment.
 struct Backup {
     logs: Vec<Bounds>,
@@ -194,6 +203,10 @@ pub struct World {
     faults_left: usize,
     partitioner: Partitioner,
     logs: Vec<SimLog>,
+    /// By log.
+    full: Vec<Option<Full>>,
+    /// What was sent to the server of the streams since it answers nothing, while that is so.
+    frozen: Option<Vec<Event>>,
     events: SimEvents,
     hosts: Vec<Host>,
     relieved: Vec<Relieved>,
@@ -235,6 +248,8 @@ impl World {
             faults_left: settings.faults_max,
             partitioner,
             logs: (0..plan.logs).map(|_| SimLog::default()).collect(),
+            full: vec![None; plan.logs as usize],
+            frozen: None,
             events: SimEvents::default(),
             hosts: (0..plan.logs).map(Host::new).collect(),
             relieved: Vec::new(),
@@ -305,6 +320,14 @@ impl World {
                     running.inbox.push_back(input);
                     self.wake(host, 0);
                 }
+                Ok(())
+            }
+            event @ (Event::Arrive { .. } | Event::Publish { .. }) if self.frozen.is_some() => {
+                self.hold(event);
+                Ok(())
+            }
+            Event::Thaw { is_new } => {
+                self.thaw(is_new);
                 Ok(())
             }
             // What was sent in another epoch finds no stream that would take it.

@@ -1,11 +1,12 @@
 //! What gets into the logs, and what their writers hear of it.
 
 use bytes::Bytes;
+use emshop_engine::shell::relay::NotPublished;
 use emshop_engine::shell::{Input, Purpose};
 use emshop_log::AppendError;
 use rand::Rng;
 
-use super::{ACKNOWLEDGEMENT_WAIT, By, Event, World};
+use super::{ACKNOWLEDGEMENT_WAIT, By, Event, Full, World};
 use crate::model::{Applied, Wrong};
 use crate::plan::Fault;
 
@@ -22,7 +23,11 @@ impl World {
     pub(super) fn arrive(&mut self, log: u32, payload: Bytes, by: By) -> Result<(), Wrong> {
         let soon = self.delays.random_range(20..2_000);
         if self.strikes(Fault::RefusedAppend) {
-            self.acknowledge_after(soon, log, by, Err(AppendError::Refused("maximum bytes exceeded".to_owned())));
+            self.acknowledge_after(soon, log, by, Err(AppendError::Refused("for no reason".to_owned())));
+            return Ok(());
+        }
+        if self.is_full_for(log, by) {
+            self.acknowledge_after(soon, log, by, Err(AppendError::Full));
             return Ok(());
         }
         if let By::Host { host, purpose: Purpose::Steps { after, .. }, .. } = by {
@@ -68,6 +73,46 @@ impl World {
             By::Ingress { ingress, writer, envelope } => Event::Acknowledge { ingress, writer, log, envelope, result },
         };
         self.after(wait, event);
+    }
+
+    /// Whether a log that is full has nothing left for this writer.
+    fn is_full_for(&mut self, log: u32, by: By) -> bool {
+        let Some(Full { left, .. }) = self.full[log as usize].as_mut().filter(|full| full.until > self.now) else { return false };
+        if matches!(by, By::Ingress { .. }) || *left == 0 {
+            return true;
+        }
+        *left -= 1;
+        self.note("recoveries", "a log that is full of commands takes what engines send");
+        false
+    }
+
+    /// The server does not answer what is sent to it: whoever waits gives up.
+    pub(super) fn hold(&mut self, event: Event) {
+        match &event {
+            Event::Arrive { log, by, .. } => {
+                let unknown = AppendError::Unknown("the server does not answer".to_owned());
+                self.acknowledge_after(ACKNOWLEDGEMENT_WAIT, *log, *by, Err(unknown));
+            }
+            Event::Publish { host, generation, group, .. } => {
+                let result = Err(NotPublished::Unknown("the server does not answer".to_owned()));
+                let input = Input::Published { through: group.through, result };
+                self.after(ACKNOWLEDGEMENT_WAIT, Event::Deliver { host: *host, generation: *generation, input });
+            }
+            _ => unreachable!("nothing else is sent to the server"),
+        }
+        self.frozen.as_mut().expect("it is frozen").push(event);
+    }
+
+    /// The server answers again. A new one never had what was sent to the old one.
+    pub(super) fn thaw(&mut self, is_new: bool) {
+        let held = self.frozen.take().into_iter().flatten();
+        if is_new {
+            self.sent.server += 1;
+            self.note("recoveries", "a server that answers nothing is started again");
+        } else {
+            self.note("recoveries", "a server that answered nothing goes on");
+        }
+        held.for_each(|event| self.after(0, event));
     }
 
     pub(super) fn is_whole(&self) -> bool {

@@ -4,7 +4,7 @@ use emshop_core::state::store::StateStore;
 use emshop_proto::v1::EventBatch;
 use rand::Rng;
 
-use super::{Event, SECOND, World};
+use super::{Event, Full, SECOND, World};
 use crate::ingress::Ingress;
 use crate::plan::Fault;
 
@@ -27,6 +27,16 @@ impl World {
         }
         if self.is_all_there() && self.strikes(Fault::LostEvents) {
             self.lose_events();
+        }
+        if self.strikes(Fault::FullLog) {
+            let log = self.delays.random_range(0..self.full.len());
+            let (wait, left) = (self.delays.random_range(SECOND..20 * SECOND), self.delays.random_range(0..6));
+            self.full[log] = Some(Full { until: self.now + wait, left });
+        }
+        if self.frozen.is_none() && self.strikes(Fault::FrozenServer) {
+            self.frozen = Some(Vec::new());
+            let (wait, is_new) = (self.delays.random_range(SECOND..15 * SECOND), self.delays.random_bool(0.5));
+            self.after(wait, Event::Thaw { is_new });
         }
         if self.delays.random_bool(0.2) {
             self.back_up();
