@@ -13,6 +13,7 @@ use crate::entry::NewOrder;
 use crate::goods::{self, catalogue};
 use crate::idempotency;
 use crate::order::{commands, parcel, payment, steps};
+use crate::sound;
 use crate::stock::{self, allocation, reservation};
 use crate::user::{self, address, balance, cart, code, favourite, hold, letter};
 
@@ -23,6 +24,7 @@ use crate::user::{self, address, balance, cart, code, favourite, hold, letter};
 pub(crate) fn command(turn: &mut Turn, command: Command) {
     let Command { idempotency_key, body, .. } = command;
     let handled = body.map_or_else(no_body, |body| {
+        sound::check(&turn.ctx, &body)?;
         let key = idempotency::key_of_command(&turn.ctx, name_of(&body), &key_of(&body), &idempotency_key);
         idempotency::once(turn, key, |turn| handle(turn, body))
     });
@@ -31,14 +33,15 @@ pub(crate) fn command(turn: &mut Turn, command: Command) {
 
 /// As [`command`](fn@command), of an order that is submitted.
 pub(crate) fn new_order(turn: &mut Turn, order: NewOrder) {
-    let handled = commands::submit(turn, order);
+    let handled = sound::check_order(&turn.ctx, &order).and_then(|()| commands::submit(turn, order));
     answer(turn, handled);
 }
 
 /// As [`command`](fn@command), of what only an ingress may give.
 pub(crate) fn account_command(turn: &mut Turn, command: AccountCommand) {
+    let checked = sound::check_account(&turn.ctx, &command);
     let AccountCommand { idempotency_key, body } = command;
-    let handled = body.map_or_else(no_body, |body| handle_account(turn, body, &idempotency_key));
+    let handled = checked.and_then(|()| body.map_or_else(no_body, |body| handle_account(turn, body, &idempotency_key)));
     answer(turn, handled);
 }
 

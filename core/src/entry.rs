@@ -106,9 +106,7 @@ impl EntryRecord {
     fn read(record: Record) -> Result<Self, DecodeError> {
         let Record { ticket, body_hash, operator, body } = record;
         let body = match body {
-            Some(record::Body::Command(bytes)) => {
-                Body::read_command(bytes).map_err(|error| DecodeError::Body(error.to_string()))?
-            }
+            Some(record::Body::Command(bytes)) => Body::read_command(bytes).map_err(DecodeError::Body)?,
             Some(record::Body::AccountCommand(command)) => Body::AccountCommand(command),
             Some(record::Body::Step(step)) => Body::Step(step),
             Some(record::Body::Tick(tick)) => Body::Tick { time_ms: tick.time_ms, sent_ms: tick.sent_ms },
@@ -120,13 +118,17 @@ impl EntryRecord {
 }
 
 impl Body {
-    fn read_command(bytes: Bytes) -> Result<Self, prost::DecodeError> {
-        let (bytes, from_cart) = match OrderCommand::decode(bytes.clone())?.body {
+    fn read_command(bytes: Bytes) -> Result<Self, String> {
+        let (bytes, from_cart) = match OrderCommand::decode(bytes.clone()).map_err(|error| error.to_string())?.body {
             Some(order_command::Body::SubmitOrder(bytes)) => (bytes, false),
             Some(order_command::Body::CheckoutCart(bytes)) => (bytes, true),
-            None => return Command::decode(bytes).map(|command| Self::Command(Box::new(command))),
+            None => {
+                let command = Command::decode(bytes).map_err(|error| error.to_string())?;
+                return Ok(Self::Command(Box::new(command)));
+            }
         };
-        let request = OrderRequest::decode(bytes.as_ref())?;
+        let request = OrderRequest::decode(bytes.as_ref()).map_err(|error| error.to_string())?;
+        row::check_request(&bytes)?;
         let id = IdHash::of(row::id_in(&bytes).as_bytes());
         Ok(Self::NewOrder(NewOrder { id, bytes, request, from_cart }))
     }

@@ -1,7 +1,7 @@
 //! The shop as a function: state and record in, state and effects out. Synchronous; no clock, no randomness, no I/O. Time and ids
 //! come with the record.
 //!
-//! Reading order: [`entry`] (what is applied), [`context`] (where, when and by whom), [`apply`] (which handler a command goes to), [`idempotency`] (once, however often it comes), [`order`], [`stock`], [`goods`] and
+//! Reading order: [`entry`] (what is applied), [`context`] (where, when and by whom), [`apply`] (which handler a command goes to), `sound` (what is taken for granted of it), [`idempotency`] (once, however often it comes), [`order`], [`stock`], [`goods`] and
 //! [`user`] (what it does), [`replica`] (one log: turns over its records), [`rules`], [`effects`], [`events`] and [`outbox`] (what follows),
 //! [`state`] (rows and keys, and the store behind them), [`queries`] (reads), [`invariants`] (what must hold, recomputed).
 
@@ -22,6 +22,7 @@ pub mod planted;
 pub mod queries;
 pub mod replica;
 pub mod rules;
+mod sound;
 pub mod state;
 pub mod stock;
 pub mod timer;

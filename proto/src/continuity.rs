@@ -30,9 +30,8 @@ impl Continuity {
             return Err(Missed { after: *last, up_to: batch.previous_number });
         }
         let fresh: Vec<_> = batch.events.into_iter().filter(|event| event.number > *last).collect();
-        if let Some(event) = fresh.last() {
-            *last = event.number;
-        }
+        // The highest, not the one that comes last: nobody promises that a batch which something else wrote ascends.
+        *last = fresh.iter().map(|event| event.number).fold(*last, u64::max);
         Ok(fresh)
     }
 }
@@ -58,6 +57,8 @@ mod tests {
         assert_eq!(take(&mut continuity, batch(0, "order.paid", 1, &[3, 7])), Ok(vec![7]), "sent again in another batch");
         assert_eq!(take(&mut continuity, batch(0, "order.closed", 0, &[2])), Ok(vec![2]), "types overtake each other");
         assert_eq!(take(&mut continuity, batch(1, "order.paid", 0, &[1])), Ok(vec![1]), "logs count by themselves");
+        assert_eq!(take(&mut continuity, batch(2, "order.paid", 0, &[9, 5])), Ok(vec![9, 5]), "one that does not ascend");
+        assert_eq!(take(&mut continuity, batch(2, "order.paid", 0, &[9, 5])), Ok(vec![]), "nor is it taken twice");
     }
 
     #[test]

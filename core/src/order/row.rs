@@ -44,6 +44,32 @@ pub fn id(order: &OrderRow) -> &str {
     id_in(&order.texts)
 }
 
+/// Looks at the parts of a request that are read only when somebody wants them.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check_request(request: &[u8]) -> Result<(), String> {
+    let (mut rest, mut ids) = (request, 0);
+    while !rest.is_empty() {
+        let (field, wire_type) = decode_key(&mut rest).map_err(|error| error.to_string())?;
+        let mut value = rest;
+        skip_field(wire_type, field, &mut rest, DecodeContext::default()).map_err(|error| error.to_string())?;
+        match field {
+            ORDER_ID_FIELD => {
+                ids += 1;
+                let length = decode_varint(&mut value).unwrap_or_default() as usize;
+                let is_text = wire_type == WireType::LengthDelimited && std::str::from_utf8(&value[..length]).is_ok();
+                if !is_text || ids > 1 {
+                    return Err("an order has another id than one text".to_owned());
+                }
+            }
+            NAMES_FIELD => return Err("an order has names of goods before it has reserved them".to_owned()),
+            _ => {}
+        }
+    }
+    OrderDestination::decode(request).map(drop).map_err(|error| error.to_string())
+}
+
 /// The id that a request gives its order; empty when it gives none.
 pub fn id_in(request: &[u8]) -> &str {
     text_in(request, ORDER_ID_FIELD)

@@ -22,6 +22,7 @@ mod replay;
 mod returns;
 mod serial;
 mod shop;
+mod sound;
 mod stages;
 mod stock_history;
 mod stock_listing;
