@@ -37,7 +37,7 @@ impl World {
             return self.after(wait, Event::Renew { host: number, generation });
         }
         let asked_at = host::now(now, host.started_us, 0).elapsed;
-        if !self.strikes(Fault::LostAppend) {
+        if self.frozen.is_none() && !self.strikes(Fault::LostAppend) {
             self.hosts[number].renewed_at = now;
             self.soon(Event::Deliver { host: number, generation, input: Input::Renewed { asked_at } });
         }
@@ -75,7 +75,7 @@ impl World {
     pub(super) fn take_over(&mut self, number: usize, generation: u64) -> Result<(), Wrong> {
         let now = self.now;
         let host = &mut self.hosts[number];
-        if host.generation != generation || host.frozen_until <= now {
+        if self.frozen.is_some() || host.generation != generation || host.frozen_until <= now {
             return Ok(());
         }
         let Some(running) = host.running.take() else { return Ok(()) };
