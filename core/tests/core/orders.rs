@@ -3,8 +3,8 @@
 use emshop_core::idempotency::KEY_LIFETIME_MS;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{
-    CancelOrderRequest, CloseReason, Command, LogisticsStatus, Money, OrderStatus, PaymentStatus, SagaStatus, Shortage,
-    SubmitOrderRequest, command, outcome,
+    CancelOrderRequest, CloseReason, Command, LogisticsStatus, Money, OrderStatus, PaymentStatus, Shortage, SubmitOrderRequest,
+    command, outcome,
 };
 
 use crate::commands::*;

@@ -8,6 +8,9 @@ use emshop_proto::v1::{LogisticsStatus, WaitsFor};
 use crate::commands::*;
 use crate::shop::*;
 
+/// What an order waits for, and the sentence that says so.
+type Waits = Option<(WaitsFor, &'static str)>;
+
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 fn ask(shop: &mut Shop, query: WaitingQuery) -> WaitingOrders {
@@ -32,7 +35,7 @@ fn every_state_that_waits_is_listed() {
     let reject: OnOrder = |id| move_parcel(id, LogisticsStatus::Rejected);
     let way: [OnOrder; 2] = [|id| move_parcel(id, LogisticsStatus::InTransit), |id| move_parcel(id, LogisticsStatus::Delivering)];
     let back: OnOrder = |id| move_parcel(id, LogisticsStatus::Returning);
-    let table: [(&str, &[OnOrder], Option<(WaitsFor, &str)>); 12] = [
+    let table: [(&str, &[OnOrder], Waits); 12] = [
         ("pending", &[], Some((Payment, "it is unpaid, and expires by itself"))),
         ("stuck", &[], Some((Operator, "Inventory/ReleaseReserved was refused: for no known reason"))),
         ("paid", &[confirm], Some((Shipment, "its parcel is not shipped"))),
