@@ -14,6 +14,7 @@ mod illness;
 mod kill;
 mod leases;
 mod limits;
+mod linear;
 mod model;
 mod outage;
 mod process;
