@@ -159,6 +159,8 @@ mod tests {
                 complete_through: u64::MAX,
                 through: u64::MAX,
                 cause: Some(LogMark { sequence: u64::MAX, identity: u64::MAX }),
+                epoch: u64::MAX,
+                lost_through: 0,
             };
             assert!(head.encoded_len() <= BATCH_HEAD_BYTES_MAX, "{}", event_type.name());
         }

@@ -24,7 +24,7 @@ pub fn keys(input: &[u8]) {
     let timers = [0; 2].map(|_| timer(choices));
     for timer in &timers {
         let (key, number) = timer.place();
-        assert_eq!(key.timers(&TimerRow { numbers: number.into_iter().collect() }), [timer.clone()]);
+        assert_eq!(key.timers(&TimerRow { numbers: number.into_iter().collect() }), std::slice::from_ref(timer));
     }
     sort_alike::<rows::Timers>(timers.map(|timer| timer.place().0));
 }

@@ -85,7 +85,8 @@ fn a_user_without_a_mobile_number_is_refused() {
 #[test]
 fn an_order_that_cannot_be_read_later_is_not_an_entry() {
     const SUBMIT_ORDER: u32 = 2;
-    let table: [(&str, fn(&mut Vec<u8>)); 6] = [
+    type Damage = fn(&mut Vec<u8>);
+    let table: [(&str, Damage); 6] = [
         ("an id that is a number", |order| uint64::encode(1, &7, order)),
         ("an id that is no text", |order| bytes::encode(1, &vec![0xFF], order)),
         ("two ids", |order| (0..2).for_each(|_| string::encode(1, &"o1".to_owned(), order))),

@@ -125,7 +125,9 @@ enum Event {
     },
     Consume,
     Trouble,
-    Thaw { is_new: bool },
+    Thaw {
+        is_new: bool,
+    },
 }
 
 /// When something was sent to the server of the streams.
