@@ -13,7 +13,7 @@ INSTALLED := $(or $(CARGO_INSTALL_ROOT),$(CARGO_HOME),$(HOME)/.cargo)/bin
 # One profile and one set of features for everything, tests included, for the same reason.
 ALL := --release --workspace
 
-.PHONY: help run build install tools test test-core lint doc docs soak fuzz deny advisories bench load figures
+.PHONY: help run build install tools test test-core lint doc docs soak soak-real fuzz deny advisories bench load figures
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -53,6 +53,9 @@ SEED ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null | xargs -I{} printf '%
 soak: ## Simulate shops with faults for MINUTES=60, from seed SEED on (the commit's number by default)
 	cargo build --release -p emshop-simulator
 	$(PROGRAMS)/simulate --seed $(SEED) --minutes $(MINUTES) --coverage
+
+soak-real: tools ## Strike real processes, servers and disks with faults for MINUTES=60; ARGS="--list" says with which
+	cargo test $(ALL) --test soak -- --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 fuzz: ## Look for inputs that are not taken; TARGET=shop for one of fuzz/corpus, SECONDS=60 for each
 	@scripts/fuzz "$(TARGET)" "$(or $(SECONDS),60)"

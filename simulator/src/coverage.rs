@@ -9,7 +9,11 @@ pub struct Coverage(BTreeMap<(&'static str, String), u64>);
 
 impl Coverage {
     pub fn count(&mut self, kind: &'static str, name: impl Into<String>) {
-        *self.0.entry((kind, name.into())).or_default() += 1;
+        self.count_many(kind, name, 1);
+    }
+
+    pub fn count_many(&mut self, kind: &'static str, name: impl Into<String>, count: u64) {
+        *self.0.entry((kind, name.into())).or_default() += count;
     }
 
     pub fn add(&mut self, other: &Self) {

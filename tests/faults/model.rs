@@ -1,15 +1,17 @@
 //! An independent account of what the shop said, against which it is held afterwards.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{self, AtomicBool};
 use std::time::Duration;
 
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    AdjustStockRequest, CancelOrderRequest, CloseReason, Command, ConfirmPaymentRequest, LogInspection, Order, OrderStatus,
+    AdjustStockRequest, CancelOrderRequest, CloseReason, Command, ConfirmPaymentRequest, Order, OrderStatus, StockLevel,
 };
-use rand::Rng;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 
 use crate::shop::{Answer, Shop, Way, keyed, price, submit};
@@ -22,9 +24,20 @@ const MANY: u64 = 1_000_000;
 const WORKERS: usize = 4;
 const ORDERS_PER_STEP: usize = 12;
 /// Customers think; the disk of a test machine has other things to do as well.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(20);
 /// After an answer that left things open.
 const PAUSE_WHEN_UNKNOWN: Duration = Duration::from_millis(50);
+
+/// How often a customer does everything again that is open, before somebody asks at the end.
+const TRIES: usize = 3;
+
+/// What is not as the shop said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    Lost(String),
+    Doubled(String),
+    Other(String),
+}
 
 /// What the model knows of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +70,7 @@ enum Step {
 const STEPS: [Step; 3] = [Step::Submit, Step::Pay, Step::Cancel];
 
 impl Tracked {
-    fn new(id: String) -> Self {
-        let mut random = rand::rng();
+    fn new(id: String, random: &mut StdRng) -> Self {
         let mut lines = BTreeMap::new();
         for _ in 0..random.random_range(1..=3) {
             lines.insert(random.random_range(1..=GOODS), random.random_range(1..=3));
@@ -95,16 +107,20 @@ impl Tracked {
 
     fn command(&self, step: Step) -> Command {
         let order_id = self.id.clone();
-        let body = match step {
-            Step::Submit => Body::SubmitOrder(submit(&self.id, &self.lines)),
+        match step {
+            Step::Submit => Body::SubmitOrder(submit(&self.id, &self.lines)).into(),
             Step::Pay => Body::ConfirmPayment(ConfirmPaymentRequest {
                 order_id,
                 third_party_sn: format!("sn-{}", self.id),
                 ..ConfirmPaymentRequest::default()
-            }),
-            Step::Cancel => Body::CancelOrder(CancelOrderRequest { order_id, user_id: 7, ..CancelOrderRequest::default() }),
-        };
-        body.into()
+            })
+            .into(),
+            // The others are known by their ids.
+            Step::Cancel => {
+                let request = CancelOrderRequest { order_id, user_id: 7, ..CancelOrderRequest::default() };
+                keyed("cancel", Body::CancelOrder(request))
+            }
+        }
     }
 
     fn learn(&mut self, step: Step, answer: &Answer) {
@@ -136,18 +152,22 @@ impl Tracked {
         }
     }
 
-    fn check(&self, order: &Order) {
-        let lines: Vec<_> = order.lines.iter().map(|line| (line.goods_id, line.quantity)).collect();
-        assert_eq!(order.order_id, self.id);
-        assert_eq!((order.status(), order.close_reason()), self.expected(), "{self:?}\n{order:?}");
-        assert_eq!(lines, self.lines, "{order:?}");
-        if self.submitted == Known::Done {
-            assert_eq!(order.total.as_ref().map(|total| total.amount_minor), Some(self.total()), "{order:?}");
+    fn wrong(&self, order: Option<&Order>) -> Option<Wrong> {
+        let Some(order) = order else { return Some(Wrong::Lost(format!("order {} is not there", self.id))) };
+        let told = format!("{self:?}\n{order:?}");
+        let (status, reason) = self.expected();
+        if (order.status(), order.close_reason()) != (status, reason) {
+            let is_behind = order.status() == OrderStatus::Pending;
+            return Some(if is_behind { Wrong::Lost(told) } else { Wrong::Other(told) });
         }
+        let lines: Vec<_> = order.lines.iter().map(|line| (line.goods_id, line.quantity)).collect();
+        let total = order.total.as_ref().map(|total| total.amount_minor);
+        let is_priced = self.submitted != Known::Done || total == Some(self.total());
+        (order.order_id != self.id || lines != self.lines || !is_priced).then_some(Wrong::Other(told))
     }
 }
 
-/// Units put on the shelf under a key of their own.
+/// Units put on the shelf, or taken from it, under a key of their own.
 #[derive(Debug)]
 struct Delivery {
     key: String,
@@ -172,23 +192,33 @@ impl Delivery {
 }
 
 /// Everything that customers of one shop did.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Model {
     orders: Vec<Tracked>,
     deliveries: Vec<Delivery>,
-    loads: usize,
+    loads: u64,
+    /// Answers that left open whether the command was carried out.
+    unknown: u64,
+    random: StdRng,
 }
 
 /// Customers at work.
 pub struct Load {
-    workers: JoinSet<(Vec<Tracked>, Vec<Delivery>)>,
+    workers: JoinSet<Customer>,
     stop: Arc<AtomicBool>,
 }
 
 impl Model {
     pub async fn open(shop: &Shop) -> Self {
+        let seed = rand::random();
+        eprintln!("the customers come from seed {seed}");
+        Self::from_seed(shop, seed).await
+    }
+
+    /// With customers who always want the same.
+    pub async fn from_seed(shop: &Shop, seed: u64) -> Self {
         shop.stock_up(&(1..=GOODS).map(units).collect::<Vec<_>>()).await;
-        Self::default()
+        Self { orders: Vec::new(), deliveries: Vec::new(), loads: 0, unknown: 0, random: StdRng::seed_from_u64(seed) }
     }
 
     pub fn accepted(&self) -> usize {
@@ -199,6 +229,26 @@ impl Model {
         self.orders.len()
     }
 
+    pub fn order_ids(&self) -> Vec<String> {
+        self.orders.iter().map(|order| order.id.clone()).collect()
+    }
+
+    pub fn goods_ids(&self) -> Vec<u64> {
+        (1..=GOODS).collect()
+    }
+
+    /// Commands that the shop said to be done or refused.
+    pub fn answered(&self) -> usize {
+        let is_answered = |known: &&Known| matches!(known, Known::Done | Known::Refused);
+        let orders = self.orders.iter().flat_map(|order| [&order.submitted, &order.paid, &order.cancelled]);
+        orders.chain(self.deliveries.iter().map(|delivery| &delivery.known)).filter(is_answered).count()
+    }
+
+    /// Answers that left open whether the command was carried out.
+    pub fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
     /// Sends customers to the shop until they are called back.
     pub fn load(&mut self, shop: &Shop) -> Load {
         self.loads += 1;
@@ -206,17 +256,20 @@ impl Model {
         let mut workers = JoinSet::new();
         for worker in 0..WORKERS {
             let way = if worker % 2 == 0 { Way::Unary } else { Way::Stream };
-            workers.spawn(work(shop.clone(), way, format!("{}-{worker}", self.loads), Arc::clone(&stop)));
+            let name = format!("{}-{worker}", self.loads);
+            let random = StdRng::from_rng(&mut self.random);
+            workers.spawn(Customer::new(shop.clone(), way, name, random).work(Arc::clone(&stop)));
         }
         Load { workers, stop }
     }
 
     /// Calls the customers back.
     pub async fn end(&mut self, load: Load) {
-        load.stop.store(true, Ordering::Relaxed);
-        for (orders, deliveries) in load.workers.join_all().await {
-            self.orders.extend(orders);
-            self.deliveries.extend(deliveries);
+        load.stop.store(true, atomic::Ordering::Relaxed);
+        for customer in load.workers.join_all().await {
+            self.orders.extend(customer.orders);
+            self.deliveries.extend(customer.deliveries);
+            self.unknown += customer.unknown;
         }
     }
 
@@ -227,22 +280,18 @@ impl Model {
 
     /// The same, where others submitted so many orders that hold nothing.
     pub async fn check_besides(&mut self, shop: &Shop, others: usize) {
-        let logs = self.check_orders(shop).await;
-        assert_eq!(logs.iter().map(|log| log.orders).sum::<u64>(), (self.orders.len() + others) as u64);
-        self.check_stocks(shop).await;
-        self.check_repeats(shop).await;
-        self.check_stocks(shop).await;
+        self.find_out(shop).await;
+        let wrongs = self.wrongs(shop, others).await;
+        assert!(wrongs.is_empty(), "{wrongs:#?}");
     }
 
     /// Whatever else there is, the orders that are known are as they must be, and all books are in order.
-    pub async fn check_orders(&mut self, shop: &Shop) -> Vec<LogInspection> {
+    pub async fn check_orders(&mut self, shop: &Shop) {
         self.find_out(shop).await;
-        let logs = shop.settled().await;
-        let ids = self.orders.iter().map(|order| order.id.clone()).collect();
-        for (tracked, order) in self.orders.iter().zip(shop.orders(ids).await) {
-            tracked.check(&order);
-        }
-        logs
+        shop.settled().await;
+        let found = shop.find_orders(self.order_ids()).await;
+        let wrongs: Vec<_> = self.orders.iter().zip(&found).filter_map(|(tracked, order)| tracked.wrong(order.as_ref())).collect();
+        assert!(wrongs.is_empty(), "{wrongs:#?}");
     }
 
     /// Forgets all orders but the first ones.
@@ -250,7 +299,21 @@ impl Model {
         self.orders.truncate(orders);
     }
 
-    async fn find_out(&mut self, shop: &Shop) {
+    /// Where the shop differs from what it said, when no answer is open.
+    pub async fn wrongs(&self, shop: &Shop, others: usize) -> Vec<Wrong> {
+        let logs = shop.settled().await;
+        let (there, should) = (logs.iter().map(|log| log.orders).sum::<u64>(), (self.orders.len() + others) as u64);
+        let mut wrongs = Vec::from_iter(differs("orders", there, should));
+        let found = shop.find_orders(self.order_ids()).await;
+        wrongs.extend(self.orders.iter().zip(&found).filter_map(|(tracked, order)| tracked.wrong(order.as_ref())));
+        wrongs.extend(self.wrong_stocks(&shop.stocks(self.goods_ids()).await));
+        wrongs.extend(self.wrong_repeats(shop).await);
+        wrongs.extend(self.wrong_stocks(&shop.stocks(self.goods_ids()).await));
+        wrongs
+    }
+
+    /// Asks again, under the same ids, for all that was left open.
+    pub async fn find_out(&mut self, shop: &Shop) {
         let mut open: Vec<_> = self.deliveries.iter_mut().filter(|delivery| delivery.known == Known::Open).collect();
         let answers = shop.find_out(Way::Stream, open.iter().map(|delivery| delivery.command()).collect()).await;
         open.iter_mut().zip(answers).for_each(|(delivery, answer)| delivery.learn(&answer));
@@ -262,10 +325,11 @@ impl Model {
         }
     }
 
-    async fn check_stocks(&self, shop: &Shop) {
+    fn wrong_stocks(&self, stocks: &[StockLevel]) -> Vec<Wrong> {
         let mut received: BTreeMap<u64, u64> = (1..=GOODS).map(|goods_id| (goods_id, units(goods_id))).collect();
-        for delivery in &self.deliveries {
-            *received.entry(delivery.goods_id).or_default() += delivery.units.cast_unsigned();
+        for Delivery { goods_id, units, .. } in &self.deliveries {
+            let received = received.get_mut(goods_id).expect("all goods are there");
+            *received = received.strict_add_signed(*units);
         }
         let (mut reserved, mut sold) = (BTreeMap::<u64, u64>::new(), BTreeMap::<u64, u64>::new());
         for order in &self.orders {
@@ -276,28 +340,46 @@ impl Model {
             };
             order.lines.iter().for_each(|(goods_id, quantity)| *held.entry(*goods_id).or_default() += quantity);
         }
-        let stocks = shop.stocks((1..=GOODS).collect()).await;
-        assert_eq!(stocks.len() as u64, GOODS);
+        let mut wrongs = Vec::from_iter(differs("SKUs", stocks.len() as u64, GOODS));
         for stock in stocks {
             let of = |units: &BTreeMap<u64, u64>| units.get(&stock.goods_id).copied().unwrap_or_default();
-            let should = (of(&received), of(&reserved), of(&sold));
-            assert_eq!((stock.received, stock.reserved, stock.sold), should, "{stock:?}");
-            assert_eq!(stock.on_hand, stock.available + stock.reserved, "{stock:?}");
-            assert_eq!(stock.received, stock.on_hand + stock.sold, "{stock:?}");
+            let name = |what: &str| format!("{what} of goods {}", stock.goods_id);
+            wrongs.extend(differs(&name("units received"), stock.received, of(&received)));
+            wrongs.extend(differs(&name("units reserved"), stock.reserved, of(&reserved)));
+            wrongs.extend(differs(&name("units sold"), stock.sold, of(&sold)));
+            if stock.on_hand != stock.available + stock.reserved || stock.received != stock.on_hand + stock.sold {
+                wrongs.push(Wrong::Other(format!("{stock:?} does not add up")));
+            }
         }
+        wrongs
     }
 
-    /// Every order, submitted once more, is answered as it was the first time.
-    async fn check_repeats(&self, shop: &Shop) {
-        let commands = self.orders.iter().map(|order| order.command(Step::Submit)).collect();
-        for (order, answer) in self.orders.iter().zip(shop.find_out(Way::Stream, commands).await) {
-            let as_before = match &answer {
-                Answer::Done { repeated: true } => order.submitted == Known::Done,
-                Answer::Refused { repeated: true, .. } => order.submitted == Known::Refused,
-                _ => false,
-            };
-            assert!(as_before, "{order:?} submitted again: {answer:?}");
-        }
+    /// Every command, given once more, is answered as it was the first time.
+    async fn wrong_repeats(&self, shop: &Shop) -> Vec<Wrong> {
+        let answered = self.orders.iter().map(|order| (order.command(Step::Submit), order.submitted));
+        let deliveries = self.deliveries.iter().map(|delivery| (delivery.command(), delivery.known));
+        let (commands, known): (Vec<_>, Vec<_>) = answered.chain(deliveries).unzip();
+        let answers = shop.find_out(Way::Stream, commands.clone()).await;
+        let again = commands.iter().zip(known).zip(answers);
+        let wrong = again.filter_map(|((command, known), answer)| {
+            let told = format!("{command:?} given again: {answer:?}");
+            match (known, answer) {
+                (Known::Done, Answer::Done { repeated: true }) | (Known::Refused, Answer::Refused { repeated: true, .. }) => None,
+                (_, Answer::Done { repeated: false }) => Some(Wrong::Doubled(told)),
+                _ => Some(Wrong::Other(told)),
+            }
+        });
+        wrong.collect()
+    }
+}
+
+/// How many there are, and how many there should be.
+fn differs(what: &str, there: u64, should: u64) -> Option<Wrong> {
+    let told = || format!("{there} {what} instead of {should}");
+    match there.cmp(&should) {
+        Ordering::Less => Some(Wrong::Lost(told())),
+        Ordering::Equal => None,
+        Ordering::Greater => Some(Wrong::Doubled(told())),
     }
 }
 
@@ -305,29 +387,67 @@ fn units(goods_id: u64) -> u64 {
     if goods_id <= SCARCE { FEW } else { MANY }
 }
 
-/// Customers who come in groups: they order, pay, and sometimes change their mind. Now and then scarce goods are delivered.
-async fn work(shop: Shop, way: Way, name: String, stop: Arc<AtomicBool>) -> (Vec<Tracked>, Vec<Delivery>) {
-    let (mut orders, mut deliveries) = (Vec::new(), Vec::new());
-    for group in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
+/// Customers who come in groups: they order, pay, and sometimes change their mind. Between them units are delivered, or thrown away.
+struct Customer {
+    shop: Shop,
+    way: Way,
+    name: String,
+    random: StdRng,
+    orders: Vec<Tracked>,
+    deliveries: Vec<Delivery>,
+    unknown: u64,
+}
+
+impl Customer {
+    fn new(shop: Shop, way: Way, name: String, random: StdRng) -> Self {
+        Self { shop, way, name, random, orders: Vec::new(), deliveries: Vec::new(), unknown: 0 }
+    }
+
+    async fn work(mut self, stop: Arc<AtomicBool>) -> Self {
+        for group in 0.. {
+            if stop.load(atomic::Ordering::Relaxed) {
+                break;
+            }
+            self.visit(group, &stop).await;
+            self.restock(group).await;
+            tokio::time::sleep(PAUSE).await;
         }
-        let mut visit: Vec<_> = (0..ORDERS_PER_STEP).map(|index| Tracked::new(format!("{name}-{group}-{index}"))).collect();
-        for step in STEPS {
-            let mut wanting: Vec<_> = visit.iter_mut().filter_map(|order| order.wants(step).then_some(order)).collect();
-            let answers = shop.carry_out(way, wanting.iter().map(|order| order.command(step)).collect()).await;
-            wanting.iter_mut().zip(&answers).for_each(|(order, answer)| order.learn(step, answer));
-            if answers.iter().any(|answer| matches!(answer, Answer::Unknown(_))) {
-                tokio::time::sleep(PAUSE_WHEN_UNKNOWN).await;
+        self
+    }
+
+    async fn visit(&mut self, group: usize, stop: &AtomicBool) {
+        let id = |index| format!("{}-{group}-{index}", self.name);
+        let mut visit: Vec<_> = (0..ORDERS_PER_STEP).map(|index| Tracked::new(id(index), &mut self.random)).collect();
+        for _ in 0..TRIES {
+            let unknown = self.unknown;
+            for step in STEPS {
+                let mut wanting: Vec<_> = visit.iter_mut().filter_map(|order| order.wants(step).then_some(order)).collect();
+                let answers = self.shop.carry_out(self.way, wanting.iter().map(|order| order.command(step)).collect()).await;
+                wanting.iter_mut().zip(&answers).for_each(|(order, answer)| order.learn(step, answer));
+                self.count_unknown(&answers).await;
+            }
+            if unknown == self.unknown || stop.load(atomic::Ordering::Relaxed) {
+                break;
             }
         }
-        orders.extend(visit);
-        let goods_id = rand::rng().random_range(1..=SCARCE);
-        let mut delivery = Delivery { key: format!("{name}-{group}"), goods_id, units: 2, known: Known::Open };
-        let answer = shop.call(delivery.command()).await;
-        delivery.learn(&answer);
-        deliveries.push(delivery);
-        tokio::time::sleep(PAUSE).await;
+        self.orders.extend(visit);
     }
-    (orders, deliveries)
+
+    async fn restock(&mut self, group: usize) {
+        let goods_id = self.random.random_range(1..=2 * SCARCE);
+        let units = if goods_id <= SCARCE { 2 } else { -1 };
+        let mut delivery = Delivery { key: format!("{}-{group}", self.name), goods_id, units, known: Known::Open };
+        let answer = self.shop.call(delivery.command()).await;
+        delivery.learn(&answer);
+        self.count_unknown(&[answer]).await;
+        self.deliveries.push(delivery);
+    }
+
+    async fn count_unknown(&mut self, answers: &[Answer]) {
+        let unknown = answers.iter().filter(|answer| matches!(answer, Answer::Unknown(_))).count();
+        self.unknown += unknown as u64;
+        if unknown > 0 {
+            tokio::time::sleep(PAUSE_WHEN_UNKNOWN).await;
+        }
+    }
 }

@@ -87,10 +87,7 @@ impl Process {
 
     /// The process id of its nats-server.
     pub fn nats_pid(&self) -> u32 {
-        let parent = self.child.id();
-        let pids = fs::read_dir("/proc").expect("Linux").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let mut children = pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent && stat.state != 'Z'));
-        children.next().expect("its nats-server runs")
+        *children(self.child.id()).first().expect("its nats-server runs")
     }
 }
 
@@ -150,6 +147,12 @@ pub fn wait_until_gone(pid: u32) {
         assert!(Instant::now() < deadline, "process {pid} does not end");
         thread::sleep(POLL);
     }
+}
+
+/// The process ids of those that a process started, and that run.
+pub fn children(parent: u32) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").expect("Linux").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent && stat.state != 'Z')).collect()
 }
 
 struct Stat {

@@ -158,10 +158,18 @@ impl Shop {
     }
 
     pub async fn orders(&self, ids: Vec<String>) -> Vec<Order> {
+        self.find_orders(ids).await.into_iter().map(|order| order.expect("an order")).collect()
+    }
+
+    /// `None` for those that are not there.
+    pub async fn find_orders(&self, ids: Vec<String>) -> Vec<Option<Order>> {
         let order = async |order_id: String| {
             let read = || OrderServiceClient::new(self.channel.clone());
-            let response = until_available(async || read().get_order(GetOrderRequest { order_id: order_id.clone() }).await).await;
-            response.into_inner().order.expect("an order")
+            until_available(async || match read().get_order(GetOrderRequest { order_id: order_id.clone() }).await {
+                Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
+                found => found.map(|response| response.into_inner().order),
+            })
+            .await
         };
         stream::iter(ids).map(order).buffered(CONCURRENCY).collect().await
     }

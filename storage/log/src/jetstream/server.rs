@@ -140,6 +140,14 @@ impl NatsServer {
         Ok(server)
     }
 
+    /// The binary that [`NatsServer::start`] runs.
+    ///
+    /// # Errors
+    /// When there is none that is new enough.
+    pub fn binary() -> Result<PathBuf, ServerError> {
+        binary::find()
+    }
+
     /// Where clients connect; stays the same when the server is started again.
     pub fn url(&self) -> String {
         url(self.port)

@@ -1,0 +1,208 @@
+//! The processes of a shop, as its layout has them.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use tonic::transport::Endpoint;
+
+use super::node::{Ended, Node};
+use super::plan::Layout;
+use super::proxy::Proxy;
+use crate::process::{children, path, wait_until_gone};
+use crate::shop::Shop;
+
+/// Below the range of outgoing connections, so that a port stays free while its process is away.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// Then a client repeats its command.
+const ANSWER_WAIT: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(20);
+
+pub struct Site {
+    pub layout: Layout,
+    /// One that the shop does not start itself.
+    pub server: Option<Node>,
+    /// Between that and everybody else.
+    pub proxy: Option<Proxy>,
+    /// The engines by the number of their log, then the ingress if it is apart.
+    pub nodes: Vec<Node>,
+    listen: u16,
+    folder: PathBuf,
+    server_port: u16,
+}
+
+impl Site {
+    /// Nothing runs yet.
+    pub async fn new(layout: Layout, folder: &Path, random: &mut StdRng) -> Self {
+        let mut site = Self {
+            layout,
+            server: None,
+            proxy: None,
+            nodes: Vec::new(),
+            listen: free_port(random),
+            folder: folder.to_owned(),
+            server_port: free_port(random),
+        };
+        if layout.has_network() {
+            site.make_server();
+            site.proxy = Some(Proxy::to(site.server_port).await);
+        }
+        site.nodes = site.make_nodes();
+        site
+    }
+
+    fn make_server(&mut self) {
+        let store = self.store();
+        fs::create_dir_all(&store).expect("a new folder");
+        let config = format!(
+            "listen: \"127.0.0.1:{}\"\njetstream {{\n  store_dir: {:?}\n  sync_interval: always\n  max_file_store: 1024TB\n}}\n",
+            self.server_port,
+            path(&store)
+        );
+        fs::write(store.join("nats-server.conf"), config).expect("a new file");
+        self.server = Some(Node::nats_server(&self.folder, &store));
+    }
+
+    fn make_nodes(&self) -> Vec<Node> {
+        let listen = format!("127.0.0.1:{}", self.listen);
+        let url = self.proxy.as_ref().map(|proxy| format!("nats://127.0.0.1:{}", proxy.port)).unwrap_or_default();
+        let node = |name: &str, flags: &[&str]| {
+            let data = self.root().join(name);
+            let own = ["--listen", listen.as_str(), "--data", path(&data)];
+            Node::emshop(name, &self.folder, &[own.as_slice(), flags].concat())
+        };
+        match self.layout {
+            Layout::One => vec![node("all", &[])],
+            Layout::Beside => vec![node("all", &["--nats", &url])],
+            Layout::Apart => {
+                vec![
+                    node("engine-0", &["--role", "engine", "--nats", &url]),
+                    node("ingress", &["--role", "ingress", "--nats", &url]),
+                ]
+            }
+            Layout::TwoLogs => {
+                let engine = |log: &str| {
+                    node(&format!("engine-{log}"), &["--role", "engine", "--logs", "2", "--own", log, "--nats", &url])
+                };
+                vec![engine("0"), engine("1"), node("ingress", &["--role", "ingress", "--logs", "2", "--nats", &url])]
+            }
+        }
+    }
+
+    /// A client, whose connection comes back by itself.
+    pub fn shop(&self) -> Shop {
+        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", self.listen)).expect("an address");
+        Shop::new(endpoint.timeout(ANSWER_WAIT).connect_lazy())
+    }
+
+    /// Where downstream services find nats-server.
+    pub fn server_url(&self) -> String {
+        match self.layout {
+            Layout::One => self.nodes[0].field("nats").expect("it says so"),
+            _ => format!("nats://127.0.0.1:{}", self.server_port),
+        }
+    }
+
+    /// Folder of all that is stored.
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("shop")
+    }
+
+    /// Folder of nats-server.
+    pub fn store(&self) -> PathBuf {
+        self.root().join(if self.layout.has_network() { "nats" } else { "all/nats" })
+    }
+
+    /// Folder of the state of a log.
+    pub fn state(&self, log: u32) -> PathBuf {
+        self.root().join(&self.nodes[log as usize % self.engines()].name).join("state").join(log.to_string())
+    }
+
+    pub fn engines(&self) -> usize {
+        self.nodes.len() - usize::from(self.layout.has_ingress_apart())
+    }
+
+    pub fn engine(&mut self, random: &mut StdRng) -> &mut Node {
+        let index = random.random_range(0..self.engines());
+        &mut self.nodes[index]
+    }
+
+    pub fn ingress(&mut self) -> &mut Node {
+        self.nodes.last_mut().expect("each layout has some")
+    }
+
+    /// The process id of nats-server, while there is one.
+    pub fn server_pid(&self) -> Option<u32> {
+        match &self.server {
+            Some(server) => server.pid(),
+            None => children(self.nodes[0].pid()?).first().copied(),
+        }
+    }
+
+    /// Starts whatever does not run; returns when all of it serves.
+    ///
+    /// # Errors
+    /// When something ends instead.
+    pub async fn start(&mut self) -> Result<(), Ended> {
+        if let Some(server) = &mut self.server {
+            if server.pid().is_none() {
+                server.spawn();
+            }
+            Node::serving(&mut [server]).await?;
+        }
+        self.nodes.iter_mut().filter(|node| node.pid().is_none()).for_each(Node::spawn);
+        Node::serving(&mut self.nodes.iter_mut().collect::<Vec<_>>()).await?;
+        // One of its own the shop starts again by and by.
+        while self.server_pid().is_none() {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// `kill -9` of everything; returns when all of it is gone.
+    pub fn kill(&mut self) {
+        let server = self.server_pid();
+        if let Some(server) = server.filter(|_| self.server.is_none()) {
+            crate::process::send(server, nix::sys::signal::Signal::SIGKILL);
+        }
+        self.nodes.iter_mut().chain(&mut self.server).for_each(Node::kill);
+        server.into_iter().for_each(wait_until_gone);
+    }
+
+    /// Ends everything in order.
+    pub async fn stop(&mut self) {
+        for node in self.nodes.iter_mut().rev() {
+            let status = node.terminate().await;
+            assert!(status.is_some_and(|status| status.success()), "{} ended with {status:?}", node.name);
+        }
+        if let Some(server) = &mut self.server {
+            server.terminate().await;
+        }
+    }
+
+    /// Whatever ended by itself.
+    pub fn ended(&mut self) -> Option<Ended> {
+        self.nodes.iter_mut().chain(&mut self.server).find_map(Node::ended)
+    }
+
+    pub async fn until_ended(&mut self) -> Ended {
+        loop {
+            if let Some(ended) = self.ended() {
+                return ended;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+fn free_port(random: &mut StdRng) -> u16 {
+    loop {
+        let port = random.random_range(PORTS);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
