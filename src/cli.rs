@@ -50,6 +50,9 @@ pub enum Command {
     /// Make a shop of an archive, in a new epoch
     #[command(after_help = SETTINGS)]
     Restore(RestoreFlags),
+    /// Declare an entry of a log void that no engine gets past
+    #[command(after_help = SETTINGS)]
+    Void(VoidFlags),
     /// Sign a token, such as that of the first super admin
     #[command(after_help = SETTINGS)]
     Token(TokenFlags),
@@ -144,6 +147,25 @@ pub struct RestoreFlags {
 }
 
 #[derive(Debug, Args)]
+pub struct VoidFlags {
+    /// Number of the log
+    #[arg(long, value_name = "N")]
+    pub log: u32,
+    /// Which entry, as the engine says where it stops
+    #[arg(long, value_name = "SEQUENCE")]
+    pub sequence: u64,
+    /// Why: it stays in the log
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: String,
+    /// Data folder of the engine of that log
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// NATS server of the shop [default: that of the data folder]
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct TokenFlags {
     /// Whom it names
     #[arg(long, value_name = "USER_ID", value_parser = clap::value_parser!(u64).range(1..))]
@@ -204,6 +226,12 @@ impl DemoFlags {
 impl RestoreFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
         vec![("data", Some(&self.data)), ("nats.url", self.nats.as_deref())]
+    }
+}
+
+impl VoidFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![("data", self.data.as_deref()), ("nats.url", self.nats.as_deref())]
     }
 }
 

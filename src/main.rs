@@ -1,6 +1,6 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@token`].
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`].
 
 mod backup;
 mod cli;
@@ -16,6 +16,7 @@ mod signals;
 mod table;
 mod telemetry;
 mod token;
+mod void;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ use clap::Parser;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use cli::{Cli, Command, DemoFlags, Override, RestoreFlags, ServeFlags, TokenFlags};
+use cli::{Cli, Command, DemoFlags, Override, RestoreFlags, ServeFlags, TokenFlags, VoidFlags};
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
 
 #[global_allocator]
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Backup(flags) => quietly(backup::backup(flags)),
         Command::Repair(flags) => quietly(backup::repair(flags)),
         Command::Restore(flags) => restore(&cli, flags),
+        Command::Void(flags) => void(&cli, flags),
         Command::Token(flags) => token(&cli, flags),
     };
     ended.unwrap_or_else(|error| {
@@ -82,6 +84,11 @@ fn quietly(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> 
 fn restore(cli: &Cli, flags: &RestoreFlags) -> Result<ExitCode> {
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     Runtime::new()?.block_on(backup::restore(flags, &settings))
+}
+
+fn void(cli: &Cli, flags: &VoidFlags) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(void::run(flags, &settings))
 }
 
 fn token(cli: &Cli, flags: &TokenFlags) -> Result<ExitCode> {

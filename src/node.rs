@@ -118,6 +118,23 @@ impl Node {
     }
 }
 
+/// Who this process is, for those that want the same log.
+pub fn holder(folder: &DataFolder) -> Result<Holder> {
+    Ok(Holder {
+        incarnation: rand::random(),
+        host: kernel("hostname")?,
+        boot: kernel("random/boot_id")?,
+        process: std::process::id(),
+        folder: folder.identity()?,
+    })
+}
+
+/// What the kernel says under this name.
+pub fn kernel(name: &str) -> Result<String> {
+    let value = fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+    Ok(value.with_context(|| format!("the kernel does not tell its {name}"))?.trim().to_owned())
+}
+
 async fn start_nats(settings: &Settings, folder: &DataFolder) -> Result<Option<NatsServer>> {
     if settings.nats.url.is_some() {
         return Ok(None);
@@ -156,19 +173,11 @@ impl Parts<'_> {
     }
 
     async fn start_engine(&self, number: u32, folder: &DataFolder) -> Result<Engine> {
-        let kernel = |name: &str| Ok::<_, Error>(fs::read_to_string(format!("/proc/sys/kernel/{name}"))?.trim().to_owned());
-        let holder = Holder {
-            incarnation: rand::random(),
-            host: kernel("hostname")?,
-            boot: kernel("random/boot_id")?,
-            process: std::process::id(),
-            folder: folder.identity()?,
-        };
         let connections = Connections {
             logs: self.logs.clone(),
             store: Arc::new(RocksStore::open(&folder.state(number)?)?),
             leases: self.leases.clone(),
-            holder,
+            holder: holder(folder)?,
             cluster_id: self.cluster_id.clone(),
             epoch: self.epoch,
             partitioner: self.partitioner,

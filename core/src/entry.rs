@@ -56,6 +56,8 @@ pub enum Body {
     },
     /// The rules change.
     Rules(Rules),
+    /// An entry before this one counts as empty: who reads the log knows, and here it changes nothing.
+    Void,
 }
 
 /// An order that somebody submits, or a cart that they check out.
@@ -111,6 +113,7 @@ impl EntryRecord {
             Some(record::Body::Step(step)) => Body::Step(step),
             Some(record::Body::Tick(tick)) => Body::Tick { time_ms: tick.time_ms, sent_ms: tick.sent_ms },
             Some(record::Body::Rules(rules)) => Body::Rules(rules),
+            Some(record::Body::Void(_)) => Body::Void,
             None => return Err(DecodeError::Body("a record is of no kind that this release knows".to_owned())),
         };
         Ok(Self { ticket, body_hash, operator, body })

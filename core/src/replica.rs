@@ -267,6 +267,7 @@ impl Replica {
             Body::Step(step) => apply::step(&mut turn, step),
             Body::Tick { .. } => timer::fire(&mut turn),
             Body::Rules(Rules { version }) => self.log.rules = self.log.rules.max(version),
+            Body::Void => {}
         }
     }
 

@@ -48,9 +48,14 @@ impl Epoch {
         format!("emshop.{self}.log.{log}.{source_log}")
     }
 
-    /// Where all steps for log `log` go.
+    /// Where all steps for log `log` go, and what is said of its entries.
     pub fn all_steps(self, log: u32) -> String {
         format!("emshop.{self}.log.{log}.*")
+    }
+
+    /// Where it is said which entries of log `log` are void.
+    pub fn voids(self, log: u32) -> String {
+        format!("emshop.{self}.log.{log}.void")
     }
 
     /// Where events are published whose subject in their stream is this: the stream takes the epoch out.

@@ -23,4 +23,5 @@ mod search;
 mod shop;
 mod short;
 mod split;
+mod void;
 mod webhook;

@@ -290,7 +290,8 @@ impl Model {
         self.find_out(shop).await;
         shop.settled().await;
         let found = shop.find_orders(self.order_ids()).await;
-        let wrongs: Vec<_> = self.orders.iter().zip(&found).filter_map(|(tracked, order)| tracked.wrong(order.as_ref())).collect();
+        let wrongs: Vec<_> =
+            self.orders.iter().zip(&found).filter_map(|(tracked, order)| tracked.wrong(order.as_ref())).collect();
         assert!(wrongs.is_empty(), "{wrongs:#?}");
     }
 

@@ -1,12 +1,13 @@
 //! What comes to the loop of one log: entries, read and decoded ahead of it, queries, and news of what it has begun.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use async_nats::Client;
 use emshop_log::CommandLog;
-use emshop_proto::internal::{Query, QueryReply, query_reply};
-use emshop_proto::{errors::Code, subjects};
+use emshop_proto::internal::{Query, QueryReply, Void, query_reply, record};
+use emshop_proto::{envelope, errors::Code, subjects};
 use futures::StreamExt;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,13 +29,34 @@ pub enum Message {
     Stop,
 }
 
+/// Which entries of a log an operator has declared void.
+///
+/// # Errors
+/// When the log does not tell.
+pub async fn void_entries(log: &dyn CommandLog) -> Result<BTreeSet<u64>, EngineError> {
+    let mut sequences = BTreeSet::new();
+    for entry in log.voids().await? {
+        let undecodable = |source| EngineError::Undecodable { log: log.number(), sequence: entry.sequence, source };
+        for record in envelope::decode(&entry.payload).map_err(undecodable)?.records {
+            if let Some(record::Body::Void(Void { sequence, reason, by })) = record.body {
+                tracing::warn!(log = log.number(), sequence, reason, by, "an entry of the log is void");
+                sequences.insert(sequence);
+            }
+        }
+    }
+    Ok(sequences)
+}
+
 /// Reads and decodes ahead of the engine.
-pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, inbox: Sender<Message>) {
+pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, voids: BTreeSet<u64>, inbox: Sender<Message>) {
     let ahead = Arc::new(Semaphore::new(ENTRIES_AHEAD_MAX));
     let mut stream = log.read(from);
     while let Some(entry) = stream.next().await {
         let permit = Arc::clone(&ahead).acquire_owned().await.expect("never closed");
-        let decoded = entry.map_err(EngineError::from).and_then(|entry| LogEntry::read(log.number(), &entry));
+        let decoded = entry.map_err(EngineError::from).and_then(|entry| match voids.contains(&entry.sequence) {
+            true => Ok(LogEntry::void(&entry)),
+            false => LogEntry::read(log.number(), &entry),
+        });
         let message = match decoded {
             Ok(entry) => Message::Entry { entry, ahead: permit },
             Err(error) => Message::LogFailed(error),

@@ -100,6 +100,7 @@ impl Engine {
         let lease = LeaseKeeper::start(lease, clock, inbox.clone());
         let replica = Replica::open(&connections.store, &connections.cluster_id, number, connections.partitioner)?;
         let log = Arc::clone(&connections.logs[number as usize]);
+        let voids = intake::void_entries(log.as_ref()).await?;
         let context = jetstream::new(connections.publish.clone());
         let facts = facts::gather(&replica, &connections.logs, &context).await?;
         let next = replica.applied_sequence() + 1;
@@ -125,7 +126,7 @@ impl Engine {
             runtime: tokio::runtime::Handle::current(),
             caught_up: Some(caught_up),
         };
-        tokio::spawn(intake::read_log(log, next, inbox.clone()));
+        tokio::spawn(intake::read_log(log, next, voids, inbox.clone()));
 
         let (failure, failure_receiver) = watch::channel(None);
         let (stopped, stopped_receiver) = oneshot::channel();

@@ -129,6 +129,13 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
+    /// An entry that an operator has declared void: nothing is done in its place.
+    pub fn void(entry: &emshop_log::Entry) -> Self {
+        let (sequence, time_ms, bytes) = (entry.sequence, entry.time_ms(), entry.payload.len() as u64);
+        let entry = Entry { identity: entry.identity(), writer: 0, channel: None, records: Vec::new() };
+        Self { sequence, time_ms, bytes, entry }
+    }
+
     /// Reads what log `log` holds.
     ///
     /// # Errors

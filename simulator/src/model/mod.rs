@@ -288,7 +288,7 @@ impl Turn<'_> {
                 self.hear(source, heard)
             }
             Some(record::Body::Tick(_)) => self.tick(),
-            Some(record::Body::Rules(_)) => Ok(()),
+            Some(record::Body::Rules(_) | record::Body::Void(_)) => Ok(()),
             other => Err(format!("the model knows nothing of {other:?}")),
         }
     }

@@ -174,6 +174,9 @@ pub trait CommandLog: Send + Sync + 'static {
     /// It ends after the first error. Asking for `last + 1` waits; asking for more is [`LogError::LostRecords`].
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>>;
 
+    /// The entries which say that others are void, in order.
+    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>>;
+
     /// The entry at a sequence; `None` when there is none, or none any more.
     fn entry(&self, sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>>;
 

@@ -174,6 +174,11 @@ impl CommandLog for MemoryLog {
         .boxed()
     }
 
+    /// In memory nobody decides that.
+    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
+        future::ready(Ok(Vec::new())).boxed()
+    }
+
     fn entry(&self, sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>> {
         let contents = self.contents();
         let place = sequence.checked_sub(contents.first);

@@ -64,6 +64,10 @@ impl CommandLog for SlowLog {
         unreachable!("a batcher only writes")
     }
 
+    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
+        unreachable!("a batcher only writes")
+    }
+
     fn bounds(&self) -> BoxFuture<'static, Result<Bounds, LogError>> {
         unreachable!("a batcher only writes")
     }

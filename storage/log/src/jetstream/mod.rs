@@ -105,6 +105,26 @@ impl JetStreamLog {
         Ok(LastSteps { entry, bounds: self.current_bounds().await? })
     }
 
+    /// Appends an envelope which says that entries are void. Only who has the lease of the log does.
+    ///
+    /// # Errors
+    /// When it is not acknowledged.
+    pub async fn append_void(&self, payload: Bytes) -> Result<u64, AppendError> {
+        self.append_to(self.epoch.voids(self.number), PublishMessage::build().payload(payload)).await
+    }
+
+    async fn all_voids(self) -> Result<Vec<Entry>, LogError> {
+        let (subject, mut voids, mut next) = (self.epoch.voids(self.number), Vec::<Entry>::new(), 1);
+        loop {
+            match self.read.ask(self.stream.get_first_raw_message_by_subject(&subject, next)).await? {
+                Ok(message) => voids.push(entry(message)),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(voids),
+                Err(error) => return Err(LogError::Unreachable(error.to_string())),
+            }
+            next = voids.last().map_or(1, |void| void.sequence + 1);
+        }
+    }
+
     async fn trim_below(self, sequence: u64) -> Result<(), LogError> {
         // The server would take a sequence beyond the end as the one to go on with.
         let last = self.current_bounds().await?.last;
@@ -162,6 +182,10 @@ impl CommandLog for JetStreamLog {
 
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
         Reader::stream(self.clone(), from)
+    }
+
+    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
+        self.clone().all_voids().boxed()
     }
 
     fn entry(&self, sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>> {
