@@ -15,7 +15,7 @@ use emshop_engine::shell::start::Facts;
 use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell};
 use emshop_log::{Bounds, Entry};
 use emshop_proto::envelope;
-use emshop_proto::internal::{Envelope, Record, record};
+use emshop_proto::internal::{Envelope, Query, Record, UserQuery, query, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::{AdjustBalanceRequest, Command, CreateGoodsRequest, Goods, Money, command};
 use prost::Message as _;
@@ -247,4 +247,26 @@ fn an_entry_from_the_future_stops_the_engine_before_it_is_applied() {
     let stopped = world.shell.take(Input::Entry(ahead), world.now()).expect_err("nothing may expire by it");
     assert!(matches!(stopped, EngineError::Clock(AheadOfTime { log: 0, sequence: 1, .. })), "{stopped}");
     world.take(Input::Entry(entry_at(1, TIME_MS + 9_000)));
+}
+
+/// Without the lease nothing goes out; what was asked meanwhile is answered when it is held again, and not when another engine has the log.
+#[test]
+fn an_engine_without_its_lease_is_silent() {
+    let mut world = World::new();
+    world.take(Input::Entry(deposits(1)));
+    world.elapsed += Duration::from_secs(3);
+    assert!(!world.shell.takes_entries(world.now()), "entries tell clients what became of their commands");
+    let query = || Query { body: Some(query::Body::Balance(UserQuery { user_id: COMMANDS })), ..Query::default() };
+    let answers = |world: &mut World| {
+        world.shell.work(world.now());
+        let actions = std::iter::from_fn(|| world.shell.action(world.now()));
+        actions.filter(|action| matches!(action, Action::Answer { .. })).count()
+    };
+    world.shell.take(Input::Query { query: query(), reply_to: "somebody".into() }, world.now()).expect("a query");
+    assert_eq!(answers(&mut world), 0);
+    let asked_at = world.elapsed;
+    world.shell.take(Input::Renewed { asked_at }, world.now()).expect("a renewal");
+    assert_eq!(answers(&mut world), 1);
+    let relieved = world.shell.take(Input::Relieved { by: "another".to_owned() }, world.now());
+    assert!(matches!(relieved, Err(EngineError::Relieved { log: 0, .. })));
 }

@@ -47,6 +47,9 @@ const ROWS_PER_TURN: usize = 2_048;
 /// When to ask for an inspection again, while another one is under way.
 const INSPECTION_RETRY_MS: u64 = 5_000;
 
+/// Queries that wait for the lease; what comes beyond is not answered.
+const QUESTIONS_MAX: usize = 4_096;
+
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -220,6 +223,8 @@ pub struct Shell {
     clock: Clock,
     trim: Trim,
     lease: Lease,
+    /// Asked while it was not held.
+    questions: Vec<(Query, ReplyTo)>,
     /// An inspection that waits for its checkpoint or is under way.
     inspection: Option<Inspection>,
     stopping: bool,
@@ -251,6 +256,7 @@ impl Shell {
             clock,
             trim: Trim::new(options.log_bytes_max, now),
             lease: Lease::default(),
+            questions: Vec::new(),
             inspection: None,
             stopping: false,
             ended: false,
@@ -312,9 +318,10 @@ impl Shell {
                 self.turn(entry, now);
             }
             Input::Query { query, reply_to } if self.lease.is_held(now) => self.answer(query, reply_to, now),
-            // Whoever has the log answers.
+            // It may be another engine's to answer.
+            Input::Query { query, reply_to } if self.questions.len() < QUESTIONS_MAX => self.questions.push((query, reply_to)),
             Input::Query { .. } => {}
-            Input::Renewed { asked_at } => self.lease.renewed(asked_at),
+            Input::Renewed { asked_at } => self.renewed(asked_at, now),
             Input::Relieved { by } => return Err(EngineError::Relieved { log: self.replica.number(), by }),
             Input::Appended { purpose: Purpose::Own, result } => {
                 if matches!(result, Err(AppendError::Full)) {
@@ -399,6 +406,14 @@ impl Shell {
     fn look_whether_caught_up(&mut self) {
         if self.replay.take_if(|replay| self.replica.applied_sequence() >= replay.until).is_some() {
             self.actions.push_back(Action::CaughtUp);
+        }
+    }
+
+    /// Nobody else has had the log since it was this engine's, so it knows all that anybody was told.
+    fn renewed(&mut self, asked_at: Duration, now: Now) {
+        self.lease.renewed(asked_at);
+        if self.lease.is_held(now) {
+            std::mem::take(&mut self.questions).into_iter().for_each(|(query, reply_to)| self.answer(query, reply_to, now));
         }
     }
 
