@@ -1,9 +1,6 @@
 //! A nats-server that runs, but takes nothing: its disk was full for a moment, or it hangs.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -15,50 +12,11 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::model::Model;
 use crate::process::{PATIENCE, Process, path, send};
+use crate::rounds::disk::Disk;
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(50);
-
-/// A file system of its own, which is gone when this is dropped.
-struct SmallDisk {
-    path: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None` where nothing may be mounted.
-    fn mount(path: PathBuf) -> Option<Self> {
-        fs::create_dir_all(&path).expect("a new folder");
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs"]).arg(&path).output().expect("mount runs");
-        if !mounted.status.success() {
-            eprintln!("skipped: no file system can be mounted here: {}", String::from_utf8_lossy(&mounted.stderr));
-            return None;
-        }
-        Some(Self { path })
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path.join("filler")
-    }
-
-    /// Not one byte is left.
-    fn fill(&self) {
-        let mut file = File::create(self.filler()).expect("a new file");
-        while file.write_all(&[1; 4096]).is_ok() {}
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.filler()).expect("it is there");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // At once, even if a server that is ending still has files in it.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
-    }
-}
 
 /// Returns when the shop says that it serves, or that it does not.
 async fn until_serving(channel: &Channel, serving: bool) {
@@ -97,11 +55,14 @@ async fn survives(data: &Path, befalls: impl AsyncFnOnce(&Process, &Channel)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_disk_was_full_is_started_again() {
     let data = TempDir::new().unwrap();
-    let Some(disk) = SmallDisk::mount(data.path().join("nats")) else { return };
+    let disk = match Disk::mount(&data.path().join("nats")) {
+        Ok(disk) => disk,
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
     survives(data.path(), async |_, channel| {
         disk.fill();
         until_serving(channel, false).await;
-        disk.make_room();
+        disk.free();
     })
     .await;
 }

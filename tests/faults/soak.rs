@@ -82,8 +82,8 @@ async fn main() -> ExitCode {
 }
 
 async fn round(seed: u64, arguments: &Arguments) -> (Coverage, Vec<Wrong>) {
-    let faults = if arguments.only.is_empty() { Fault::ALL } else { arguments.only.as_slice() };
-    let plan = Plan::draw(seed, faults);
+    let faults = if arguments.only.is_empty() { Fault::usual() } else { arguments.only.clone() };
+    let plan = Plan::draw(seed, &faults);
     let (name, mut coverage) = (plan.to_string(), Coverage::default());
     let folder = TempDir::with_prefix_in("emshop-soak-", &arguments.folder).expect("a folder for rounds");
     let result = AssertUnwindSafe(round::run(plan, folder.path(), &mut coverage)).catch_unwind().await;

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use rand::Rng;
 use tokio::time::sleep;
 
-use super::node::Ended;
+use super::node::{Ended, Node};
 use super::plan::{Fault, Plan};
 use super::proxy::Weather;
 use super::site::Site;
@@ -51,6 +51,8 @@ pub async fn strike(fault: Fault, site: &mut Site, plan: &mut Plan) -> Result<()
             weather(Weather::Slow(delay), site, plan).await;
         }
         Fault::CutNetwork => weather(Weather::Cut, site, plan).await,
+        Fault::SecondEngine => second_engine(site, plan).await?,
+        Fault::FullServer | Fault::FullState => full_disk(fault, site, plan).await,
         other => panic!("{} does not strike under load", other.name()),
     }
     site.start().await
@@ -88,5 +90,43 @@ async fn kill_starts(site: &mut Site, plan: &mut Plan) {
         sleep(Duration::from_millis(plan.random.random_range(0..START_MS))).await;
         assert!(node.ended().is_none_or(|ended| panic!("{ended:?}")));
         node.kill();
+    }
+}
+
+/// It waits while the first one lives, whose folder is taken the next time.
+async fn second_engine(site: &mut Site, plan: &mut Plan) -> Result<(), Ended> {
+    let log = plan.random.random_range(0..site.engines());
+    let name = format!("engine-{log}");
+    let name = if site.nodes[log].name == name { format!("{name}-second") } else { name };
+    let mut second = site.engine_of(log as u32, &name);
+    second.spawn();
+    sleep(plan.moment()).await;
+    second.ended().map_or(Ok(()), Err)?;
+    assert!(!second.is_serving(), "two engines serve log {log}");
+    let stands_still = plan.random.random();
+    let first = &mut site.nodes[log];
+    if stands_still {
+        first.signal(Signal::SIGSTOP);
+        Node::serving(&mut [&mut second]).await?;
+        first.signal(Signal::SIGCONT);
+        first.end().await;
+    } else {
+        first.kill();
+        Node::serving(&mut [&mut second]).await?;
+    }
+    *first = second;
+    Ok(())
+}
+
+async fn full_disk(fault: Fault, site: &mut Site, plan: &mut Plan) {
+    let disk = site.disk.as_ref().expect("it was given one");
+    disk.fill();
+    sleep(plan.outage()).await;
+    disk.free();
+    match fault {
+        // Its operator starts it again; a shop does so with its own.
+        Fault::FullServer => site.server.iter_mut().for_each(Node::kill),
+        // An engine that found no room has ended.
+        _ => drop(site.ended()),
     }
 }

@@ -2,9 +2,10 @@
 //! ledger of all that was acknowledged.
 //!
 //! Reading order: [`plan`] (what a seed draws), [`round`] (how a round goes), [`live`] (faults under load), [`storage`]
-//! (faults of what is stored), [`site`] and [`node`] (the processes), [`proxy`] (the network), [`downstream`] (who knows the shop from events alone).
+//! (faults of what is stored), [`site`] and [`node`] (the processes), [`proxy`] (the network), [`disk`], [`downstream`] (who knows the shop from events alone).
 //! The ledger is [`crate::model`].
 
+pub mod disk;
 pub mod downstream;
 pub mod live;
 pub mod node;

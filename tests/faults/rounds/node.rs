@@ -132,10 +132,15 @@ impl Node {
     /// Ends it in order.
     pub async fn terminate(&mut self) -> Option<ExitStatus> {
         self.signal(Signal::SIGTERM);
+        self.end().await.status
+    }
+
+    /// How it ends by itself. It has to.
+    pub async fn end(&mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(ended) = self.ended() {
-                return ended.status;
+                return ended;
             }
             assert!(Instant::now() < deadline, "{} does not end", self.name);
             tokio::time::sleep(POLL).await;

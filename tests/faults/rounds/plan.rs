@@ -99,6 +99,12 @@ faults! {
     LoseReplies "lose-replies" UnderLoad,
     SlowNetwork "slow-network" UnderLoad,
     CutNetwork "cut-network" UnderLoad,
+    /// Another engine for a log, which takes it over when the first one is killed or stands still.
+    SecondEngine "second-engine" UnderLoad,
+    /// No room for the streams, and then room again.
+    FullServer "full-server" UnderLoad,
+    /// The same of a state.
+    FullState "full-state" UnderLoad,
     OlderStore "older-store" AtRest,
     OlderStream "older-stream" AtRest,
     EmptyStore "empty-store" AtRest,
@@ -108,7 +114,20 @@ faults! {
     FlippedState "flipped-state" AtRest,
 }
 
+/// What is struck only where it is asked for by name: a nats-server that takes nothing any more once its disk was full.
+const ASKED_FOR: &[Fault] = &[Fault::FullServer];
+
 impl Fault {
+    /// Those that a shop gets over by itself.
+    pub fn usual() -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|fault| !ASKED_FOR.contains(fault)).collect()
+    }
+
+    /// Whether it needs a disk that can be full.
+    pub fn needs_disk(self) -> bool {
+        matches!(self, Self::FullServer | Self::FullState)
+    }
+
     /// Whether it puts something in the place of a newer one.
     pub fn needs_older(self) -> bool {
         matches!(self, Self::OlderStore | Self::OlderStream | Self::OlderState)
@@ -116,7 +135,7 @@ impl Fault {
 
     fn fits(self, layout: Layout) -> bool {
         match self {
-            Self::KillIngress | Self::PauseIngress => layout.has_ingress_apart(),
+            Self::KillIngress | Self::PauseIngress | Self::SecondEngine => layout.has_ingress_apart(),
             Self::ServerGone | Self::KillInOutage | Self::LoseReplies | Self::SlowNetwork | Self::CutNetwork => {
                 layout.has_network()
             }
@@ -149,8 +168,10 @@ impl Plan {
         let layout = *Layout::ALL.choose(&mut random).expect("there are some");
         let fitting = |when| of.iter().copied().filter(|fault| fault.fits(layout) && fault.when() == when).collect::<Vec<_>>();
         let (under_load, at_rest) = (fitting(When::UnderLoad), fitting(When::AtRest));
-        let live = (0..LIVE).filter_map(|_| under_load.choose(&mut random).copied()).collect();
-        let stored = at_rest.choose(&mut random).copied();
+        let live: Vec<_> = (0..LIVE).filter_map(|_| under_load.choose(&mut random).copied()).collect();
+        // A file system of its own is not put aside.
+        let moves = !live.iter().any(|fault| fault.needs_disk());
+        let stored = at_rest.choose(&mut random).copied().filter(|_| moves);
         Self { seed, layout, live, stored, random }
     }
 

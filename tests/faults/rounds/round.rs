@@ -37,7 +37,14 @@ enum Verdict {
 
 impl<'a> Round<'a> {
     async fn new(mut plan: Plan, folder: &Path, coverage: &'a mut Coverage) -> Self {
-        let site = Site::new(plan.layout, folder, &mut plan.random).await;
+        let mut site = Site::new(plan.layout, folder).await;
+        if let Some(fault) = plan.live.iter().copied().find(|fault| fault.needs_disk()) {
+            plan.live.retain(|other| *other == fault || !other.needs_disk());
+            if let Err(reason) = site.give_disk(fault) {
+                eprintln!("{} is left out: {reason}", fault.name());
+                plan.live.retain(|other| *other != fault);
+            }
+        }
         let shop = site.shop();
         Self { plan, folder: folder.to_owned(), site, shop, coverage }
     }

@@ -9,8 +9,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use tonic::transport::Endpoint;
 
+use super::disk::Disk;
 use super::node::{Ended, Node};
-use super::plan::Layout;
+use super::plan::{Fault, Layout};
 use super::proxy::Proxy;
 use crate::process::{children, path, wait_until_gone};
 use crate::shop::Shop;
@@ -29,6 +30,8 @@ pub struct Site {
     pub proxy: Option<Proxy>,
     /// The engines by the number of their log, then the ingress if it is apart.
     pub nodes: Vec<Node>,
+    /// A small one, which something is stored on. Unmounted when the processes have ended.
+    pub disk: Option<Disk>,
     listen: u16,
     folder: PathBuf,
     server_port: u16,
@@ -36,15 +39,16 @@ pub struct Site {
 
 impl Site {
     /// Nothing runs yet.
-    pub async fn new(layout: Layout, folder: &Path, random: &mut StdRng) -> Self {
+    pub async fn new(layout: Layout, folder: &Path) -> Self {
         let mut site = Self {
             layout,
             server: None,
             proxy: None,
             nodes: Vec::new(),
-            listen: free_port(random),
+            disk: None,
+            listen: free_port(),
             folder: folder.to_owned(),
-            server_port: free_port(random),
+            server_port: free_port(),
         };
         if layout.has_network() {
             site.make_server();
@@ -67,29 +71,41 @@ impl Site {
     }
 
     fn make_nodes(&self) -> Vec<Node> {
-        let listen = format!("127.0.0.1:{}", self.listen);
-        let url = self.proxy.as_ref().map(|proxy| format!("nats://127.0.0.1:{}", proxy.port)).unwrap_or_default();
-        let node = |name: &str, flags: &[&str]| {
-            let data = self.root().join(name);
-            let own = ["--listen", listen.as_str(), "--data", path(&data)];
-            Node::emshop(name, &self.folder, &[own.as_slice(), flags].concat())
-        };
+        let (logs, url) = (self.layout.logs(), self.proxy_url());
         match self.layout {
-            Layout::One => vec![node("all", &[])],
-            Layout::Beside => vec![node("all", &["--nats", &url])],
-            Layout::Apart => {
-                vec![
-                    node("engine-0", &["--role", "engine", "--nats", &url]),
-                    node("ingress", &["--role", "ingress", "--nats", &url]),
-                ]
-            }
-            Layout::TwoLogs => {
-                let engine = |log: &str| {
-                    node(&format!("engine-{log}"), &["--role", "engine", "--logs", "2", "--own", log, "--nats", &url])
-                };
-                vec![engine("0"), engine("1"), node("ingress", &["--role", "ingress", "--logs", "2", "--nats", &url])]
+            Layout::One => vec![self.node("all", &[])],
+            Layout::Beside => vec![self.node("all", &["--nats", &url])],
+            Layout::Apart | Layout::TwoLogs => {
+                let engines = (0..logs).map(|log| self.engine_of(log, &format!("engine-{log}")));
+                let ingress = self.node("ingress", &["--role", "ingress", "--logs", &logs.to_string(), "--nats", &url]);
+                engines.chain([ingress]).collect()
             }
         }
+    }
+
+    fn node(&self, name: &str, flags: &[&str]) -> Node {
+        let (listen, data) = (format!("127.0.0.1:{}", self.listen), self.root().join(name));
+        Node::emshop(name, &self.folder, &[&["--listen", &listen, "--data", path(&data)], flags].concat())
+    }
+
+    /// An engine by itself, with a data folder that has its name.
+    pub fn engine_of(&self, log: u32, name: &str) -> Node {
+        let (logs, own, url) = (self.layout.logs().to_string(), log.to_string(), self.proxy_url());
+        self.node(name, &["--role", "engine", "--logs", &logs, "--own", &own, "--nats", &url])
+    }
+
+    fn proxy_url(&self) -> String {
+        self.proxy.as_ref().map(|proxy| format!("nats://127.0.0.1:{}", proxy.port)).unwrap_or_default()
+    }
+
+    /// Gives what such a fault fills a small disk. Nothing was stored yet.
+    ///
+    /// # Errors
+    /// When this user may not mount one.
+    pub fn give_disk(&mut self, fault: Fault) -> Result<(), String> {
+        let at = if fault == Fault::FullServer { self.store().join("jetstream") } else { self.state(0) };
+        self.disk = Some(Disk::mount(&at)?);
+        Ok(())
     }
 
     /// A client, whose connection comes back by itself.
@@ -198,9 +214,10 @@ impl Site {
     }
 }
 
-fn free_port(random: &mut StdRng) -> u16 {
+/// Not out of the seed: rounds run side by side.
+fn free_port() -> u16 {
     loop {
-        let port = random.random_range(PORTS);
+        let port = rand::rng().random_range(PORTS);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
