@@ -17,7 +17,8 @@ use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::Epoch;
 use emshop_search::Search;
 use emshop_state::RocksStore;
-use futures::future;
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt, future};
 
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
@@ -95,11 +96,7 @@ impl Node {
 
     /// Resolves when an engine cannot go on, with the reason.
     pub async fn failed(&self) -> Error {
-        if self.engines.is_empty() {
-            return future::pending().await;
-        }
-        let (reason, ..) = future::select_all(self.engines.iter().map(|engine| Box::pin(engine.failed()))).await;
-        Error::from(EngineError::Stopped(reason)).context("an engine stopped")
+        first_failure(&self.engines).await
     }
 
     /// Finishes what is under way, brings the state to the disk and ends.
@@ -116,6 +113,15 @@ impl Node {
             nats.stop().await;
         }
     }
+}
+
+/// Resolves when one of the engines cannot go on, with the reason.
+async fn first_failure(engines: &[Engine]) -> Error {
+    if engines.is_empty() {
+        return future::pending().await;
+    }
+    let (reason, ..) = future::select_all(engines.iter().map(|engine| Box::pin(engine.failed()))).await;
+    Error::from(EngineError::Stopped(reason)).context("an engine stopped")
 }
 
 /// Who this process is, for those that want the same log.
@@ -168,7 +174,16 @@ impl Parts<'_> {
         if let Some(unknown) = owned.iter().find(|number| **number >= all) {
             bail!("own (--own) names log {unknown}, but the cluster has logs 0 to {}", all - 1);
         }
-        let engines = future::try_join_all(owned.iter().map(|number| self.start_engine(*number, folder))).await?;
+        let mut starting: FuturesUnordered<_> = owned.iter().map(|number| self.start_engine(*number, folder)).collect();
+        let mut engines = Vec::new();
+        while !starting.is_empty() {
+            // One may wait for its log for days.
+            tokio::select! {
+                Some(engine) = starting.next() => engines.push(engine?),
+                error = first_failure(&engines) => return Err(error),
+            }
+        }
+        drop(starting);
         Ok((owned, engines))
     }
 

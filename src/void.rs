@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use console::style;
 use emshop_core::replica;
 use emshop_engine::runtime::publisher;
+use emshop_engine::shell::channels;
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, Connection, Create, JetStreamLog, NatsServer, ServerOptions};
+use emshop_log::jetstream::{Cluster, Connection, JetStreamLog, Lease, NatsServer, Renewal, ServerOptions};
 use emshop_log::lease::LEASE;
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, Void, record};
@@ -51,7 +52,7 @@ pub async fn run(flags: &VoidFlags, settings: &Settings) -> Result<ExitCode> {
 async fn declare(flags: &VoidFlags, settings: &Settings, folder: &DataFolder, connection: &Connection) -> Result<u64> {
     let number = flags.log;
     let Some(id) = folder.cluster()? else { bail!("{} is of no cluster yet", settings.data.display()) };
-    let cluster = Cluster::open(connection, settings.cluster_options(), Create::Never(id)).await?;
+    let cluster = Cluster::open_as_it_is(connection, &id).await?;
     ensure!(number < cluster.partitioner.logs(), "the cluster has logs 0 to {}", cluster.partitioner.logs() - 1);
     ensure!(
         folder.state_logs()?.contains(&number),
@@ -59,11 +60,11 @@ async fn declare(flags: &VoidFlags, settings: &Settings, folder: &DataFolder, co
         settings.data.display()
     );
     let acquired = timeout(LEASE_WAIT, cluster.leases.acquire(number, &node::holder(folder)?)).await;
-    let lease =
+    let mut lease =
         acquired.with_context(|| format!("log {number} has an engine that serves it: what it gets past is not void"))??;
-    let log = cluster.log(number);
-    let declared = match check(flags, folder, &log, connection).await {
-        Ok(()) => append(flags, &log).await,
+    let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number)).collect();
+    let declared = match check(flags, folder, &logs, connection).await {
+        Ok(()) => append(flags, &logs[number as usize], &mut lease).await,
         Err(error) => Err(error),
     };
     lease.release().await;
@@ -71,8 +72,9 @@ async fn declare(flags: &VoidFlags, settings: &Settings, folder: &DataFolder, co
 }
 
 /// Whether anything was made of the entry, which then has to stay.
-async fn check(flags: &VoidFlags, folder: &DataFolder, log: &Arc<JetStreamLog>, connection: &Connection) -> Result<()> {
+async fn check(flags: &VoidFlags, folder: &DataFolder, logs: &[Arc<JetStreamLog>], connection: &Connection) -> Result<()> {
     let (number, sequence) = (flags.log, flags.sequence);
+    let log = &logs[number as usize];
     let store = RocksStore::open(&folder.state_of(number))?;
     let applied = replica::head(&store).map_or(0, |(_, head)| head.applied_sequence);
     ensure!(
@@ -86,6 +88,14 @@ async fn check(flags: &VoidFlags, folder: &DataFolder, log: &Arc<JetStreamLog>, 
         sequence > published,
         "events of log {number} up to entry {published} are published: entry {sequence} has had effects"
     );
+    for other in logs.iter().filter(|other| other.number() != number) {
+        let sent = channels::last_cause(&other.last_steps(number).await?).map_or(0, |cause| cause.sequence);
+        ensure!(
+            sequence > sent,
+            "log {} has steps that entry {sent} of log {number} made: entry {sequence} has had effects",
+            other.number()
+        );
+    }
     let Some(entry) = log.entry(sequence).await? else {
         let bounds = log.bounds().await?;
         bail!("log {number} has entries {} to {}, and no entry {sequence}", bounds.first, bounds.last);
@@ -99,10 +109,12 @@ async fn check(flags: &VoidFlags, folder: &DataFolder, log: &Arc<JetStreamLog>, 
     Ok(())
 }
 
-async fn append(flags: &VoidFlags, log: &JetStreamLog) -> Result<u64> {
+async fn append(flags: &VoidFlags, log: &JetStreamLog, lease: &mut Lease) -> Result<u64> {
     let user = env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     let by = format!("{user} on {}", node::kernel("hostname")?);
     let body = Some(record::Body::Void(Void { sequence: flags.sequence, reason: flags.reason.clone(), by }));
     let envelope = Envelope { records: vec![Record { body, ..Record::default() }], ..Envelope::default() };
-    Ok(log.append_void(envelope::encode(&envelope)).await?)
+    ensure!(matches!(lease.renew().await?, Renewal::Held), "an engine has taken the log meanwhile");
+    let appended = log.append_void(envelope::encode(&envelope)).await;
+    appended.context("it is not known whether the entry is void now: give the same command again")
 }

@@ -36,9 +36,9 @@ pub fn overloaded() -> Refusal {
     Refusal { retry_after_ms: OVERLOADED_RETRY_MS, ..Code::Overloaded.refusal() }
 }
 
-/// Nothing was done: a log has no room for commands.
+/// A log has no room for commands. What an earlier try under the same key has done is not looked up.
 pub fn log_full() -> Refusal {
-    let message = "The log is full, and nothing was done; try again when its engine has caught up";
+    let message = "The log is full, and this try was not taken; try again with the same key when its engine has caught up";
     Refusal { message: message.to_owned(), retry_after_ms: UNAVAILABLE_RETRY_MS, ..Code::Overloaded.refusal() }
 }
 

@@ -7,7 +7,13 @@ use crate::v1::{Event, EventBatch};
 /// The last number taken of each log and type. A service keeps it where it keeps what it made of the events, in one transaction.
 #[derive(Debug, Default)]
 pub struct Continuity {
-    last: HashMap<(u32, String), u64>,
+    last: HashMap<(u32, String), Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    number: u64,
+    epoch: u64,
 }
 
 /// Events that the stream no longer had when we came for them.
@@ -20,18 +26,27 @@ pub struct Missed {
 }
 
 impl Continuity {
-    /// The events of a batch without those taken before.
+    /// The events of a batch without those taken before. In another epoch, what was taken beyond `previous_number` has never happened.
     ///
     /// # Errors
-    /// When events of this log and type are missing before it.
+    /// When events of this log and type are missing before it, or are lost, as it says itself. Then it goes on behind them.
     pub fn take(&mut self, batch: EventBatch) -> Result<Vec<Event>, Missed> {
-        let last = self.last.entry((batch.log, batch.r#type)).or_insert(batch.previous_number);
-        if batch.previous_number > *last {
-            return Err(Missed { after: *last, up_to: batch.previous_number });
+        let EventBatch { log, r#type, previous_number, events, epoch, lost_through, .. } = batch;
+        let last = self.last.entry((log, r#type)).or_insert(Last { number: previous_number, epoch });
+        if std::mem::replace(&mut last.epoch, epoch) != epoch {
+            last.number = last.number.min(previous_number);
         }
-        let fresh: Vec<_> = batch.events.into_iter().filter(|event| event.number > *last).collect();
+        let after = last.number;
+        if previous_number > after {
+            return Err(Missed { after, up_to: previous_number });
+        }
+        if lost_through > after {
+            last.number = lost_through;
+            return Err(Missed { after, up_to: lost_through });
+        }
+        let fresh: Vec<_> = events.into_iter().filter(|event| event.number > after).collect();
         // The highest, not the one that comes last: nobody promises that a batch which something else wrote ascends.
-        *last = fresh.iter().map(|event| event.number).fold(*last, u64::max);
+        last.number = fresh.iter().map(|event| event.number).fold(after, u64::max);
         Ok(fresh)
     }
 }
@@ -59,6 +74,25 @@ mod tests {
         assert_eq!(take(&mut continuity, batch(1, "order.paid", 0, &[1])), Ok(vec![1]), "logs count by themselves");
         assert_eq!(take(&mut continuity, batch(2, "order.paid", 0, &[9, 5])), Ok(vec![9, 5]), "one that does not ascend");
         assert_eq!(take(&mut continuity, batch(2, "order.paid", 0, &[9, 5])), Ok(vec![]), "nor is it taken twice");
+    }
+
+    #[test]
+    fn another_epoch_takes_back_what_was_beyond_it() {
+        let mut continuity = Continuity::default();
+        let of_epoch = |epoch, batch| EventBatch { epoch, ..batch };
+        assert_eq!(take(&mut continuity, of_epoch(1, batch(0, "order.paid", 0, &[1, 5, 9]))), Ok(vec![1, 5, 9]));
+        assert_eq!(take(&mut continuity, of_epoch(2, batch(0, "order.paid", 5, &[8, 9]))), Ok(vec![8, 9]), "others than before");
+        assert_eq!(take(&mut continuity, of_epoch(2, batch(0, "order.paid", 5, &[8, 9]))), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_lost_is_told_once() {
+        let mut continuity = Continuity::default();
+        assert_eq!(take(&mut continuity, batch(0, "order.paid", 0, &[4])), Ok(vec![4]));
+        let lost = EventBatch { lost_through: 7, ..batch(0, "order.paid", 4, &[]) };
+        assert_eq!(take(&mut continuity, lost.clone()), Err(Missed { after: 4, up_to: 7 }));
+        assert_eq!(take(&mut continuity, lost), Ok(vec![]));
+        assert_eq!(take(&mut continuity, batch(0, "order.paid", 7, &[8])), Ok(vec![8]));
     }
 
     #[test]

@@ -194,6 +194,9 @@ impl Running {
 
     /// What a client would read of these SKUs now; `None` when it gets no answer. No action may be left that can be carried out.
     pub fn stock(&mut self, goods: Vec<u64>, now: Now) -> Option<Vec<(u64, Stock)>> {
+        if !self.shell.answers(now) {
+            return None;
+        }
         let body = Some(query::Body::Stock(GoodsQuery { goods_ids: goods }));
         let query = Query { body, ..Query::default() };
         self.shell.take(Input::Query { query, reply_to: NOBODY.into() }, now).expect("a query stops nobody");

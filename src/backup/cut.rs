@@ -12,6 +12,8 @@ pub struct Log {
     pub applied: u64,
     /// The last entry of the log.
     pub last: u64,
+    /// The entries behind `applied`, with what tells each from any other in its place.
+    pub identities: BTreeMap<u64, u64>,
     /// Entries behind `applied` that hold steps of other logs, in order.
     pub steps: Vec<Steps>,
     /// What the state has taken of each other log, and what made it.
@@ -28,7 +30,15 @@ pub struct Steps {
     /// Number of the last one.
     pub through: u64,
     /// The entry of its source that made it.
-    pub cause: u64,
+    pub cause: LogMark,
+}
+
+impl Log {
+    /// Whether an entry is this one, as far as it is known, and not beyond `through`.
+    pub fn has(&self, mark: LogMark, through: u64) -> bool {
+        let known = self.identities.get(&mark.sequence);
+        mark.sequence <= through && (mark.sequence <= self.applied || known == Some(&mark.identity))
+    }
 }
 
 /// Why what is left of a cluster does not fit together.
@@ -52,7 +62,11 @@ pub fn cut(logs: &[Log]) -> Result<Vec<u64>, Vec<Misfit>> {
     loop {
         let unmade = |log: &Log, end: u64| {
             let held = log.steps.iter().take_while(|steps| steps.sequence <= end);
-            held.into_iter().find(|steps| steps.cause > through[steps.source as usize]).map(|steps| steps.sequence - 1)
+            let made = |steps: &&Steps| {
+                let source = logs.get(steps.source as usize).zip(through.get(steps.source as usize));
+                source.is_some_and(|(source, through)| source.has(steps.cause, *through))
+            };
+            held.into_iter().find(|steps| !made(steps)).map(|steps| steps.sequence - 1)
         };
         let shorter: Vec<_> = logs.iter().zip(&through).map(|(log, end)| unmade(log, *end).unwrap_or(*end)).collect();
         if shorter == through {
@@ -66,16 +80,12 @@ pub fn cut(logs: &[Log]) -> Result<Vec<u64>, Vec<Misfit>> {
 
 fn misfits(number: u32, log: &Log, logs: &[Log], through: &[u64]) -> Vec<Misfit> {
     let unmade = log.taken.iter().filter_map(|(source_log, (_, cause))| {
-        let through = through[*source_log as usize];
-        (cause.sequence > through).then_some(Misfit::Unmade {
-            log: number,
-            source_log: *source_log,
-            cause: cause.sequence,
-            through,
-        })
+        let (source, through) = (logs.get(*source_log as usize)?, through[*source_log as usize]);
+        let unmade = Misfit::Unmade { log: number, source_log: *source_log, cause: cause.sequence, through };
+        (!source.has(*cause, through)).then_some(unmade)
     });
     let untaken = log.acknowledged.iter().filter_map(|(target, acknowledged)| {
-        let (there, end) = (&logs[*target as usize], through[*target as usize]);
+        let (there, end) = (logs.get(*target as usize)?, through[*target as usize]);
         let held = there.steps.iter().filter(|steps| steps.source == number && steps.sequence <= end).map(|steps| steps.through);
         let found = held.chain(there.taken.get(&number).map(|(step, _)| *step)).max().unwrap_or(0);
         (found < *acknowledged).then_some(Misfit::Untaken {
@@ -92,12 +102,17 @@ fn misfits(number: u32, log: &Log, logs: &[Log], through: &[u64]) -> Vec<Misfit>
 mod tests {
     use super::*;
 
+    fn mark(sequence: u64) -> LogMark {
+        LogMark { sequence, identity: 100 + sequence }
+    }
+
     fn steps(sequence: u64, source: u32, through: u64, cause: u64) -> Steps {
-        Steps { sequence, source, through, cause }
+        Steps { sequence, source, through, cause: mark(cause) }
     }
 
     fn log(applied: u64, last: u64, steps: Vec<Steps>) -> Log {
-        Log { applied, last, steps, ..Log::default() }
+        let identities = (applied + 1..=last).map(|sequence| (sequence, mark(sequence).identity)).collect();
+        Log { applied, last, steps, identities, ..Log::default() }
     }
 
     #[test]
@@ -118,16 +133,24 @@ mod tests {
     }
 
     #[test]
+    fn steps_of_entries_that_others_stand_in_the_place_of_are_left_out() {
+        let mut first = log(10, 20, vec![]);
+        first.identities.insert(18, 7);
+        let second = log(90, 110, vec![steps(95, 0, 7, 17), steps(103, 0, 8, 18)]);
+        assert_eq!(cut(&[first, second]), Ok(vec![20, 102]));
+    }
+
+    #[test]
     fn states_that_do_not_fit_are_told() {
-        let mark = |sequence| LogMark { sequence, identity: 0 };
         let ahead = Log { taken: BTreeMap::from([(1, (8, mark(30)))]), ..log(10, 10, vec![]) };
         let behind = Log { acknowledged: BTreeMap::from([(0, 9)]), ..log(20, 25, vec![]) };
         let expected = vec![
             Misfit::Unmade { log: 0, source_log: 1, cause: 30, through: 25 },
             Misfit::Untaken { log: 0, source_log: 1, acknowledged: 9, found: 8 },
         ];
-        assert_eq!(cut(&[ahead.clone(), behind.clone()]), Err(expected));
-        let whole = Log { last: 12, steps: vec![steps(12, 1, 9, 25)], taken: BTreeMap::from([(1, (8, mark(20)))]), ..ahead };
+        assert_eq!(cut(&[ahead, behind.clone()]), Err(expected));
+        let taken = BTreeMap::from([(1, (8, mark(20)))]);
+        let whole = Log { taken, ..log(10, 12, vec![steps(12, 1, 9, 25)]) };
         assert_eq!(cut(&[whole, behind]), Ok(vec![12, 25]), "the missing step is in an entry behind the state");
     }
 }

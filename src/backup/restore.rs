@@ -9,8 +9,10 @@ use emshop_core::state::batch::Batch;
 use emshop_core::state::store::StateStore;
 use emshop_log::jetstream::archive::{Archived, Restore};
 use emshop_log::jetstream::{Connection, NatsServer, ServerOptions};
-use emshop_proto::subjects;
+use emshop_proto::subjects::{self, Epoch};
+use emshop_proto::v1::EventBatch;
 use emshop_state::RocksStore;
+use prost::Message as _;
 
 use super::archive::{ArchivedStream, Item, Reader, Row, log_file, state_file};
 use crate::cli::RestoreFlags;
@@ -34,7 +36,7 @@ pub async fn run(flags: &RestoreFlags, settings: &Settings) -> Result<ExitCode> 
     };
     let url = settings.nats.url.clone().or_else(|| server.as_ref().map(NatsServer::url)).expect("theirs or ours");
     let connection = Connection::open(&url).await?;
-    let restored = restore(&archive, &folder, settings, &connection).await;
+    let restored = restore(&archive, &folder, &connection).await;
     if let Some(server) = server {
         connection.expect_end();
         server.stop().await;
@@ -47,13 +49,12 @@ pub async fn run(flags: &RestoreFlags, settings: &Settings) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-async fn restore(archive: &Reader, folder: &DataFolder, settings: &Settings, connection: &Connection) -> Result<String> {
+async fn restore(archive: &Reader, folder: &DataFolder, connection: &Connection) -> Result<String> {
     let manifest = &archive.manifest;
     let logs = (0..).zip(&manifest.logs).map(|(log, archived)| (subjects::log_stream(log), archived.applied + 1));
     let events = manifest.streams.iter().map(|ArchivedStream { name, first }| (name.clone(), *first));
     let first: BTreeMap<String, u64> = logs.chain(events).collect();
-    let options = settings.cluster_options();
-    let restore = Restore::begin(connection, options, &manifest.cluster, &manifest.assignment, &first).await?;
+    let restore = Restore::begin(connection, &manifest.cluster, &manifest.assignment, &first).await?;
     for (log, archived) in (0..).zip(&manifest.logs) {
         let entries = messages(archive, &log_file(log))?;
         let fits = |entry: &Result<Archived>| entry.as_ref().map_or(true, |entry| entry.sequence <= archived.through);
@@ -61,12 +62,22 @@ async fn restore(archive: &Reader, folder: &DataFolder, settings: &Settings, con
         restore_state(archive, folder, log).with_context(|| format!("the state of log {log}"))?;
     }
     for ArchivedStream { name, .. } in &manifest.streams {
-        restore.fill(name, messages(archive, name)?).await?;
+        let epoch = restore.epoch();
+        restore.fill(name, messages(archive, name)?.map(|message| told_in(epoch, message?))).await?;
     }
     let epoch = restore.epoch().to_string();
     restore.finish().await?;
     folder.note_cluster(&manifest.cluster)?;
     Ok(epoch)
+}
+
+/// That events are lost is news of the epoch that begins.
+fn told_in(epoch: Epoch, message: Archived) -> Result<Archived> {
+    let batch = EventBatch::decode(message.payload.clone())?;
+    if batch.lost_through == 0 {
+        return Ok(message);
+    }
+    Ok(Archived { payload: EventBatch { epoch: epoch.0, ..batch }.encode_to_vec().into(), ..message })
 }
 
 fn messages(archive: &Reader, name: &str) -> Result<impl Iterator<Item = Result<Archived>> + use<>> {

@@ -78,15 +78,15 @@ struct Taking<'a> {
 async fn take(source: &Source, flags: &ArchiveFlags, is_repair: bool) -> Result<(Manifest, Vec<String>)> {
     let mut taking = Taking { source, archive: Writer::create(&flags.to)?, is_repair, lost: Vec::new() };
     let numbers = 0..source.partitioner.logs();
-    // States first: what they have is in the logs, and its events are in the streams.
-    numbers.clone().try_for_each(|log| taking.take_state(log))?;
+    // The states were opened before: what they have is in the logs, and its events are in the streams. They are read last, since logs are
+    // trimmed meanwhile.
     // Where all logs end before any of them is read: what came later in one of them is not missed in another.
     let mut bounds = Vec::new();
     for log in numbers.clone() {
         bounds.push(archive::bounds(&source.connection, &subjects::log_stream(log), &source.cluster).await?);
     }
     let mut logs = Vec::new();
-    for (log, bounds) in numbers.zip(bounds) {
+    for (log, bounds) in numbers.clone().zip(bounds) {
         logs.push(taking.take_log(log, bounds).await?);
     }
     let through = cut::cut(&logs).map_err(|misfits| {
@@ -95,9 +95,10 @@ async fn take(source: &Source, flags: &ArchiveFlags, is_repair: bool) -> Result<
     })?;
     let mut streams = Vec::new();
     for name in [subjects::CATALOGUE_STREAM, subjects::EVENT_STREAM] {
-        let first = taking.take_events(name, &through).await?;
+        let first = taking.take_events(name, &logs, &through).await?;
         streams.push(ArchivedStream { name: name.to_owned(), first });
     }
+    numbers.clone().try_for_each(|log| taking.take_state(log))?;
     let Taking { archive, lost, .. } = taking;
     let logs = logs.iter().zip(through).map(|(log, through)| ArchivedLog { applied: log.applied, through }).collect();
     let assignment = source.partitioner.assignment();
@@ -126,7 +127,7 @@ impl Taking<'_> {
             channels_in.iter().map(|(source, taken)| (*source, (taken.number, taken.cause.unwrap_or_default()))).collect();
         let acknowledged = self.source.acknowledged(log)?;
         let mut file = self.archive.file(&log_file(log))?;
-        let mut reading = Reading { last: applied, steps: Vec::new() };
+        let mut reading = Reading { last: applied, steps: Vec::new(), identities: BTreeMap::new() };
         if let Some(within) = self.behind_state(log, bounds).await? {
             let stream = subjects::log_stream(log);
             let read = archive::read(&self.source.connection, &stream, within, |entry| reading.take(entry, &mut file));
@@ -136,7 +137,8 @@ impl Taking<'_> {
             }
         }
         self.archive.add(file)?;
-        Ok(Log { applied, last: reading.last, steps: reading.steps, taken, acknowledged })
+        let Reading { last, steps, identities } = reading;
+        Ok(Log { applied, last, identities, steps, taken, acknowledged })
     }
 
     /// Which entries of a log belong behind its state; `None` when it has none that do.
@@ -180,18 +182,21 @@ impl Taking<'_> {
     }
 
     /// The events that states and entries make up. Gives the oldest sequence of the stream.
-    async fn take_events(&mut self, name: &str, through: &[u64]) -> Result<u64> {
+    async fn take_events(&mut self, name: &str, logs: &[Log], through: &[u64]) -> Result<u64> {
         let mut file = self.archive.file(name)?;
         let mut there: BTreeMap<(u32, String), u64> = BTreeMap::new();
         let bounds = archive::bounds(&self.source.connection, name, &self.source.cluster).await?;
         if bounds.is_none() && !self.is_repair {
             bail!("stream {name} is gone. Use `emshop repair` for what is left");
         }
+        let mut first = None;
         if let Some(within) = bounds {
             let take = |message: Archived| {
+                first = first.or(Some(message.sequence));
                 let batch = EventBatch::decode(message.payload.clone())?;
+                let log = logs.get(batch.log as usize).zip(through.get(batch.log as usize));
                 // What came of later entries comes again when they do.
-                if batch.cause.is_none_or(|cause| cause.sequence <= through[batch.log as usize]) {
+                if batch.cause.is_none_or(|cause| log.is_some_and(|(log, through)| log.has(cause, *through))) {
                     let last = batch.events.last().map_or(batch.lost_through, |event| event.number);
                     there.insert((batch.log, batch.r#type), last);
                     file.write(&Item::from(message))?;
@@ -203,23 +208,30 @@ impl Taking<'_> {
                 other => other?,
             }
         }
-        let first = bounds.map_or(1, |bounds| bounds.first);
-        if self.is_repair && first == 1 {
-            self.mark_lost_events(name, &there, &mut file)?;
+        let first = first.or_else(|| bounds.map(|bounds| bounds.first)).unwrap_or(1);
+        if self.is_repair {
+            self.mark_lost_events(name, first, &there, &mut file)?;
         }
         self.archive.add(file)?;
         Ok(first)
     }
 
-    /// Tells downstream which events there were, and are no more.
-    fn mark_lost_events(&mut self, name: &str, there: &BTreeMap<(u32, String), u64>, file: &mut FileWriter) -> Result<()> {
+    /// Tells downstream which events there were, and are no more. Where none of a type is left in a stream that drops its oldest ones, that is
+    /// nothing new.
+    fn mark_lost_events(
+        &mut self,
+        name: &str,
+        first: u64,
+        there: &BTreeMap<(u32, String), u64>,
+        file: &mut FileWriter,
+    ) -> Result<()> {
         for log in 0..self.source.partitioner.logs() {
             let told = self.source.head(log).events_by_type;
             for event_type in EventType::ALL.iter().filter(|it| subjects::stream_of(**it) == name) {
                 let lost_through = told.get(&(*event_type as u32)).copied().unwrap_or(0);
                 let r#type = event_type.name().to_owned();
                 let previous_number = there.get(&(log, r#type.clone())).copied().unwrap_or(0);
-                if previous_number < lost_through {
+                if previous_number < lost_through && (first == 1 || previous_number > 0) {
                     self.lost.push(format!(
                         "events {} of log {log} after number {previous_number} up to {lost_through} are lost",
                         r#type
@@ -243,17 +255,20 @@ impl Taking<'_> {
 struct Reading {
     last: u64,
     steps: Vec<Steps>,
+    identities: BTreeMap<u64, u64>,
 }
 
 impl Reading {
     fn take(&mut self, entry: Archived, file: &mut FileWriter) -> Result<()> {
         let sequence = entry.sequence;
         ensure!(sequence == self.last + 1, "entries {} to {} are missing", self.last + 1, sequence - 1);
-        let envelope = envelope::decode(&entry.payload).with_context(|| format!("entry {sequence} cannot be read"))?;
+        // One that cannot be read is kept as it is: it may be void, or a later release may read it.
+        let envelope = envelope::decode(&entry.payload).unwrap_or_default();
         if let Some(Channel { source_log, first_number, cause }) = envelope.channel {
-            let through = first_number + envelope.records.len() as u64 - 1;
-            self.steps.push(Steps { sequence, source: source_log, through, cause: cause.unwrap_or_default().sequence });
+            let through = (first_number + envelope.records.len() as u64).saturating_sub(1);
+            self.steps.push(Steps { sequence, source: source_log, through, cause: cause.unwrap_or_default() });
         }
+        self.identities.insert(sequence, identity(&entry));
         file.write(&Item::from(entry)).context("the archive cannot be written")?;
         self.last = sequence;
         Ok(())

@@ -161,7 +161,7 @@ fn repeats_of_a_registration_wait_for_it_up_to_a_bound() {
         }
         shop.carry();
         for ticket in waiting {
-            assert_done(&shop.outcome(*ticket).expect("the number's log has answered"));
+            assert_eq!(user_of(shop.outcome(*ticket).expect("the number's log has answered")).user_id, user_id);
         }
     }
 }

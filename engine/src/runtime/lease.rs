@@ -21,7 +21,8 @@ pub async fn keep(mut lease: Lease, clock: Clock, inbox: Sender<Message>, mut en
         let (input, wait) = match lease.renew().await {
             Ok(Renewal::Held) => (Some(Input::Renewed { asked_at }), RENEW_INTERVAL),
             Ok(Renewal::Lost(holder)) => {
-                let _ = inbox.send(Message::Input(Input::Relieved { by: holder.to_string() }));
+                let by = holder.map_or_else(|| "nobody that is known".to_owned(), |holder| holder.to_string());
+                let _ = inbox.send(Message::Input(Input::Relieved { by }));
                 return;
             }
             Err(error) => {

@@ -69,16 +69,7 @@ impl Publisher {
         published: impl Fn(u64, Result<Places, NotPublished>) + Send + 'static,
     ) -> Self {
         let (jobs, receiver) = unbounded_channel();
-        let published = move |through, result| {
-            // All types of a group are published again until each of them is stored.
-            let streams = format!("the event streams by log {log}");
-            match &result {
-                Err(NotPublished::Unknown(_)) => pulse.unanswered(&streams),
-                _ => pulse.answered(&streams),
-            }
-            published(through, result);
-        };
-        tokio::spawn(run(context, epoch, log, receiver, published));
+        tokio::spawn(run(context, epoch, log, pulse, receiver, published));
         Self { jobs }
     }
 
@@ -91,11 +82,12 @@ async fn run(
     context: Context,
     epoch: Epoch,
     log: u32,
+    pulse: Pulse,
     mut jobs: UnboundedReceiver<Job>,
     published: impl Fn(u64, Result<Places, NotPublished>),
 ) {
     while let Some((group, behind)) = jobs.recv().await {
-        let result = publish_all(&context, epoch, log, messages(log, epoch, &group), &behind).await;
+        let result = publish_all(&context, epoch, &pulse, log, messages(log, epoch, &group), &behind).await;
         if let Err(NotPublished::Unknown(error)) = &result {
             tracing::warn!(log, %error, "events are not acknowledged, publishing them again");
         }
@@ -108,6 +100,7 @@ async fn run(
 async fn publish_all(
     context: &Context,
     epoch: Epoch,
+    pulse: &Pulse,
     log: u32,
     messages: Vec<Message>,
     behind: &Places,
@@ -118,7 +111,7 @@ async fn publish_all(
     }
     let chain = |(event_type, messages): (EventType, Vec<Message>)| async move {
         let place = behind.get(&event_type).copied().unwrap_or(0);
-        Ok((event_type, publish_chain(context, epoch, messages, place).await?))
+        Ok((event_type, publish_chain(context, epoch, pulse, messages, place).await?))
     };
     let chains = try_join_all(by_type.into_iter().map(chain)).await?;
     let mut not_next = NotNext::default();
@@ -139,21 +132,33 @@ async fn publish_all(
 async fn publish_chain(
     context: &Context,
     epoch: Epoch,
+    pulse: &Pulse,
     messages: Vec<Message>,
     behind: u64,
 ) -> Result<Option<u64>, NotPublished> {
     let unknown = |error: PublishError| NotPublished::Unknown(error.to_string());
     let mut place = behind;
-    for Message { subject, payload, .. } in messages {
+    for Message { event_type, subject, payload } in messages {
         let publish = PublishMessage::build().payload(payload).expected_last_subject_sequence(place);
         let acknowledgement = context.send_publish(epoch.publishing(&subject), publish).await.map_err(unknown)?;
-        match acknowledgement.await {
+        let stored = acknowledgement.await;
+        tell(pulse, event_type, stored.as_ref().err());
+        match stored {
             Ok(stored) => place = stored.sequence,
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => return Ok(None),
             Err(error) => return Err(unknown(error)),
         }
     }
     Ok(Some(place))
+}
+
+/// A stream that refuses is one that works.
+fn tell(pulse: &Pulse, event_type: EventType, error: Option<&PublishError>) {
+    let stream = subjects::stream_of(event_type);
+    match error.map(PublishError::kind) {
+        Some(PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe) => pulse.unanswered(stream),
+        _ => pulse.answered(stream),
+    }
 }
 
 /// A batch as it is published.

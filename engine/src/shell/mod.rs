@@ -249,7 +249,7 @@ impl Shell {
         let mut shell = Self {
             replay: Some(replay),
             expected,
-            relay: Relay::new(replica.number(), facts.complete_through().max(replica.last_event()), &facts.events),
+            relay: Relay::new(replica.number(), replica.last_event(), &facts.events),
             channels: Channels::new(replica.number(), facts.steps.iter().map(|there| (there.log, &there.last)), now),
             checkpoints: Checkpoints::new(options, replica.applied_sequence(), now),
             own: OwnRecords::new(now),
@@ -277,6 +277,11 @@ impl Shell {
             && self.lease.is_held(now)
             && !self.relay.is_behind()
             && !self.checkpoints.is_behind(self.replica.changed_rows())
+    }
+
+    /// Whether queries are answered at once.
+    pub fn answers(&self, now: Now) -> bool {
+        self.lease.is_held(now)
     }
 
     /// Whether [`Shell::work`] has something to go on with, though no input comes.
@@ -532,7 +537,11 @@ impl Shell {
     /// What cannot be published now is made again by a replay: nobody waits for it at a stop.
     fn end_when_done(&mut self, now: Now) {
         let done = self.checkpoints.is_written() || self.relay.is_failing() || !self.lease.is_held(now);
-        if self.stopping && done && self.inspection.is_none() && !std::mem::replace(&mut self.ended, true) {
+        if self.stopping
+            && done
+            && (self.inspection.is_none() || !self.lease.is_held(now))
+            && !std::mem::replace(&mut self.ended, true)
+        {
             self.actions.push_back(Action::End);
         }
     }

@@ -108,11 +108,6 @@ impl Facts {
     pub fn of_new_log(bounds: Bounds) -> Self {
         Self { bounds, events: BTreeMap::new(), steps: Vec::new(), found: Vec::new() }
     }
-
-    /// Up to which event the streams are complete, as far as they tell. What they may have beyond is published again, and dropped by consumers.
-    pub fn complete_through(&self) -> u64 {
-        self.events.values().filter_map(|last| last.batch.as_ref()).map(|batch| batch.complete_through).max().unwrap_or(0)
-    }
 }
 
 /// The entries that must be there, given the last batch of each type of events and the last steps that other logs have from this one.

@@ -109,9 +109,9 @@ impl Dispatcher {
             _ if self.batchers.len() == 1 => return Ok(()),
             Some(command::Body::SubmitOrder(request)) => &request.lines,
             Some(command::Body::ReserveStock(request)) => &request.lines,
-            // What is in a cart only its log knows.
-            Some(command::Body::CheckoutCart(_)) => {
-                return (0..self.partitioner.logs()).try_for_each(|log| self.batcher(log).map(drop));
+            // What is in the cart only its log knows.
+            Some(command::Body::CheckoutCart(request)) => {
+                return self.batcher(self.partitioner.of_user(request.user_id).log).map(drop);
             }
             _ => return Ok(()),
         };

@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// While the log is full, or does not say.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so large a part of what there was it is asked at once: others may have taken as much.
-const PART: u64 = 4;
+const PART: u64 = 16;
 
 /// What an ingress knows about the room in a log.
 pub struct Room {

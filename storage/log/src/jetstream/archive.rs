@@ -10,9 +10,9 @@ use emshop_proto::subjects::{self, Epoch};
 use futures::TryStreamExt;
 use tokio::time::timeout;
 
-use super::cluster::{self, Identity, Streams};
+use super::cluster::{self, Identity, Streams, UNLIMITED};
 use super::connection::ANSWER_WAIT;
-use super::{ClusterOptions, Connection, TIME_HEADER};
+use super::{Connection, TIME_HEADER};
 use crate::{Bounds, LogError};
 
 /// Messages that are on their way into a stream at once.
@@ -93,7 +93,6 @@ pub async fn read<E: From<LogError>>(
 /// A cluster that is made again of an archive. Until [`Restore::finish`] nobody can open it.
 pub struct Restore<'a> {
     connection: &'a Connection,
-    options: ClusterOptions,
     identity: Identity,
 }
 
@@ -104,7 +103,6 @@ impl<'a> Restore<'a> {
     /// [`LogError::Unfit`] when there is a cluster on the server.
     pub async fn begin(
         connection: &'a Connection,
-        options: ClusterOptions,
         cluster_id: &str,
         assignment: &str,
         first: &BTreeMap<String, u64>,
@@ -120,8 +118,8 @@ impl<'a> Restore<'a> {
                 )));
             }
         }
-        Streams::look(&connection.read, options).await?.make_all(&identity, first).await?;
-        Ok(Self { connection, options, identity })
+        Streams::look(&connection.read, UNLIMITED).await?.make_all(&identity, first).await?;
+        Ok(Self { connection, identity })
     }
 
     /// The epoch that begins.
@@ -169,6 +167,6 @@ impl<'a> Restore<'a> {
     /// # Errors
     /// [`LogError`] when the server refuses or does not answer.
     pub async fn finish(self) -> Result<(), LogError> {
-        Streams::look(&self.connection.read, self.options).await?.open_to_all(&self.identity).await
+        Streams::look(&self.connection.read, UNLIMITED).await?.open_to_all(&self.identity).await
     }
 }

@@ -46,6 +46,9 @@ pub struct ClusterOptions {
     pub event_bytes_max: u64,
 }
 
+/// Of streams that are not made or changed by these.
+pub(super) const UNLIMITED: ClusterOptions = ClusterOptions { logs: None, log_bytes_max: u64::MAX, event_bytes_max: u64::MAX };
+
 /// All logs of one cluster.
 pub struct Cluster {
     /// Drawn when the cluster was created, in hexadecimal digits.
@@ -71,11 +74,26 @@ impl Cluster {
             return unfit(format!("a cluster has 1 to {LOGS_MAX} logs. Correct the setting"));
         }
         let identity = Streams::look(&connection.read, options).await?.ensure_all().await?;
+        Self::of(connection, identity).await
+    }
+
+    /// Opens a cluster that was made before, whose streams stay as large as they may be.
+    ///
+    /// # Errors
+    /// As [`Cluster::open`].
+    pub async fn open_as_it_is(connection: &Connection, id: &str) -> Result<Self, LogError> {
+        check_server(&connection.read)?;
+        admit(&connection.read, &Create::Never(id.to_owned())).await?;
+        let streams = Streams { resizes: false, ..Streams::look(&connection.read, UNLIMITED).await? };
+        Self::of(connection, streams.ensure_all().await?).await
+    }
+
+    async fn of(connection: &Connection, identity: Identity) -> Result<Self, LogError> {
         let mut open = Vec::new();
         for log in 0..identity.logs {
             open.push(Arc::new(JetStreamLog::new(connection, identity.epoch, log).await));
         }
-        let leases = Leases::open(&connection.core).await?;
+        let leases = Leases::open(connection, identity.epoch).await?;
         Ok(Self { partitioner: identity.partitioner()?, epoch: identity.epoch, id: identity.cluster, leases, open })
     }
 
@@ -235,12 +253,14 @@ pub(super) struct Streams<'a> {
     options: ClusterOptions,
     /// All streams were made before, so that a missing one is a loss. The event stream is made last, so it tells.
     made_before: bool,
+    /// Streams that are there take on the sizes of the options.
+    resizes: bool,
 }
 
 impl<'a> Streams<'a> {
     pub async fn look(link: &'a Link, options: ClusterOptions) -> Result<Self, LogError> {
         let made_before = find(link, subjects::EVENT_STREAM).await?.is_some();
-        Ok(Self { link, options, made_before })
+        Ok(Self { link, options, made_before, resizes: true })
     }
 
     /// Whoever makes the stream of log 0 gives the cluster its identity; everybody reads it from there.
@@ -255,14 +275,15 @@ impl<'a> Streams<'a> {
         self.ensure(self.event_config(&identity), |found| found.check_same(&identity)).await
     }
 
-    /// Makes all streams, each of which begins at a sequence. That of log 0 is made first: it says that the rest is to come.
+    /// Makes all streams, each of which begins at a sequence, and has room for whatever it is given. That of log 0 is made first: it says that
+    /// the rest is to come.
     pub async fn make_all(&self, identity: &Identity, first: &BTreeMap<String, u64>) -> Result<(), LogError> {
         let incomplete = Identity { incomplete: true, ..identity.clone() };
         let logs = (1..identity.logs).map(|log| self.log_config(log, identity));
         let others = [self.catalogue_config(identity), self.lease_config(identity), self.event_config(identity)];
         for config in iter::once(self.log_config(0, &incomplete)).chain(logs).chain(others) {
             let first_sequence = first.get(&config.name).copied().filter(|first| *first > 1);
-            create(self.link, &Config { first_sequence, ..config }).await?;
+            create(self.link, &Config { first_sequence, max_bytes: -1, ..config }).await?;
         }
         Ok(())
     }
@@ -290,7 +311,7 @@ impl<'a> Streams<'a> {
             return unfit(format!("stream {name} was not made by emshop. Use another server or account, or delete the stream"));
         };
         check(&identity)?;
-        if info.config.max_bytes != wanted.max_bytes {
+        if self.resizes && info.config.max_bytes != wanted.max_bytes {
             let resized = Config { max_bytes: wanted.max_bytes, ..info.config };
             self.link.ask(self.link.jetstream.update_stream(resized)).await?.map_err(|error| refused(name, &error))?;
         }

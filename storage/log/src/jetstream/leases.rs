@@ -3,21 +3,28 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream::kv::{self, Operation, UpdateErrorKind};
-use emshop_proto::subjects;
-use tokio::time::{Instant, sleep};
+use emshop_proto::subjects::{self, Epoch};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::Link;
+use super::{Connection, Pulse};
 use crate::LogError;
 use crate::lease::{Holder, Record, Watch};
 
 /// How often who waits looks.
 const POLL: Duration = Duration::from_millis(250);
+/// Shorter than a lease, so that one answer that is lost does not end it.
+const WRITE_WAIT: Duration = Duration::from_millis(800);
 
 /// Where engines find out which of them serves a log. Cheap to clone.
 #[derive(Clone)]
 pub struct Leases {
     link: Link,
     bucket: kv::Store,
+    /// Hears of renewals too: while an engine has no lease it writes nothing else.
+    pulse: Pulse,
+    /// Who knows another one has no lease of this one.
+    epoch: Epoch,
 }
 
 /// What came of a renewal.
@@ -25,27 +32,35 @@ pub struct Leases {
 pub enum Renewal {
     /// The log is still its holder's.
     Held,
-    /// Another engine has it.
-    Lost(Holder),
+    /// It is not: who has it, if anybody.
+    Lost(Option<Holder>),
 }
 
 impl Leases {
-    pub(super) async fn open(link: &Link) -> Result<Self, LogError> {
+    pub(super) async fn open(connection: &Connection, epoch: Epoch) -> Result<Self, LogError> {
+        let link = &connection.core;
         let bucket = link.ask(link.jetstream.get_key_value(subjects::LEASE_BUCKET)).await?;
         let bucket = bucket.map_err(|error| LogError::Unreachable(format!("the bucket of leases: {error}")))?;
-        Ok(Self { link: link.clone(), bucket })
+        Ok(Self { link: link.clone(), bucket, pulse: connection.pulse(), epoch })
     }
 
-    /// Waits until the log is this holder's. It is at once where nobody has it, or somebody with the same data folder.
+    /// Waits until the log is this holder's, also for the server. It is at once where nobody has it, or somebody with the same data folder.
     ///
     /// # Errors
-    /// [`LogError`] when the server cannot be asked.
+    /// [`LogError::Unfit`] when the bucket has something else.
     pub async fn acquire(&self, log: u32, holder: &Holder) -> Result<Lease, LogError> {
         let mut watch = Watch::default();
         let mut looked_at = Instant::now();
         let mut told = None;
         loop {
-            let (found, revision) = self.find(log).await?;
+            let (found, revision) = match self.find(log).await {
+                Err(LogError::Unreachable(reason)) => {
+                    tracing::warn!(log, reason, "nobody says who serves the log; asking again");
+                    sleep(POLL).await;
+                    continue;
+                }
+                found => found?,
+            };
             let since = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
             let free = match &found {
                 None => true,
@@ -53,7 +68,8 @@ impl Leases {
                 Some(_) => watch.is_over(revision, since, 2 * POLL),
             };
             let (before, epoch) = found.map_or((None, 0), |record| (Some(record.holder), record.epoch));
-            if free && let Some(lease) = self.take(log, holder, epoch + 1, revision).await? {
+            // What is not known to be written is found the next time.
+            if free && let Ok(Some(lease)) = self.take(log, holder, epoch + 1, revision).await {
                 if let Some(before) = before.filter(|_| told.is_some()) {
                     tracing::warn!(log, epoch = lease.record.epoch, "takes the log over from {before}");
                 }
@@ -77,7 +93,7 @@ impl Leases {
 
     /// What is written down for a log, if anything is, and the revision behind which something else is written.
     async fn find(&self, log: u32) -> Result<(Option<Record>, u64), LogError> {
-        let entry = self.link.ask(self.bucket.entry(key(log))).await?;
+        let entry = self.link.ask(self.bucket.entry(self.key(log))).await?;
         let entry = entry.map_err(|error| LogError::Unreachable(format!("the lease of log {log}: {error}")))?;
         let Some(entry) = entry else { return Ok((None, 0)) };
         if entry.operation != Operation::Put {
@@ -91,11 +107,25 @@ impl Leases {
     /// Its new revision; `None` when the last one is another than that.
     async fn write(&self, log: u32, record: &Record, revision: u64) -> Result<Option<u64>, LogError> {
         let value = serde_json::to_vec(record).expect("a record is JSON");
-        match self.link.ask(self.bucket.update(key(log), value.into(), revision)).await? {
-            Ok(revision) => Ok(Some(revision)),
-            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
-            Err(error) => Err(LogError::Unreachable(format!("the lease of log {log}: {error}"))),
+        let write = timeout(WRITE_WAIT, self.link.ask(self.bucket.update(self.key(log), value.into(), revision)));
+        let written = match write.await {
+            Ok(Ok(Ok(revision))) => Ok(Some(revision)),
+            Ok(Ok(Err(error))) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
+            Ok(Ok(Err(error))) => Err(LogError::Unreachable(format!("the lease of log {log}: {error}"))),
+            Ok(Err(no_answer)) => Err(no_answer.into()),
+            Err(_) => Err(LogError::Unreachable(format!("the lease of log {log} is not acknowledged"))),
+        };
+        let stream = subjects::lease_stream();
+        if written.is_ok() {
+            self.pulse.answered(&stream)
+        } else {
+            self.pulse.unanswered(&stream)
         }
+        written
+    }
+
+    fn key(&self, log: u32) -> String {
+        format!("{}.log.{log}", self.epoch)
     }
 }
 
@@ -132,15 +162,12 @@ impl Lease {
             }
             match self.leases.find(self.log).await? {
                 (Some(found), _) if found.holder.incarnation != self.record.holder.incarnation => {
-                    return Ok(Renewal::Lost(found.holder));
+                    return Ok(Renewal::Lost(Some(found.holder).filter(|_| !found.released)));
                 }
-                // Its own, of which it never heard; or none, where the server has lost some.
-                (_, revision) => self.revision = revision,
+                // Its own, of which it never heard.
+                (Some(_), revision) => self.revision = revision,
+                (None, _) => return Ok(Renewal::Lost(None)),
             }
         }
     }
-}
-
-fn key(log: u32) -> String {
-    format!("log.{log}")
 }

@@ -40,7 +40,9 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// How long all appends to one of its streams must fail before a child that runs is started again …
 const SILENCE_MIN: Duration = Duration::from_secs(5);
 /// … and how long at most, since each time that did not help it is given longer.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+const SILENCE_MAX: Duration = Duration::from_secs(300);
+/// One that has lived for so much longer than it may be silent has worked in between.
+const CALM_FACTOR: u32 = 12;
 
 const LOCK_FILE: &str = "nats-server.lock";
 const CONFIG_FILE: &str = "nats-server.conf";
@@ -229,7 +231,7 @@ impl Supervisor {
                 Ok(child) => self.watch(child, patience),
                 Err(error) => End::Itself(format!("{} does not start: {error}", self.binary.display())),
             };
-            let is_stable = started.elapsed() > STABLE_AFTER + patience;
+            let lived = started.elapsed();
             let ended = match end {
                 End::Stopped => return,
                 End::Itself(ended) => {
@@ -244,12 +246,13 @@ impl Supervisor {
                          See what it wrote, and whether its disk is full",
                         patience.as_secs()
                     );
-                    patience = if is_stable { SILENCE_MIN } else { SILENCE_MAX.min(patience * 2) };
+                    // It may only be slow to read what it has, and a disk that stays full is not helped by a start.
+                    patience = if lived > CALM_FACTOR * patience { SILENCE_MIN } else { SILENCE_MAX.min(patience * 2) };
                     "it took no appends".to_owned()
                 }
             };
             self.state.send_replace(ChildState::Ended(ended));
-            delay = if is_stable { RESTART_DELAY_MIN } else { RESTART_DELAY_MAX.min(delay * 2) };
+            delay = if lived > STABLE_AFTER { RESTART_DELAY_MIN } else { RESTART_DELAY_MAX.min(delay * 2) };
             if self.stopped_within(delay) {
                 return;
             }
