@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Reading order: [`cut`] (which entries fit together), [`archive`] (the files), [`source`] (what it is made of), [`take`] (an archive is
-//! made), [`restore`].
+//! made), [`mod@restore`].
 
 mod archive;
 mod cut;
