@@ -7,15 +7,34 @@ use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::model::Model;
+use crate::model::{Load, Model};
 use crate::process::{Process, Starting, path, send};
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(700);
 
-async fn server(data: &Path) -> NatsServer {
-    let options = ServerOptions { data_dir: data.join("nats"), sync: SyncMode::Always };
-    NatsServer::start(options).await.expect("nats-server starts")
+/// A shop whose customers order, served by an engine and an ingress beside a nats-server.
+struct Open {
+    nats: NatsServer,
+    first: Process,
+    ingress: Process,
+    shop: Shop,
+    model: Model,
+    load: Load,
+}
+
+impl Open {
+    async fn new(data: &Path) -> Self {
+        let options = ServerOptions { data_dir: data.join("nats"), sync: SyncMode::Always };
+        let nats = NatsServer::start(options).await.expect("nats-server starts");
+        let first = engine(&nats.url(), &data.join("first")).serves();
+        let index = data.join("ingress");
+        let ingress = Process::serve(&["--role", "ingress", "--nats", &nats.url(), "--data", path(&index)]);
+        let shop = Shop::new(ingress.channel().await);
+        let mut model = Model::open(&shop).await;
+        let load = model.load(&shop);
+        Self { nats, first, ingress, shop, model, load }
+    }
 }
 
 /// An engine with a data folder of its own.
@@ -26,13 +45,7 @@ fn engine(nats: &str, data: &Path) -> Starting {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_engine_waits_until_the_first_one_is_gone() {
     let data = TempDir::new().unwrap();
-    let nats = server(data.path()).await;
-    let first = engine(&nats.url(), &data.path().join("first")).serves();
-    let index = data.path().join("ingress");
-    let ingress = Process::serve(&["--role", "ingress", "--nats", &nats.url(), "--data", path(&index)]);
-    let shop = Shop::new(ingress.channel().await);
-    let mut model = Model::open(&shop).await;
-    let load = model.load(&shop);
+    let Open { nats, first, ingress, shop, mut model, load } = Open::new(data.path()).await;
     let second = engine(&nats.url(), &data.path().join("second"));
     let who = second.says("waiting until it ends");
     assert!(who.contains(&format!("emshop process {} on ", first.pid())), "{who}");
@@ -57,13 +70,7 @@ async fn a_second_engine_waits_until_the_first_one_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_stood_still_ends_when_another_one_has_its_log() {
     let data = TempDir::new().unwrap();
-    let nats = server(data.path()).await;
-    let first = engine(&nats.url(), &data.path().join("first")).serves();
-    let index = data.path().join("ingress");
-    let ingress = Process::serve(&["--role", "ingress", "--nats", &nats.url(), "--data", path(&index)]);
-    let shop = Shop::new(ingress.channel().await);
-    let mut model = Model::open(&shop).await;
-    let load = model.load(&shop);
+    let Open { nats, first, ingress, shop, mut model, load } = Open::new(data.path()).await;
     tokio::time::sleep(MOMENT).await;
     send(first.pid(), Signal::SIGSTOP);
     let second = engine(&nats.url(), &data.path().join("second"));
