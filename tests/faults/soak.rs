@@ -82,7 +82,7 @@ async fn main() -> ExitCode {
 }
 
 async fn round(seed: u64, arguments: &Arguments) -> (Coverage, Vec<Wrong>) {
-    let faults = if arguments.only.is_empty() { Fault::usual() } else { arguments.only.clone() };
+    let faults = if arguments.only.is_empty() { Fault::ALL.to_vec() } else { arguments.only.clone() };
     let plan = Plan::draw(seed, &faults);
     let (name, mut coverage) = (plan.to_string(), Coverage::default());
     let folder = TempDir::with_prefix_in("emshop-soak-", &arguments.folder).expect("a folder for rounds");

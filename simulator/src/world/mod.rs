@@ -41,8 +41,8 @@ const ACKNOWLEDGEMENT_WAIT: u64 = 5 * SECOND;
 const IDLE: u64 = 100_000;
 /// A process that ended is started again after this.
 const RESTART: u64 = 500_000;
-/// Longer than any message is on its way.
-const NEWS: u64 = 10 * SECOND;
+/// Within this an engine has noticed what was wrong: it looks every few seconds, but it or the server may stand still for ten.
+const NEWS: u64 = 30 * SECOND;
 /// After the last command nothing goes wrong any more, and all must come to its end within this.
 const CALM: u64 = 90 * SECOND;
 /// Clients that are not done by then have met a shop that does not answer.

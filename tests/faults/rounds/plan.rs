@@ -114,15 +114,7 @@ faults! {
     FlippedState "flipped-state" AtRest,
 }
 
-/// What is struck only where it is asked for by name: a nats-server that takes nothing any more once its disk was full.
-const ASKED_FOR: &[Fault] = &[Fault::FullServer];
-
 impl Fault {
-    /// Those that a shop gets over by itself.
-    pub fn usual() -> Vec<Self> {
-        Self::ALL.iter().copied().filter(|fault| !ASKED_FOR.contains(fault)).collect()
-    }
-
     /// Whether it needs a disk that can be full.
     pub fn needs_disk(self) -> bool {
         matches!(self, Self::FullServer | Self::FullState)
