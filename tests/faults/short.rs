@@ -9,7 +9,7 @@ use crate::rounds::round;
 /// They run side by side.
 async fn rounds(seeds: std::ops::Range<u64>) {
     for seed in seeds {
-        let plan = Plan::draw(seed, &Fault::ALL.to_vec());
+        let plan = Plan::draw(seed, Fault::ALL);
         eprintln!("{plan}");
         let (folder, mut coverage) = (TempDir::new().unwrap(), Coverage::default());
         let again = format!("again: make soak-real ARGS='--seed {seed} --rounds 1'");
