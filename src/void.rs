@@ -40,8 +40,8 @@ pub async fn run(flags: &VoidFlags, settings: &Settings) -> Result<ExitCode> {
     let url = settings.nats.url.clone().or_else(|| server.as_ref().map(NatsServer::url)).expect("theirs or ours");
     let connection = Connection::open(&url).await?;
     let done = declare(flags, settings, &folder, &connection).await;
+    connection.expect_end();
     if let Some(server) = server {
-        connection.expect_end();
         server.stop().await;
     }
     let at = done?;

@@ -106,8 +106,8 @@ impl Source {
     }
 
     pub async fn close(self) {
+        self.connection.expect_end();
         if let Some(nats) = self.nats {
-            self.connection.expect_end();
             nats.stop().await;
         }
     }
