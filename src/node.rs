@@ -48,8 +48,7 @@ impl Node {
     pub async fn start(settings: &Settings) -> Result<Self> {
         let payment = settings.payment_options()?;
         let folder = DataFolder::create(&settings.data)?;
-        let nats = start_nats(settings, &folder).await?;
-        let url = settings.nats.url.clone().or_else(|| nats.as_ref().map(NatsServer::url)).expect("theirs or ours");
+        let (nats, url) = start_nats(settings, &folder).await?;
         let connection = Connection::open(&url).await?;
         if let Some(nats) = &nats {
             nats.watch(connection.pulse());
@@ -141,12 +140,18 @@ pub fn kernel(name: &str) -> Result<String> {
     Ok(value.with_context(|| format!("the kernel does not tell its {name}"))?.trim().to_owned())
 }
 
-async fn start_nats(settings: &Settings, folder: &DataFolder) -> Result<Option<NatsServer>> {
-    if settings.nats.url.is_some() {
-        return Ok(None);
+/// The server of the settings, which is started unless they name one, and where it is.
+///
+/// # Errors
+/// Why it does not start.
+pub async fn start_nats(settings: &Settings, folder: &DataFolder) -> Result<(Option<NatsServer>, String)> {
+    if let Some(url) = &settings.nats.url {
+        return Ok((None, url.clone()));
     }
     let options = ServerOptions { data_dir: folder.nats(), sync: settings.nats.sync_interval };
-    Ok(Some(NatsServer::start(options).await?))
+    let server = NatsServer::start(options).await?;
+    let url = server.url();
+    Ok((Some(server), url))
 }
 
 /// What engines and ingress are made of.

@@ -11,7 +11,7 @@ use emshop_core::replica;
 use emshop_engine::runtime::publisher;
 use emshop_engine::shell::channels;
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, Connection, JetStreamLog, Lease, NatsServer, Renewal, ServerOptions};
+use emshop_log::jetstream::{Cluster, Connection, JetStreamLog, Lease, Renewal};
 use emshop_log::lease::LEASE;
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, Void, record};
@@ -30,14 +30,7 @@ const LEASE_WAIT: Duration = LEASE.saturating_mul(3);
 /// When the entry has to stay as it is, or something cannot be reached.
 pub async fn run(flags: &VoidFlags, settings: &Settings) -> Result<ExitCode> {
     let folder = DataFolder::open(&settings.data)?;
-    let server = match settings.nats.url {
-        Some(_) => None,
-        None => {
-            let options = ServerOptions { data_dir: folder.nats(), sync: settings.nats.sync_interval };
-            Some(NatsServer::start(options).await?)
-        }
-    };
-    let url = settings.nats.url.clone().or_else(|| server.as_ref().map(NatsServer::url)).expect("theirs or ours");
+    let (server, url) = node::start_nats(settings, &folder).await?;
     let connection = Connection::open(&url).await?;
     let done = declare(flags, settings, &folder, &connection).await;
     connection.expect_end();

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use console::style;
 use emshop_core::state::batch::Batch;
 use emshop_core::state::store::StateStore;
+use emshop_log::jetstream::Connection;
 use emshop_log::jetstream::archive::{Archived, Restore};
-use emshop_log::jetstream::{Connection, NatsServer, ServerOptions};
 use emshop_proto::subjects::{self, Epoch};
 use emshop_proto::v1::EventBatch;
 use emshop_state::RocksStore;
@@ -18,6 +18,7 @@ use super::archive::{ArchivedStream, Item, Reader, Row, log_file, state_file};
 use crate::cli::RestoreFlags;
 use crate::config::Settings;
 use crate::folder::DataFolder;
+use crate::node;
 
 /// Rows that are written at once.
 const ROWS: usize = 50_000;
@@ -27,14 +28,7 @@ pub async fn run(flags: &RestoreFlags, settings: &Settings) -> Result<ExitCode> 
     let folder = DataFolder::create(&settings.data)?;
     let name = settings.data.display();
     ensure!(folder.is_new(), "{name} has data already: restore to a folder of its own");
-    let server = match settings.nats.url {
-        Some(_) => None,
-        None => {
-            let options = ServerOptions { data_dir: folder.nats(), sync: settings.nats.sync_interval };
-            Some(NatsServer::start(options).await?)
-        }
-    };
-    let url = settings.nats.url.clone().or_else(|| server.as_ref().map(NatsServer::url)).expect("theirs or ours");
+    let (server, url) = node::start_nats(settings, &folder).await?;
     let connection = Connection::open(&url).await?;
     let restored = restore(&archive, &folder, &connection).await;
     connection.expect_end();
