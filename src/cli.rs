@@ -76,6 +76,9 @@ pub struct ServeFlags {
     /// Logs of a cluster that is created now [default: 1]
     #[arg(long, value_name = "N")]
     logs: Option<String>,
+    /// File of the key that seals what is written to the logs [default: cluster.key in the data folder, made with the cluster]
+    #[arg(long, value_name = "FILE")]
+    cluster_key_file: Option<String>,
     /// What this process does [default: all]
     #[arg(long, value_name = "ROLE", value_parser = ["all", "ingress", "engine"])]
     role: Option<String>,
@@ -128,6 +131,9 @@ pub struct ArchiveFlags {
     /// NATS server of the shop [default: that of the first data folder]
     #[arg(long, value_name = "URL")]
     pub nats: Option<String>,
+    /// File of the cluster's key [default: cluster.key in the first data folder that has one]
+    #[arg(long, value_name = "FILE", env = "EMSHOP__CLUSTER__KEY_FILE")]
+    pub cluster_key_file: Option<PathBuf>,
     /// Folder that becomes the archive
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
@@ -163,6 +169,9 @@ pub struct VoidFlags {
     /// NATS server of the shop [default: that of the data folder]
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
+    /// File of the cluster's key [default: cluster.key in the data folder]
+    #[arg(long, value_name = "FILE")]
+    cluster_key_file: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -207,6 +216,7 @@ impl ServeFlags {
             ("nats.url", self.nats.as_deref()),
             ("nats.sync_interval", self.nats_sync.as_deref()),
             ("cluster.logs", self.logs.as_deref()),
+            ("cluster.key_file", self.cluster_key_file.as_deref()),
             ("role", self.role.as_deref()),
             ("own", self.own.as_deref()),
             ("auth.required", self.auth.as_deref()),
@@ -231,7 +241,11 @@ impl RestoreFlags {
 
 impl VoidFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
-        vec![("data", self.data.as_deref()), ("nats.url", self.nats.as_deref())]
+        vec![
+            ("data", self.data.as_deref()),
+            ("nats.url", self.nats.as_deref()),
+            ("cluster.key_file", self.cluster_key_file.as_deref()),
+        ]
     }
 }
 

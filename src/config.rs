@@ -126,6 +126,9 @@ impl Default for Nats {
 pub struct Cluster {
     /// How many logs the cluster must have; when not set, as it was created, and 1 when it is created now.
     pub logs: Option<u32>,
+    /// File of the key that seals what is written to the logs, the same for all engines and ingresses; without one it is `cluster.key` in the
+    /// data folder, made with the cluster.
+    pub key_file: Option<PathBuf>,
 }
 
 /// nats-server sets the space of both limits aside, so they are kept small enough for a small disk.
@@ -304,6 +307,10 @@ impl Settings {
         ensure!(
             self.role != Role::Ingress || self.auth.key_file.is_some() || !self.auth.required,
             "all ingresses must sign alike: name the file of their key in auth.key_file (--key-file), since an ingress alone makes none"
+        );
+        ensure!(
+            self.role != Role::Ingress || self.cluster.key_file.is_some(),
+            "engines take only what is sealed with the cluster's key: name its file in cluster.key_file (--cluster-key-file)"
         );
         ensure!(self.auth.token_lifetime >= TOKEN_LIFETIME_MIN, "auth.token_lifetime must be 1s or more");
         ensure!(

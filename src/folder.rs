@@ -3,6 +3,7 @@
 //! ```text
 //! lock            held while a process uses the folder; names it
 //! cluster         id of the cluster that the folder is of
+//! cluster.key     seals what is written to the logs, unless another file does
 //! auth.key        signs tokens, unless another file does
 //! nats/           JetStream files of the server that emshop starts
 //! state/<log>/    RocksDB of that log's engine
@@ -21,6 +22,7 @@ use tempfile::NamedTempFile;
 const STATE: &str = "state";
 const KEY: &str = "auth.key";
 const CLUSTER: &str = "cluster";
+const CLUSTER_KEY: &str = "cluster.key";
 const NATS: &str = "nats";
 
 /// Another process uses a data folder.
@@ -145,6 +147,11 @@ impl Layout {
     /// What signs tokens, unless another file does.
     pub fn key(&self) -> PathBuf {
         self.path.join(KEY)
+    }
+
+    /// What seals entries of logs, unless another file does.
+    pub fn cluster_key(&self) -> PathBuf {
+        self.path.join(CLUSTER_KEY)
     }
 
     /// The cluster that the folder is of; `None` when it was never opened with one.

@@ -64,7 +64,7 @@ fn violations(log: &LogInspection) -> impl Iterator<Item = String> {
 }
 
 /// What is shown of a log, by the name of the field.
-fn rows(log: &LogInspection) -> [(&'static str, Value); 17] {
+fn rows(log: &LogInspection) -> [(&'static str, Value); 18] {
     [
         ("applied_sequence", log.applied_sequence.into()),
         ("durable_sequence", log.durable_sequence.into()),
@@ -82,6 +82,7 @@ fn rows(log: &LogInspection) -> [(&'static str, Value); 17] {
         ("idempotency_keys", log.idempotency_keys.into()),
         ("sagas_running", log.sagas_running.into()),
         ("sagas_stuck", log.sagas_stuck.into()),
+        ("strange_entries", log.strange_entries.into()),
         ("digest", log.digest.clone().into()),
     ]
 }

@@ -1,13 +1,11 @@
 //! The key that signs tokens, in a file that only its owner reads.
 
-use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use emshop_ingress::{Algorithm, Tokens};
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
 use crate::config::Auth;
 use crate::secret;
@@ -30,22 +28,9 @@ pub fn load(path: &Path, auth: &Auth) -> Result<Tokens> {
 /// Reads the key of a file, which is made when it is not there.
 pub fn load_or_make(path: &Path, auth: &Auth) -> Result<Tokens> {
     if !path.exists() {
-        make(path, auth.algorithm).with_context(|| format!("a key cannot be written to {}", path.display()))?;
+        secret::make(path, emshop_ingress::new_key(auth.algorithm).as_bytes())?;
     }
     load(path, auth)
-}
-
-/// As a whole or not at all.
-fn make(path: &Path, algorithm: Algorithm) -> Result<()> {
-    let folder = path.parent().context("a file has a folder")?;
-    // Nobody but its owner may read a temporary file, under its final name too.
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(emshop_ingress::new_key(algorithm).as_bytes())?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error.into()),
-        _ => Ok(()),
-    }
 }
 
 fn tokens(key: &str, path: &Path, algorithm: Algorithm, lifetime: Duration) -> Result<Tokens> {

@@ -4,6 +4,7 @@
 
 mod backup;
 mod cli;
+mod cluster_key;
 mod config;
 mod demo;
 mod folder;

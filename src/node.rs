@@ -22,7 +22,7 @@ use futures::{StreamExt, future};
 
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
-use crate::key;
+use crate::{cluster_key, key};
 
 /// How long an ingress waits for the first engine to make the cluster.
 const CLUSTER_WAIT: Duration = Duration::from_secs(60);
@@ -58,7 +58,12 @@ impl Node {
             (None, Role::Ingress) => Create::Later(CLUSTER_WAIT),
             (None, Role::All | Role::Engine) => Create::Yes,
         };
-        let cluster = Cluster::open(&connection, settings.cluster_options(), create).await?;
+        let key = match create {
+            // What it waits for has a key already.
+            Create::Later(_) => cluster_key::find(settings.cluster.key_file.as_deref(), &folder)?,
+            Create::Yes | Create::Never(_) => cluster_key::of(settings, &folder, &connection).await?,
+        };
+        let cluster = Cluster::open(&connection, settings.cluster_options(), create, &key).await?;
         folder.note_cluster(&cluster.id)?;
         let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
 

@@ -1,10 +1,12 @@
 //! Files with secrets: nobody but their owner may read them.
 
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use tempfile::NamedTempFile;
 
 /// Permission bits of everybody but the owner.
 const OTHERS: u32 = 0o077;
@@ -23,4 +25,24 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         mode = mode & 0o7777,
     );
     fs::read(path).with_context(unreadable)
+}
+
+/// Writes a secret, as a whole or not at all. A file that is there already stays as it is.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn make(path: &Path, secret: &[u8]) -> Result<()> {
+    write(path, secret).with_context(|| format!("a key cannot be written to {}", path.display()))
+}
+
+fn write(path: &Path, secret: &[u8]) -> Result<()> {
+    let folder = path.parent().context("a file has a folder")?;
+    // Nobody but its owner may read a temporary file, under its final name too.
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(secret)?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error.into()),
+        _ => Ok(fs::File::open(folder)?.sync_all()?),
+    }
 }

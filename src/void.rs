@@ -9,11 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use console::style;
 use emshop_core::replica;
 use emshop_engine::runtime::publisher;
-use emshop_engine::shell::channels;
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, Connection, JetStreamLog, Lease, Renewal};
 use emshop_log::lease::LEASE;
-use emshop_proto::envelope;
+use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::internal::{Envelope, Record, Void, record};
 use emshop_state::RocksStore;
 use tokio::time::timeout;
@@ -21,7 +20,7 @@ use tokio::time::timeout;
 use crate::cli::VoidFlags;
 use crate::config::Settings;
 use crate::folder::DataFolder;
-use crate::node;
+use crate::{cluster_key, node};
 
 /// An engine that has ended gives its lease up within this.
 const LEASE_WAIT: Duration = LEASE.saturating_mul(3);
@@ -45,7 +44,8 @@ pub async fn run(flags: &VoidFlags, settings: &Settings) -> Result<ExitCode> {
 async fn declare(flags: &VoidFlags, settings: &Settings, folder: &DataFolder, connection: &Connection) -> Result<u64> {
     let number = flags.log;
     let Some(id) = folder.cluster()? else { bail!("{} is of no cluster yet", settings.data.display()) };
-    let cluster = Cluster::open_as_it_is(connection, &id).await?;
+    let key = cluster_key::find(settings.cluster.key_file.as_deref(), folder)?;
+    let cluster = Cluster::open_as_it_is(connection, &id, &key).await?;
     ensure!(number < cluster.partitioner.logs(), "the cluster has logs 0 to {}", cluster.partitioner.logs() - 1);
     ensure!(
         folder.state_logs()?.contains(&number),
@@ -82,7 +82,7 @@ async fn check(flags: &VoidFlags, folder: &DataFolder, logs: &[Arc<JetStreamLog>
         "events of log {number} up to entry {published} are published: entry {sequence} has had effects"
     );
     for other in logs.iter().filter(|other| other.number() != number) {
-        let sent = channels::last_cause(&other.last_steps(number).await?).map_or(0, |cause| cause.sequence);
+        let sent = other.last_steps(number).await?.steps.and_then(|steps| steps.cause).map_or(0, |cause| cause.sequence);
         ensure!(
             sequence > sent,
             "log {} has steps that entry {sent} of log {number} made: entry {sequence} has had effects",
@@ -93,13 +93,16 @@ async fn check(flags: &VoidFlags, folder: &DataFolder, logs: &[Arc<JetStreamLog>
         let bounds = log.bounds().await?;
         bail!("log {number} has entries {} to {}, and no entry {sequence}", bounds.first, bounds.last);
     };
-    if let Ok(Envelope { channel: Some(channel), .. }) = envelope::decode(&entry.payload) {
-        bail!(
+    match envelope::decode(&entry.payload, log.seal()) {
+        Err(DecodeError::Unsealed) => {
+            bail!("entry {sequence} of log {number} is void by itself: it is not sealed with the cluster's key")
+        }
+        Ok(Envelope { channel: Some(channel), .. }) => bail!(
             "entry {sequence} holds steps of log {}, which waits for what comes of them: they cannot be void",
             channel.source_log
-        );
+        ),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 async fn append(flags: &VoidFlags, log: &JetStreamLog, lease: &mut Lease) -> Result<u64> {
@@ -108,6 +111,6 @@ async fn append(flags: &VoidFlags, log: &JetStreamLog, lease: &mut Lease) -> Res
     let body = Some(record::Body::Void(Void { sequence: flags.sequence, reason: flags.reason.clone(), by }));
     let envelope = Envelope { records: vec![Record { body, ..Record::default() }], ..Envelope::default() };
     ensure!(matches!(lease.renew().await?, Renewal::Held), "an engine has taken the log meanwhile");
-    let appended = log.append_void(envelope::encode(&envelope)).await;
+    let appended = log.append_void(envelope::encode(&envelope, log.seal())).await;
     appended.context("it is not known whether the entry is void now: give the same command again")
 }

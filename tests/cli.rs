@@ -244,7 +244,8 @@ fn the_demo_keeps_its_books() {
         assert_eq!(inspection["invariants"], "ok");
         // Those of the run, and two of the tour.
         assert_eq!(inspection["logs"][0]["orders"], (60 + 2) * round);
-        assert_eq!(inspection["logs"][0]["events"], summary["events"]);
+        // Levels of stock are told a little after they change.
+        assert!(inspection["logs"][0]["events"].as_u64() >= summary["events"].as_u64(), "{inspection}\n{printed}");
     }
 }
 

@@ -13,6 +13,7 @@ use emshop_core::state::store::StateStore;
 use emshop_proto::envelope::{decode, encode};
 use emshop_proto::internal::{Envelope, Record, record};
 use emshop_proto::partitioner::Partitioner;
+use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
     Command, ConfirmPaymentRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, PaymentMethod, Receiver, SetStockRequest,
@@ -117,9 +118,14 @@ impl Shop {
     }
 }
 
+/// What envelopes are sealed with here.
+pub fn seal() -> Seal {
+    ClusterKey::new([0; KEY_BYTES]).seals("benches").of(0)
+}
+
 /// A message of a log as a turn takes it.
 pub fn decoded(message: &Bytes) -> Entry {
-    read(decode(message).expect("just encoded"))
+    read(decode(message, &seal()).expect("just encoded"))
 }
 
 /// An envelope as a turn takes it.
@@ -130,7 +136,7 @@ pub fn read(envelope: Envelope) -> Entry {
 /// The messages of a log: the goods, then the orders 0 to `orders`, each paid after it is submitted.
 pub fn log(orders: u64) -> Vec<Bytes> {
     let paid = submits(0..orders).into_iter().zip(confirms(0..orders)).flat_map(<[Envelope; 2]>::from);
-    goods().chain(paid).map(|envelope| encode(&envelope)).collect()
+    goods().chain(paid).map(|envelope| encode(&envelope, &seal())).collect()
 }
 
 fn goods() -> impl Iterator<Item = Envelope> {

@@ -17,6 +17,8 @@ use crate::state::order_index::IdHash;
 pub struct Entry {
     /// Tells it from any other that could stand in its place; 0 when it is in no log.
     pub identity: u64,
+    /// Nobody who has the cluster's key wrote it: it is counted, and changes nothing else.
+    pub is_strange: bool,
     /// Who wrote it; 0 for an engine.
     pub writer: u64,
     /// Set when the records come from another log.
@@ -79,11 +81,14 @@ impl Entry {
     /// [`DecodeError::Body`] when a record is not what it has to be. To skip it would change what later ones mean.
     pub fn read(envelope: Envelope) -> Result<Self, DecodeError> {
         let records = envelope.records.into_iter().map(EntryRecord::read).collect::<Result<_, _>>()?;
-        Ok(Self { identity: 0, writer: envelope.writer, channel: envelope.channel, records })
+        Ok(Self { identity: 0, is_strange: false, writer: envelope.writer, channel: envelope.channel, records })
     }
-}
 
-impl Entry {
+    /// One that counts as empty.
+    pub fn empty(is_strange: bool) -> Self {
+        Self { identity: 0, is_strange, writer: 0, channel: None, records: Vec::new() }
+    }
+
     /// The latest time that its ticks carry; `None` when it has none.
     pub fn tick_ms(&self) -> Option<i64> {
         let ticks = self.records.iter().filter_map(|record| match record.body {
@@ -92,9 +97,7 @@ impl Entry {
         });
         ticks.max()
     }
-}
 
-impl Entry {
     /// When its tick was sent, by the clock of the engine that sent it; `None` when it is none.
     pub fn tick_sent_ms(&self) -> Option<i64> {
         self.records.iter().find_map(|record| match record.body {

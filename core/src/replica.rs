@@ -232,6 +232,7 @@ impl Replica {
         assert_eq!(sequence, self.log.applied_sequence + 1, "envelopes are applied in order, each once");
         self.log.applied_sequence = sequence;
         self.log.applied_identity = entry.identity;
+        self.log.strange_entries += u64::from(entry.is_strange);
         self.log.log_time_ms = self.log.log_time_ms.max(time_ms).max(entry.tick_ms().unwrap_or(0));
         self.effects.events.begin_turn(sequence, self.log.log_time_ms);
         levels::tell_due(&mut self.state, self.log.log_time_ms, &mut self.effects);

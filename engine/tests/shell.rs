@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use emshop_core::replica::{Checkpoint, Replica};
 use emshop_core::state::batch::Batch;
 use emshop_core::state::memory::MemoryStore;
@@ -17,6 +16,7 @@ use emshop_log::{Bounds, Entry};
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Query, Record, UserQuery, query, record};
 use emshop_proto::partitioner::Partitioner;
+use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use emshop_proto::v1::{AdjustBalanceRequest, Command, CreateGoodsRequest, Goods, Money, command};
 use prost::Message as _;
 
@@ -26,20 +26,24 @@ const TIME_MS: i64 = 1_700_000_000_000;
 const COMMANDS: u64 = 10;
 const ENVELOPES: u64 = 200;
 
+fn seal() -> Seal {
+    ClusterKey::new([0; KEY_BYTES]).seals("a test").of(0)
+}
+
 fn entry(sequence: u64, commands: impl IntoIterator<Item = command::Body>) -> LogEntry {
     let record = |body| {
         let command = Command { idempotency_key: "first".to_owned(), body: Some(body), ..Command::default() };
         Record { body: Some(record::Body::Command(command.encode_to_vec().into())), ..Record::default() }
     };
     let envelope = Envelope { records: commands.into_iter().map(record).collect(), ..Envelope::default() };
-    let payload = envelope::encode(&envelope);
-    LogEntry::read(0, &Entry { sequence, time_ns: TIME_MS * 1_000_000, payload }).expect("just made")
+    let payload = envelope::encode(&envelope, &seal());
+    LogEntry::read(0, &Entry { sequence, time_ns: TIME_MS * 1_000_000, payload }, &seal()).expect("just made")
 }
 
 /// An entry of nothing that happens, taken by the log at this time.
 fn entry_at(sequence: u64, time_ms: i64) -> LogEntry {
-    let entry = Entry { sequence, time_ns: time_ms * 1_000_000, payload: envelope::encode(&Envelope::default()) };
-    LogEntry::read(0, &entry).expect("just made")
+    let entry = Entry { sequence, time_ns: time_ms * 1_000_000, payload: envelope::encode(&Envelope::default(), &seal()) };
+    LogEntry::read(0, &entry, &seal()).expect("just made")
 }
 
 fn deposits(sequence: u64) -> LogEntry {
@@ -67,7 +71,7 @@ struct World {
     /// What was asked for and is not carried out yet.
     writes: Vec<Checkpoint>,
     publishes: Vec<u64>,
-    appends: Vec<Bytes>,
+    appends: Vec<Envelope>,
     ended: bool,
 }
 
@@ -103,7 +107,7 @@ impl World {
             match action {
                 Action::Write(checkpoint) => self.writes.push(*checkpoint),
                 Action::Publish { group, .. } => self.publishes.push(group.through),
-                Action::Append { payload, .. } => self.appends.push(payload),
+                Action::Append { envelope, .. } => self.appends.push(envelope),
                 Action::End => self.ended = true,
                 _ => {}
             }
@@ -186,18 +190,15 @@ fn a_stop_does_not_wait_for_what_cannot_be_published() {
 
 /// The record that a shell appends to its own log now, if it does.
 fn own_record(world: &World) -> Option<record::Body> {
-    world.appends.last().map(|payload| {
-        let mut envelope = envelope::decode(payload).expect("an envelope");
-        envelope.records.remove(0).body.expect("a record")
-    })
+    world.appends.last().map(|envelope| envelope.records[0].body.clone().expect("a record"))
 }
 
 /// Sends what the shell appends through the log, whose clock says something else.
 fn append(world: &mut World, sequence: u64, time_ms: i64) {
-    let payload = world.appends.pop().expect("an append");
+    let payload = envelope::encode(&world.appends.pop().expect("an append"), &seal());
     let entry = Entry { sequence, time_ns: time_ms * 1_000_000, payload };
     world.take(Input::Appended { purpose: Purpose::Own, result: Ok(sequence) });
-    world.take(Input::Entry(LogEntry::read(0, &entry).expect("an envelope")));
+    world.take(Input::Entry(LogEntry::read(0, &entry, &seal()).expect("an envelope")));
 }
 
 /// A shell whose clock a tick has shown to agree with the server's, at sequence 3.
@@ -232,9 +233,9 @@ fn an_engine_whose_clock_is_ahead_carries_no_time_and_stops() {
     append(&mut world, 1, TIME_MS - 3_600_000);
     world.take(Input::Entry(entry_at(2, TIME_MS - 3_600_000)));
     world.wait(1);
-    let payload = world.appends.pop().expect("a tick");
+    let payload = envelope::encode(&world.appends.pop().expect("a tick"), &seal());
     let entry = Entry { sequence: 3, time_ns: (TIME_MS - 3_599_000) * 1_000_000, payload };
-    let entry = LogEntry::read(0, &entry).expect("an envelope");
+    let entry = LogEntry::read(0, &entry, &seal()).expect("an envelope");
     assert_eq!(entry.entry.tick_ms(), Some(0));
     let stopped = world.shell.take(Input::Entry(entry), world.now()).expect_err("the clocks differ");
     assert!(matches!(stopped, EngineError::Clocks(_)), "{stopped}");

@@ -5,17 +5,18 @@ use emshop_core::entry::{Body, Entry};
 use emshop_core::order::row;
 use emshop_proto::envelope::{self, DecodeError, HEADER_BYTES};
 use emshop_proto::internal::{Envelope, OrderRow, Record, record};
+use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use prost::Message;
 
 use crate::choice::Choices;
 
 /// Any bytes as a message of a log, and as the body of one whose header is right.
 pub fn envelope(input: &[u8]) {
-    if let Ok(envelope) = envelope::decode(&Bytes::copy_from_slice(input)) {
+    if let Ok(envelope) = envelope::decode(&Bytes::copy_from_slice(input), &seal()) {
         comes_back(envelope);
     }
-    let sealed = envelope::seal([&[0; HEADER_BYTES], input].concat());
-    match envelope::decode(&sealed) {
+    let sealed = envelope::seal([&[0; HEADER_BYTES], input].concat(), &seal());
+    match envelope::decode(&sealed, &seal()) {
         Ok(envelope) => {
             let _ = Entry::read(envelope.clone());
             comes_back(envelope);
@@ -26,12 +27,12 @@ pub fn envelope(input: &[u8]) {
 }
 
 fn comes_back(envelope: Envelope) {
-    let again = envelope::decode(&envelope::encode(&envelope));
+    let again = envelope::decode(&envelope::encode(&envelope, &seal()), &seal());
     assert_eq!(again.as_ref(), Ok(&envelope));
     let records: Vec<_> =
         envelope.records.into_iter().map(|record| (Record { ticket: 0, ..record }.encode_to_vec(), true)).collect();
-    let assembled = envelope::seal(envelope::assemble(envelope.writer, 5, &records));
-    let read = envelope::decode(&assembled).expect("just assembled");
+    let assembled = envelope::seal(envelope::assemble(envelope.writer, 5, &records), &seal());
+    let read = envelope::decode(&assembled, &seal()).expect("just assembled");
     assert_eq!(
         read.records.iter().map(|record| record.ticket).collect::<Vec<_>>(),
         (5..5 + records.len() as u64).collect::<Vec<_>>()
@@ -43,7 +44,12 @@ fn damage_is_found(sealed: &Bytes, input: &[u8]) {
     let mut damaged = sealed.to_vec();
     let at = input.iter().fold(0, |sum: usize, byte| sum + usize::from(*byte)) % damaged.len();
     damaged[at] ^= input.first().copied().unwrap_or(0) | 1;
-    assert!(envelope::decode(&damaged.into()).is_err(), "a changed byte at {at} went unnoticed");
+    assert_eq!(envelope::decode(&damaged.into(), &seal()), Err(DecodeError::Unsealed), "a changed byte at {at} went unnoticed");
+}
+
+/// What messages are sealed with here.
+pub fn seal() -> Seal {
+    ClusterKey::new([0; KEY_BYTES]).seals("fuzzing").of(0)
 }
 
 /// Any bytes as a command: it is read, or its log stops with a sentence.

@@ -27,6 +27,7 @@ use prost::Message;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::choice::Choices;
+use crate::log;
 use crate::requests::accept;
 
 /// 2027.
@@ -157,8 +158,9 @@ impl Shop {
     }
 
     fn turn(&mut self, log: u32, envelope: Envelope) {
-        let bytes: Bytes = envelope::encode(&envelope);
-        let entry = Entry::read(envelope::decode(&bytes).expect("just encoded")).expect("a command of the right shape");
+        let bytes: Bytes = envelope::encode(&envelope, &log::seal());
+        let entry =
+            Entry::read(envelope::decode(&bytes, &log::seal()).expect("just encoded")).expect("a command of the right shape");
         let replica = &mut self.logs[log as usize].replica;
         let effects = replica.turn(replica.applied_sequence() + 1, self.now_ms, entry);
         for (ticket, outcome) in effects.outcomes.into_values().flatten() {

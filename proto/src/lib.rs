@@ -1,6 +1,6 @@
 //! What all parts of emshop agree on: the API, the log and row formats, where keys live, and what refusals are called.
 //!
-//! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`commands`], [`envelope`] (bytes of a log message),
+//! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`commands`], [`envelope`] (bytes of a log message), [`seal`] (who wrote them),
 //! [`errors`] (the table of codes), [`access`] (who may call what), [`events`] (types of events), [`continuity`] (how they are consumed), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
 
 #![warn(missing_docs)]
@@ -16,6 +16,7 @@ pub mod logistics;
 pub mod money;
 pub mod partitioner;
 pub mod routing;
+pub mod seal;
 pub mod subjects;
 
 /// Nested as the protobuf packages are, since generated code refers to its neighbours.

@@ -80,7 +80,7 @@ impl fmt::Display for Epoch {
 }
 
 /// What the names of the streams begin with that are logs.
-pub const LOG_STREAMS: &str = "EMSHOP_LOG_";
+const LOG_STREAMS: &str = "EMSHOP_LOG_";
 
 /// The stream that is log `log`.
 pub fn log_stream(log: u32) -> String {

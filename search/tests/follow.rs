@@ -8,6 +8,7 @@ use async_nats::Client;
 use async_nats::jetstream::{self, stream::Stream};
 use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::events::EventType;
+use emshop_proto::seal::{ClusterKey, KEY_BYTES};
 use emshop_proto::subjects::{self, CATALOGUE_STREAM};
 use emshop_proto::v1::{Event, EventBatch, Goods, GoodsSort, event};
 use emshop_search::{Filter, Page, Search};
@@ -36,7 +37,7 @@ impl Shop {
         let server = NatsServer::start(server).await.unwrap();
         let connection = Connection::open(&server.url()).await.unwrap();
         let options = ClusterOptions { logs: None, log_bytes_max: 1 << 28, event_bytes_max: 1 << 28 };
-        let cluster = Cluster::open(&connection, options, Create::Yes).await.unwrap();
+        let cluster = Cluster::open(&connection, options, Create::Yes, &ClusterKey::new([0; KEY_BYTES])).await.unwrap();
         let client = connection.read().clone();
         let jetstream = jetstream::new(client.clone());
         Self { server, client, jetstream, cluster, events: 0, data }

@@ -19,7 +19,7 @@ use emshop_proto::internal::{GoodsQuery, Query, query, query_reply};
 use emshop_proto::partitioner::Partitioner;
 use prost::Message;
 
-use crate::logs::{SimLog, Stored};
+use crate::logs::{self, SimLog, Stored};
 use crate::model::Stock;
 
 /// How far clocks may differ before an engine stops.
@@ -273,7 +273,7 @@ impl Host {
 pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn read(number: u32, stored: &Stored) -> Result<LogEntry, EngineError> {
-    LogEntry::read(number, stored)
+    LogEntry::read(number, stored, &logs::seal(number))
 }
 
 fn cluster(epoch: u64) -> String {

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use emshop_proto::envelope;
 
+use crate::logs;
+
 /// Commands that one envelope takes.
 const RECORDS_MAX: usize = 8;
 
@@ -55,7 +57,7 @@ impl Ingress {
         }
         self.envelopes += 1;
         batcher.under_way = Some(self.envelopes);
-        Some((self.envelopes, envelope::seal(envelope::assemble(self.writer, first_ticket, &records))))
+        Some((self.envelopes, envelope::seal(envelope::assemble(self.writer, first_ticket, &records), &logs::seal(log))))
     }
 
     /// An envelope is in its log, or not, or nobody knows. `false` when that was heard before.

@@ -3,18 +3,29 @@
 use bytes::Bytes;
 use emshop_engine::shell::relay::LastBatch;
 use emshop_engine::shell::start::Found;
-use emshop_log::{Bounds, LastSteps};
-use emshop_proto::envelope;
+use emshop_log::{Bounds, LastSteps, Steps};
 use emshop_proto::events::EventType;
+use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use emshop_proto::v1::EventBatch;
 use prost::Message;
 
 /// An envelope in a log.
 pub type Stored = emshop_log::Entry;
 
+/// What the envelopes of a log are sealed with.
+pub fn seal(log: u32) -> Seal {
+    ClusterKey::new([7; KEY_BYTES]).seals("simulated").of(log)
+}
+
+/// What a stranger writes where the steps of log `source` go.
+pub fn strange_steps(source: u32) -> Bytes {
+    format!("among the steps of log {source}").into()
+}
+
 /// A command log. Trimmed entries stay here for the model, but nobody can read them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct SimLog {
+    seal: Seal,
     entries: Vec<Stored>,
     trimmed: u64,
     /// Changes when its storage was replaced by another.
@@ -24,6 +35,14 @@ pub struct SimLog {
 }
 
 impl SimLog {
+    pub fn new(number: u32) -> Self {
+        Self { seal: seal(number), entries: Vec::new(), trimmed: 0, incarnation: 0, lost: Vec::new() }
+    }
+
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
     pub fn append(&mut self, time_ms: i64, payload: Bytes) -> u64 {
         let sequence = self.last() + 1;
         // Never twice the same: a clock has nanoseconds.
@@ -53,11 +72,10 @@ impl SimLog {
     /// The last steps of another log that it has.
     pub fn last_steps(&self, source: u32) -> LastSteps {
         let readable = &self.entries[self.trimmed as usize..];
-        let from_source = |entry: &&Stored| {
-            let envelope = envelope::decode(&entry.payload).expect("only envelopes are appended");
-            envelope.channel.is_some_and(|channel| channel.source_log == source)
-        };
-        LastSteps { entry: readable.iter().rev().find(from_source).cloned(), bounds: self.bounds() }
+        let steps = readable.iter().rev().find_map(|entry| Steps::of(entry, source, &self.seal));
+        let strange =
+            readable.iter().rev().find(|entry| entry.payload == strange_steps(source)).map_or(0, |entry| entry.sequence);
+        LastSteps { steps, at: steps.map_or(0, |steps| steps.sequence).max(strange), bounds: self.bounds() }
     }
 
     /// What there is where an entry should be.

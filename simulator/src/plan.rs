@@ -25,6 +25,8 @@ pub enum Fault {
     DoubledAcknowledgement,
     /// A log refuses an envelope.
     RefusedAppend,
+    /// Somebody who has not the cluster's key writes to a log.
+    Stranger,
     /// An answer gets lost on its way to an ingress.
     LostOutcome,
     /// Some messages of a group of events are stored, some are not.
@@ -52,7 +54,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::EngineCrash,
         Self::IngressCrash,
         Self::LostAppend,
@@ -73,6 +75,7 @@ impl Fault {
         Self::PausedEngine,
         Self::FullLog,
         Self::FrozenServer,
+        Self::Stranger,
     ];
 
     /// As the command line has it.
@@ -86,6 +89,7 @@ impl Fault {
             Self::LateAcknowledgement => "late-acknowledgement",
             Self::DoubledAcknowledgement => "doubled-acknowledgement",
             Self::RefusedAppend => "refused-append",
+            Self::Stranger => "stranger",
             Self::LostOutcome => "lost-outcome",
             Self::FailedPublish => "failed-publish",
             Self::SlowStore => "slow-store",

@@ -11,9 +11,13 @@ use emshop_log::jetstream::archive::Archived;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::secret;
+
 /// Of what the files hold, and of the rows and entries in them.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MANIFEST: &str = "manifest.json";
+pub const CLUSTER_KEY: &str = "cluster.key";
+pub const TOKEN_KEY: &str = "auth.key";
 /// Larger than any row or message.
 const ITEM_BYTES_MAX: u32 = 64 << 20;
 const READ_BYTES: usize = 1 << 20;
@@ -113,6 +117,14 @@ impl Writer {
         Ok(FileWriter { name: name.to_owned(), file: BufWriter::new(file), hash: Sha256::new(), bytes: 0, items: 0 })
     }
 
+    /// A copy of a key.
+    pub fn secret(&mut self, name: &str, secret: &[u8]) -> Result<()> {
+        secret::make(&self.folder.join(name), secret)?;
+        let (bytes, sha256) = (secret.len() as u64, hex::encode(Sha256::digest(secret)));
+        self.files.push(ArchivedFile { name: name.to_owned(), bytes, items: 0, sha256 });
+        Ok(())
+    }
+
     pub fn add(&mut self, file: FileWriter) -> Result<()> {
         self.files.push(file.finish()?);
         Ok(())
@@ -191,6 +203,14 @@ impl Reader {
             bail!("{name} of the archive is not as it was written: use another archive");
         }
         Ok(())
+    }
+
+    /// The copy of a key; `None` when the archive has none of this name.
+    pub fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.manifest.files.iter().any(|file| file.name == name) {
+            true => Ok(Some(secret::read(&self.folder.join(name))?)),
+            false => Ok(None),
+        }
     }
 
     /// What a file holds.

@@ -5,6 +5,7 @@
 //! manifest.json     what the archive is of, and a hash of each file; written last
 //! state-<n>         the rows of log n's state
 //! log-<n>           the entries of log n behind that state
+//! cluster.key       seals the entries; auth.key beside it signs tokens, if a data folder has it
 //! EMSHOP_EVENTS, EMSHOP_CATALOGUE    the events of what state and entries make up
 //! ```
 //!

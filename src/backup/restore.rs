@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use console::style;
 use emshop_core::state::batch::Batch;
 use emshop_core::state::store::StateStore;
 use emshop_log::jetstream::Connection;
 use emshop_log::jetstream::archive::{Archived, Restore};
+use emshop_proto::seal::ClusterKey;
 use emshop_proto::subjects::{self, Epoch};
 use emshop_proto::v1::EventBatch;
 use emshop_state::RocksStore;
 use prost::Message as _;
 
-use super::archive::{ArchivedStream, Item, Reader, Row, log_file, state_file};
+use super::archive::{ArchivedStream, CLUSTER_KEY, Item, Reader, Row, TOKEN_KEY, log_file, state_file};
 use crate::cli::RestoreFlags;
 use crate::config::Settings;
 use crate::folder::DataFolder;
-use crate::node;
+use crate::{cluster_key, node, secret};
 
 /// Rows that are written at once.
 const ROWS: usize = 50_000;
@@ -48,21 +49,33 @@ async fn restore(archive: &Reader, folder: &DataFolder, connection: &Connection)
     let logs = (0..).zip(&manifest.logs).map(|(log, archived)| (subjects::log_stream(log), archived.applied + 1));
     let events = manifest.streams.iter().map(|ArchivedStream { name, first }| (name.clone(), *first));
     let first: BTreeMap<String, u64> = logs.chain(events).collect();
-    let restore = Restore::begin(connection, &manifest.cluster, &manifest.assignment, &first).await?;
+    let key = restore_keys(archive, folder)?;
+    let seals = key.seals(&manifest.cluster);
+    let restore = Restore::begin(connection, &manifest.cluster, &manifest.assignment, &key, &first).await?;
     for (log, archived) in (0..).zip(&manifest.logs) {
         let entries = messages(archive, &log_file(log))?;
         let fits = |entry: &Result<Archived>| entry.as_ref().map_or(true, |entry| entry.sequence <= archived.through);
-        restore.fill(&subjects::log_stream(log), entries.take_while(fits)).await?;
+        restore.fill(&subjects::log_stream(log), Some(&seals.of(log)), entries.take_while(fits)).await?;
         restore_state(archive, folder, log).with_context(|| format!("the state of log {log}"))?;
     }
     for ArchivedStream { name, .. } in &manifest.streams {
         let epoch = restore.epoch();
-        restore.fill(name, messages(archive, name)?.map(|message| told_in(epoch, message?))).await?;
+        restore.fill(name, None, messages(archive, name)?.map(|message| told_in(epoch, message?))).await?;
     }
     let epoch = restore.epoch().to_string();
     restore.finish().await?;
     folder.note_cluster(&manifest.cluster)?;
     Ok(epoch)
+}
+
+/// Before all else: what is sealed is worth nothing without.
+fn restore_keys(archive: &Reader, folder: &DataFolder) -> Result<ClusterKey> {
+    let Some(key) = archive.secret(CLUSTER_KEY)? else { bail!("the archive has no {CLUSTER_KEY}") };
+    secret::make(&folder.cluster_key(), &key)?;
+    if let Some(key) = archive.secret(TOKEN_KEY)? {
+        secret::make(&folder.key(), &key)?;
+    }
+    cluster_key::parse(&key)
 }
 
 /// That events are lost is news of the epoch that begins.

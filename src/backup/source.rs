@@ -1,7 +1,6 @@
 //! What an archive is made of: the states in data folders, and the streams of their nats-server.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,9 +12,12 @@ use emshop_engine::shell::start;
 use emshop_log::jetstream::{Connection, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::internal::{ClusterRow, LogRow};
 use emshop_proto::partitioner::Partitioner;
+use emshop_proto::seal::Seals;
 use emshop_state::{RocksRows, RocksStore};
 
+use crate::cli::ArchiveFlags;
 use crate::folder::{DataFolder, Layout};
+use crate::{cluster_key, secret};
 
 /// A state that is in use is opened again when files of it were merged meanwhile.
 const OPEN_TRIES: u32 = 20;
@@ -28,9 +30,19 @@ pub struct Source {
     /// By the number of the log.
     pub states: BTreeMap<u32, State>,
     pub connection: Connection,
+    pub key: SourceKey,
+    /// What signs tokens, if it was found.
+    pub token_key: Option<Vec<u8>>,
     /// Of a shop that does not run: it is ours meanwhile.
     nats: Option<NatsServer>,
     _folders: Vec<DataFolder>,
+}
+
+/// What the entries are sealed with.
+pub struct SourceKey {
+    /// As its file has it.
+    pub text: Vec<u8>,
+    pub seals: Seals,
 }
 
 /// The state of a log.
@@ -51,11 +63,19 @@ impl State {
 }
 
 impl Source {
-    /// Of these data folders, and of the server at `nats`, or the one that has its files in the first of them.
+    /// Of the data folders, and of the server that was named, or the one that has its files in the first of them.
     ///
     /// # Errors
     /// When something of the shop cannot be reached.
-    pub async fn open(data: &[PathBuf], nats: Option<&str>) -> Result<Self> {
+    pub async fn open(ArchiveFlags { data, nats, cluster_key_file, .. }: &ArchiveFlags) -> Result<Self> {
+        let nats = nats.as_deref();
+        let layouts = || data.iter().map(|path| Layout::of(path));
+        let key_file = cluster_key_file.clone().or_else(|| layouts().map(|it| it.cluster_key()).find(|path| path.exists()));
+        let Some(key_file) = key_file else {
+            bail!("no data folder has the key of the cluster: name its file (--cluster-key-file)")
+        };
+        let text = secret::read(&key_file).context("the key of the cluster")?;
+        let token_key = layouts().map(|it| it.key()).find(|path| path.exists()).map(|path| secret::read(&path)).transpose()?;
         let (mut states, mut folders, mut server) = (BTreeMap::new(), Vec::new(), None);
         for (index, path) in data.iter().enumerate() {
             let layout = Layout::of(path);
@@ -84,7 +104,9 @@ impl Source {
         ensure!(clusters.iter().all(|row| row.cluster_id == cluster_id), "the states are of different clusters");
         let partitioner = Partitioner::from_assignment(&assignment).context("the state's partitions cannot be read")?;
         let connection = Connection::open(&url).await?;
-        Ok(Self { cluster: cluster_id, partitioner, states, connection, nats: server, _folders: folders })
+        let seals = cluster_key::parse(&text)?.seals(&cluster_id);
+        let key = SourceKey { text, seals };
+        Ok(Self { cluster: cluster_id, partitioner, states, connection, key, token_key, nats: server, _folders: folders })
     }
 
     /// Whether any engine goes on meanwhile.

@@ -11,11 +11,14 @@ use emshop_log::{Bounds, Entry, LogError};
 use emshop_proto::envelope;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{Channel, LogRow};
+use emshop_proto::seal::Seal;
 use emshop_proto::subjects;
 use emshop_proto::v1::EventBatch;
 use prost::Message as _;
 
-use super::archive::{ArchivedLog, ArchivedStream, FileWriter, Item, Manifest, Row, Writer, log_file, state_file};
+use super::archive::{
+    ArchivedLog, ArchivedStream, CLUSTER_KEY, FileWriter, Item, Manifest, Row, TOKEN_KEY, Writer, log_file, state_file,
+};
 use super::cut::{self, Log, Steps};
 use super::source::Source;
 use crate::cli::ArchiveFlags;
@@ -25,7 +28,7 @@ const END_OF_ROWS: [u8; 16] = [u8::MAX; 16];
 
 /// `emshop backup`.
 pub async fn backup(flags: &ArchiveFlags) -> Result<ExitCode> {
-    let source = Source::open(&flags.data, flags.nats.as_deref()).await?;
+    let source = Source::open(flags).await?;
     for log in 0..source.partitioner.logs() {
         ensure!(
             source.states.contains_key(&log),
@@ -42,7 +45,7 @@ pub async fn backup(flags: &ArchiveFlags) -> Result<ExitCode> {
 
 /// `emshop repair`.
 pub async fn repair(flags: &ArchiveFlags) -> Result<ExitCode> {
-    let source = Source::open(&flags.data, flags.nats.as_deref()).await?;
+    let source = Source::open(flags).await?;
     ensure!(!source.is_running(), "an engine uses a data folder: stop every engine and ingress first");
     let taken = take(&source, flags, true).await;
     source.close().await;
@@ -99,6 +102,8 @@ async fn take(source: &Source, flags: &ArchiveFlags, is_repair: bool) -> Result<
         streams.push(ArchivedStream { name: name.to_owned(), first });
     }
     numbers.clone().try_for_each(|log| taking.take_state(log))?;
+    taking.archive.secret(CLUSTER_KEY, &source.key.text)?;
+    source.token_key.iter().try_for_each(|key| taking.archive.secret(TOKEN_KEY, key))?;
     let Taking { archive, lost, .. } = taking;
     let logs = logs.iter().zip(through).map(|(log, through)| ArchivedLog { applied: log.applied, through }).collect();
     let assignment = source.partitioner.assignment();
@@ -127,17 +132,19 @@ impl Taking<'_> {
             channels_in.iter().map(|(source, taken)| (*source, (taken.number, taken.cause.unwrap_or_default()))).collect();
         let acknowledged = self.source.acknowledged(log)?;
         let mut file = self.archive.file(&log_file(log))?;
-        let mut reading = Reading { last: applied, steps: Vec::new(), identities: BTreeMap::new() };
+        let seal = self.source.key.seals.of(log);
+        let mut reading = Reading { seal: &seal, last: applied, steps: Vec::new(), identities: BTreeMap::new() };
         if let Some(within) = self.behind_state(log, bounds).await? {
             let stream = subjects::log_stream(log);
-            let read = archive::read(&self.source.connection, &stream, within, |entry| reading.take(entry, &mut file));
+            let read =
+                archive::read(&self.source.connection, &stream, Some(&seal), within, |entry| reading.take(entry, &mut file));
             match read.await {
                 Err(error) if self.is_repair => self.lost.push(format!("log {log} ends at entry {}: {error:#}", reading.last)),
                 other => other?,
             }
         }
         self.archive.add(file)?;
-        let Reading { last, steps, identities } = reading;
+        let Reading { last, steps, identities, .. } = reading;
         Ok(Log { applied, last, identities, steps, taken, acknowledged })
     }
 
@@ -167,7 +174,8 @@ impl Taking<'_> {
         if first <= applied_sequence {
             let mut found = None;
             let at = Bounds { first: applied_sequence, last: applied_sequence };
-            archive::read(&self.source.connection, &subjects::log_stream(log), at, |entry| {
+            let seal = self.source.key.seals.of(log);
+            archive::read(&self.source.connection, &subjects::log_stream(log), Some(&seal), at, |entry| {
                 found = Some(identity(&entry));
                 Ok::<_, LogError>(())
             })
@@ -203,7 +211,7 @@ impl Taking<'_> {
                 }
                 Ok::<_, Error>(())
             };
-            match archive::read(&self.source.connection, name, within, take).await {
+            match archive::read(&self.source.connection, name, None, within, take).await {
                 Err(error) if self.is_repair => self.lost.push(format!("{name} cannot be read to its end: {error:#}")),
                 other => other?,
             }
@@ -252,18 +260,19 @@ impl Taking<'_> {
 }
 
 /// Entries of a log, one after the other.
-struct Reading {
+struct Reading<'a> {
+    seal: &'a Seal,
     last: u64,
     steps: Vec<Steps>,
     identities: BTreeMap<u64, u64>,
 }
 
-impl Reading {
+impl Reading<'_> {
     fn take(&mut self, entry: Archived, file: &mut FileWriter) -> Result<()> {
         let sequence = entry.sequence;
         ensure!(sequence == self.last + 1, "entries {} to {} are missing", self.last + 1, sequence - 1);
         // One that cannot be read is kept as it is: it may be void, or a later release may read it.
-        let envelope = envelope::decode(&entry.payload).unwrap_or_default();
+        let envelope = envelope::decode(&entry.payload, self.seal).unwrap_or_default();
         if let Some(Channel { source_log, first_number, cause }) = envelope.channel {
             let through = (first_number + envelope.records.len() as u64).saturating_sub(1);
             self.steps.push(Steps { sequence, source: source_log, through, cause: cause.unwrap_or_default() });

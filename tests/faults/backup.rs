@@ -8,7 +8,7 @@ use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use tempfile::TempDir;
 
 use crate::model::Model;
-use crate::process::{Process, command, path};
+use crate::process::{Process, command, path, shared_key};
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(1_000);
@@ -50,10 +50,23 @@ async fn a_backup_under_load_over_two_logs_becomes_the_shop_again() {
     let load = model.load(&shop);
     let (own, other, to) = (data.path().join("0"), data.path().join("1"), data.path().join("backup"));
     let without_a_log = data.path().join("half");
-    let refusal = refused(&["backup", "--nats", &nats.url(), "--data", path(&own), "--to", path(&without_a_log)]);
+    let refusal = refused(&[
+        "backup",
+        "--cluster-key-file",
+        path(shared_key()),
+        "--nats",
+        &nats.url(),
+        "--data",
+        path(&own),
+        "--to",
+        path(&without_a_log),
+    ]);
     assert!(refusal.contains("no data folder with a state of log 1"), "{refusal}");
     tokio::time::sleep(MOMENT).await;
-    let taken = done(&["backup", "--nats", &nats.url(), "--data", path(&own), "--data", path(&other), "--to", path(&to)]);
+    let backup = ["backup", "--nats", &nats.url(), "--data", path(&own), "--data", path(&other), "--to", path(&to)];
+    let refusal = refused(&backup);
+    assert!(refusal.contains("no data folder has the key of the cluster"), "{refusal}");
+    let taken = done(&[&backup[..], &["--cluster-key-file", path(shared_key())]].concat());
     assert!(taken.contains("is a backup of the shop"), "{taken}");
     tokio::time::sleep(MOMENT).await;
     model.end(load).await;

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::model::Model;
-use crate::process::{Process, command, path, send, wait_until_gone};
+use crate::process::{Process, cluster_key, command, path, send, wait_until_gone};
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(1_200);
@@ -97,9 +97,10 @@ async fn an_older_copy_of_the_log_that_was_written_on_is_refused() {
     let nats = server(data.path()).await;
     let connection = Connection::open(&nats.url()).await.expect("a connection");
     let options = ClusterOptions { logs: None, log_bytes_max: 8 << 30, event_bytes_max: 8 << 30 };
-    let cluster = Cluster::open(&connection, options, Create::Yes).await.expect("the cluster");
+    let cluster = Cluster::open(&connection, options, Create::Yes, &cluster_key(data.path())).await.expect("the cluster");
     for _ in 0..3_000 {
-        cluster.log(0).append(envelope::encode(&Envelope::default())).await.expect("an append");
+        let payload = envelope::encode(&Envelope::default(), cluster.log(0).seal());
+        cluster.log(0).append(payload).await.expect("an append");
     }
     nats.stop().await;
     let refusal = refusal(data.path());

@@ -23,5 +23,6 @@ mod search;
 mod shop;
 mod short;
 mod split;
+mod strangers;
 mod void;
 mod webhook;

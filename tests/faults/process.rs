@@ -4,15 +4,18 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use emshop_proto::seal::{ClusterKey, KEY_BYTES};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use tonic::transport::{Channel, Endpoint};
 
 /// For what takes milliseconds: nothing but a bug lets it pass.
@@ -28,7 +31,30 @@ pub fn command(arguments: &[&str]) -> Command {
         command.env_remove(name);
     }
     command.args(arguments);
+    if arguments.contains(&"--role") {
+        command.env("EMSHOP__CLUSTER__KEY_FILE", shared_key());
+    }
     command
+}
+
+/// The key of the cluster that has its data folder here.
+pub fn cluster_key(data: &Path) -> ClusterKey {
+    let text = fs::read_to_string(data.join("cluster.key")).expect("made with the cluster");
+    ClusterKey::new(hex::decode(text.trim()).expect("hexadecimal digits").try_into().expect("32 bytes"))
+}
+
+/// The file of the key that processes share which are parts of one shop. Tests that run at the same time write the same.
+pub fn shared_key() -> &'static Path {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        fs::create_dir_all(folder).expect("a folder for what tests leave");
+        let mut file = NamedTempFile::new_in(folder).expect("a file that only its owner reads");
+        file.write_all("5a".repeat(KEY_BYTES).as_bytes()).expect("room for a key");
+        let path = folder.join("cluster.key");
+        file.persist(&path).expect("a name for it");
+        path
+    });
+    &FILE
 }
 
 /// A process that serves.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
+use emshop_proto::envelope::{self, HEADER_BYTES};
 use tempfile::TempDir;
 
 use crate::model::Model;
-use crate::process::{Process, command, path};
+use crate::process::{Process, cluster_key, command, path};
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(700);
@@ -39,8 +39,13 @@ async fn an_entry_that_cannot_be_read_stops_a_log_until_it_is_void() {
     let nats = NatsServer::start(options).await.expect("nats-server starts");
     let connection = Connection::open(&nats.url()).await.expect("a connection");
     let options = ClusterOptions { logs: None, log_bytes_max: 8 << 30, event_bytes_max: 8 << 30 };
-    let cluster = Cluster::open(&connection, options, Create::Yes).await.expect("the cluster");
-    let stray = cluster.log(0).append(Bytes::from_static(b"hello")).await.expect("an append");
+    let cluster = Cluster::open(&connection, options, Create::Yes, &cluster_key(data.path())).await.expect("the cluster");
+    let stray = {
+        // As a later release could write it.
+        let body = [vec![0; HEADER_BYTES], vec![u8::MAX; 9]].concat();
+        let log = cluster.log(0);
+        log.append(envelope::seal(body, log.seal())).await.expect("an append")
+    };
     nats.stop().await;
     let serve = ["serve", "--listen", "127.0.0.1:0", "--auth", "off", "--data", data_dir];
     let refused = String::from_utf8(command(&serve).output().expect("it runs").stderr).expect("UTF-8");

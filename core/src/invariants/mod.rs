@@ -75,6 +75,7 @@ impl Check {
         let counts = LogInspection {
             log: cluster.log,
             applied_sequence: log.applied_sequence,
+            strange_entries: log.strange_entries,
             durable_sequence: log.applied_sequence,
             events: log.events,
             ..LogInspection::default()

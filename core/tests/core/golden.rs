@@ -10,7 +10,6 @@ use std::sync::Arc;
 use emshop_core::entry::Entry;
 use emshop_core::rules;
 use emshop_core::state::memory::MemoryStore;
-use emshop_proto::envelope::{decode, encode};
 use emshop_proto::internal::{Envelope, Record, Rules, record};
 use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree};
@@ -35,15 +34,15 @@ fn record() -> Stream {
     std::iter::once((START_MS, rules)).chain(stream(entries)).collect()
 }
 
-/// One line an envelope: when the log took it, and its bytes.
+/// One line an envelope: when the log took it, and its bytes behind the header.
 fn to_text(stream: &Stream) -> String {
-    stream.iter().map(|(time_ms, envelope)| format!("{time_ms} {}\n", hex(&encode(envelope)))).collect()
+    stream.iter().map(|(time_ms, envelope)| format!("{time_ms} {}\n", hex(&envelope.encode_to_vec()))).collect()
 }
 
 fn from_text(text: &str) -> Stream {
     let line = |line: &str| {
         let (time_ms, bytes) = line.split_once(' ').expect("a time and an envelope");
-        (time_ms.parse().expect("a time"), decode(&unhex(bytes).into()).expect("an envelope that can still be read"))
+        (time_ms.parse().expect("a time"), Envelope::decode(unhex(bytes).as_slice()).expect("an envelope that can still be read"))
     };
     text.lines().map(line).collect()
 }

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
+use emshop_core::entry::Entry;
 use emshop_log::CommandLog;
+use emshop_proto::envelope::{self, DecodeError};
+use emshop_proto::errors::Code;
 use emshop_proto::internal::{Query, QueryReply, Void, query_reply, record};
-use emshop_proto::{envelope, errors::Code, subjects};
+use emshop_proto::subjects;
 use futures::StreamExt;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,6 +23,9 @@ use crate::shell::{EngineError, Input, LogEntry, ReplyTo};
 const ENTRIES_AHEAD_MAX: usize = 32;
 /// Queries waiting for the end of a turn; beyond it they are refused.
 const QUERIES_WAITING_MAX: usize = 4096;
+
+/// How often it is told that others write to the log.
+const STRANGERS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the loop is told.
 pub enum Message {
@@ -36,8 +43,12 @@ pub enum Message {
 pub async fn void_entries(log: &dyn CommandLog) -> Result<BTreeSet<u64>, EngineError> {
     let mut sequences = BTreeSet::new();
     for entry in log.voids().await? {
+        let decoded = match envelope::decode(&entry.payload, log.seal()) {
+            Err(DecodeError::Unsealed) => continue,
+            decoded => decoded,
+        };
         let undecodable = |source| EngineError::Undecodable { log: log.number(), sequence: entry.sequence, source };
-        for record in envelope::decode(&entry.payload).map_err(undecodable)?.records {
+        for record in decoded.map_err(undecodable)?.records {
             if let Some(record::Body::Void(Void { sequence, reason, by })) = record.body {
                 tracing::warn!(log = log.number(), sequence, reason, by, "an entry of the log is void");
                 sequences.insert(sequence);
@@ -50,19 +61,44 @@ pub async fn void_entries(log: &dyn CommandLog) -> Result<BTreeSet<u64>, EngineE
 /// Reads and decodes ahead of the engine.
 pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, voids: BTreeSet<u64>, inbox: Sender<Message>) {
     let ahead = Arc::new(Semaphore::new(ENTRIES_AHEAD_MAX));
-    let mut stream = log.read(from);
+    let (mut stream, mut strangers) = (log.read(from), Strangers::default());
     while let Some(entry) = stream.next().await {
         let permit = Arc::clone(&ahead).acquire_owned().await.expect("never closed");
         let decoded = entry.map_err(EngineError::from).and_then(|entry| match voids.contains(&entry.sequence) {
             true => Ok(LogEntry::void(&entry)),
-            false => LogEntry::read(log.number(), &entry),
+            false => LogEntry::read(log.number(), &entry, log.seal()),
         });
+        if let Ok(LogEntry { sequence, entry: Entry { is_strange: true, .. }, .. }) = &decoded {
+            strangers.noticed(log.number(), *sequence);
+        }
         let message = match decoded {
             Ok(entry) => Message::Entry { entry, ahead: permit },
             Err(error) => Message::LogFailed(error),
         };
         if inbox.send(message).is_err() {
             return;
+        }
+    }
+}
+
+/// Tells of entries that count as empty, but not of each, since they may be many.
+#[derive(Default)]
+struct Strangers {
+    seen: u64,
+    told_at: Option<Instant>,
+}
+
+impl Strangers {
+    fn noticed(&mut self, log: u32, sequence: u64) {
+        self.seen += 1;
+        if self.told_at.is_none_or(|told_at| told_at.elapsed() >= STRANGERS_INTERVAL) {
+            self.told_at = Some(Instant::now());
+            tracing::error!(
+                log,
+                sequence,
+                so_far = self.seen,
+                "an entry of the log is not sealed with the cluster's key, so it counts as empty: somebody else writes to the NATS server"
+            );
         }
     }
 }

@@ -22,6 +22,7 @@ use emshop_core::state::store::StateStore;
 use emshop_log::jetstream::{Lease, Leases, Pulse};
 use emshop_log::lease::Holder;
 use emshop_log::{AppendError, CommandLog};
+use emshop_proto::envelope;
 use emshop_proto::internal::{QueryReply, query_reply};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::Epoch;
@@ -276,8 +277,9 @@ struct Hands {
 impl Hands {
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Append { log, payload, purpose } => {
+            Action::Append { log, envelope, purpose } => {
                 let to = &self.logs[log as usize];
+                let payload = envelope::encode(&envelope, to.seal());
                 let append = match purpose {
                     Purpose::Own => to.append(payload),
                     Purpose::Steps { after, .. } => to.append_steps(self.number, after, payload),

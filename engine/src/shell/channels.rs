@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use emshop_log::LastSteps;
-use emshop_proto::envelope;
-use emshop_proto::v1::LogMark;
 
 use super::Now;
 use super::start::BrokenHistory;
@@ -24,8 +22,10 @@ pub struct Channels {
 
 #[derive(Default)]
 struct Channel {
-    /// Where the last steps stand in the other log; 0 when it has none.
+    /// Where the next envelope goes: behind this sequence.
     after: u64,
+    /// Where the last steps stand in the other log; 0 when it has none.
+    stand: u64,
     /// Number of the last of them.
     received: u64,
     under_way: UnderWay,
@@ -44,7 +44,8 @@ enum UnderWay {
 impl Channels {
     /// From log `log`, whose last steps in others are these.
     pub fn new<'l>(log: u32, last: impl IntoIterator<Item = (u32, &'l LastSteps)>, now: Now) -> Self {
-        let channel = |last: &LastSteps| Channel { after: place(last), received: last_number(last), ..Channel::default() };
+        let channel =
+            |last: &LastSteps| Channel { after: last.at, stand: place(last), received: last_number(last), ..Channel::default() };
         let targets = last.into_iter().map(|(target, last)| (target, channel(last))).collect();
         Self { log, targets, looked_at: now.elapsed }
     }
@@ -72,7 +73,7 @@ impl Channels {
     /// `target` has the steps up to `through`, at this sequence: gives that number. `None` when they are not what is under way there: it was told before.
     pub fn acknowledged(&mut self, target: u32, through: u64, sequence: u64) -> Option<u64> {
         let channel = self.under_way(target, through)?;
-        *channel = Channel { after: sequence, received: through, under_way: UnderWay::Nothing };
+        *channel = Channel { after: sequence, stand: sequence, received: through, under_way: UnderWay::Nothing };
         Some(through)
     }
 
@@ -96,21 +97,21 @@ impl Channels {
         acknowledged: u64,
         now: Now,
     ) -> Result<Option<u64>, BrokenHistory> {
-        let Some(after) = self.under_way(target, through).map(|channel| channel.after) else { return Ok(None) };
-        let there = self.look(target, last, acknowledged, after)?;
+        let Some(stood) = self.under_way(target, through).map(|channel| channel.stand) else { return Ok(None) };
+        let there = self.look(target, last, acknowledged, stood)?;
         let Some(channel) = self.under_way(target, through) else { return Ok(None) };
         let received = channel.received.max(there);
-        *channel = Channel { after: place(last), received, under_way: UnderWay::Again { at: now.elapsed } };
+        *channel = Channel { after: last.at, stand: place(last), received, under_way: UnderWay::Again { at: now.elapsed } };
         // An earlier try got there, and its acknowledgement did not get here.
         Ok((there > acknowledged).then_some(there))
     }
 
-    /// Number of the last step that `target` has; those up to `acknowledged`, the last of which stood at `after`, must be there.
+    /// Number of the last step that `target` has; those up to `acknowledged`, the last of which stood at `stood`, must be there.
     ///
     /// # Errors
     /// When they are not.
-    pub fn look(&self, target: u32, last: &LastSteps, acknowledged: u64, after: u64) -> Result<u64, BrokenHistory> {
-        received(self.log, target, last, acknowledged, after < last.bounds.first)
+    pub fn look(&self, target: u32, last: &LastSteps, acknowledged: u64, stood: u64) -> Result<u64, BrokenHistory> {
+        received(self.log, target, last, acknowledged, stood < last.bounds.first)
     }
 
     /// The logs to be looked at now, each with where the last steps stand there.
@@ -119,7 +120,7 @@ impl Channels {
             return Vec::new();
         }
         self.looked_at = now.elapsed;
-        self.targets.iter().filter(|(_, channel)| channel.after > 0).map(|(target, channel)| (*target, channel.after)).collect()
+        self.targets.iter().filter(|(_, channel)| channel.stand > 0).map(|(target, channel)| (*target, channel.stand)).collect()
     }
 
     /// Nothing is left to be sent to `target`.
@@ -153,7 +154,7 @@ pub fn received(
     may_be_trimmed: bool,
 ) -> Result<u64, BrokenHistory> {
     let found = last_number(last);
-    let was_trimmed = last.entry.is_none() && may_be_trimmed;
+    let was_trimmed = last.steps.is_none() && may_be_trimmed;
     if !was_trimmed && found < acknowledged {
         return Err(BrokenHistory::LostSteps { log: target, source_log, found, acknowledged });
     }
@@ -162,25 +163,17 @@ pub fn received(
 
 /// Their sequence; 0 when there are none.
 fn place(last: &LastSteps) -> u64 {
-    last.entry.as_ref().map_or(0, |entry| entry.sequence)
+    last.steps.map_or(0, |steps| steps.sequence)
 }
 
 /// Number of the last of these steps; 0 when there are none.
 fn last_number(last: &LastSteps) -> u64 {
-    let envelope = last.entry.as_ref().and_then(|entry| envelope::decode(&entry.payload).ok());
-    let end = envelope.and_then(|envelope| envelope.channel?.first_number.checked_add(envelope.records.len() as u64));
-    end.map_or(0, |end| end.saturating_sub(1))
-}
-
-/// The entry of their source that made the last of these steps.
-pub fn last_cause(last: &LastSteps) -> Option<LogMark> {
-    envelope::decode(&last.entry.as_ref()?.payload).ok()?.channel?.cause
+    last.steps.map_or(0, |steps| steps.through)
 }
 
 #[cfg(test)]
 mod tests {
-    use emshop_log::{Bounds, Entry};
-    use emshop_proto::internal::{Channel as ChannelHead, Envelope, Record};
+    use emshop_log::{Bounds, Steps};
 
     use super::*;
 
@@ -194,12 +187,8 @@ mod tests {
 
     /// A log of 50 entries of which those from `first` on are there, with the last steps at a sequence.
     fn last(first: u64, steps: Option<(u64, std::ops::RangeInclusive<u64>)>) -> LastSteps {
-        let entry = |(sequence, numbers): (u64, std::ops::RangeInclusive<u64>)| {
-            let channel = Some(ChannelHead { source_log: 0, first_number: *numbers.start(), cause: None });
-            let records = vec![Record::default(); numbers.count()];
-            Entry { sequence, time_ns: 0, payload: envelope::encode(&Envelope { channel, records, writer: 0 }) }
-        };
-        LastSteps { entry: steps.map(entry), bounds: Bounds { first, last: 50 } }
+        let steps = steps.map(|(sequence, numbers)| Steps { sequence, through: *numbers.end(), cause: None });
+        LastSteps { steps, at: steps.map_or(0, |steps| steps.sequence), bounds: Bounds { first, last: 50 } }
     }
 
     #[test]
@@ -245,6 +234,21 @@ mod tests {
             assert_eq!((channels.free(1, at(0)), channels.due(at(0))), (Some(after), vec![1]), "{last:?}");
             assert_eq!(channels.not_next(1, 9, &last, 5, at(0)), Ok(None), "told before");
         }
+    }
+
+    /// Steps go behind what a stranger wrote, and those before are where they were.
+    #[test]
+    fn what_a_stranger_wrote_among_steps_is_passed() {
+        let strange = |first, steps| LastSteps { at: 48, ..last(first, steps) };
+        let mut channels = channels();
+        channels.sent(1, 9);
+        assert_eq!(channels.not_next(1, 9, &strange(1, Some((40, 4..=5))), 5, at(0)), Ok(None));
+        assert_eq!((channels.free(1, at(0)), channels.to_look_at(at(99_999))), (Some(48), vec![(1, 40)]));
+        assert_eq!(
+            channels.look(1, &strange(41, None), 5, 40),
+            Ok(0),
+            "the steps were trimmed, and what the stranger wrote is left"
+        );
     }
 
     #[test]

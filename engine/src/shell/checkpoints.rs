@@ -200,7 +200,7 @@ mod tests {
 
     /// A checkpoint of a log with this many empty turns, of which the last has this number as its last event.
     fn checkpoint(replica: &mut Replica, last_event: u64) -> Checkpoint {
-        let entry = Entry { identity: 0, writer: 0, channel: None, records: Vec::new() };
+        let entry = Entry::empty(false);
         replica.turn(replica.applied_sequence() + 1, 0, entry);
         let mut checkpoint = replica.checkpoint();
         checkpoint.last_event = last_event;

@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Subject;
-use bytes::Bytes;
 use emshop_core::entry::Entry;
 use emshop_core::planted::{self, Bug};
 use emshop_core::queries;
@@ -30,7 +29,8 @@ use emshop_core::rules::{self, UnknownRules};
 use emshop_log::{AppendError, LastSteps, LogError};
 use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Query, QueryReply, query, query_reply};
+use emshop_proto::internal::{Envelope, Query, QueryReply, query, query_reply};
+use emshop_proto::seal::Seal;
 use emshop_proto::v1::{Outcome, Refusal};
 
 use self::channels::Channels;
@@ -132,24 +132,31 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
-    /// An entry that an operator has declared void: nothing is done in its place.
-    pub fn void(entry: &emshop_log::Entry) -> Self {
-        let (sequence, time_ms, bytes) = (entry.sequence, entry.time_ms(), entry.payload.len() as u64);
-        let entry = Entry { identity: entry.identity(), writer: 0, channel: None, records: Vec::new() };
-        Self { sequence, time_ms, bytes, entry }
-    }
-
-    /// Reads what log `log` holds.
+    /// Reads what log `log` holds. What nobody who has the cluster's key wrote counts as empty.
     ///
     /// # Errors
     /// [`EngineError::Undecodable`] when it is not an envelope of this release, [`EngineError::Rules`] when it is of a newer one's rules.
-    pub fn read(log: u32, entry: &emshop_log::Entry) -> Result<Self, EngineError> {
-        let (sequence, time_ms, bytes) = (entry.sequence, entry.time_ms(), entry.payload.len() as u64);
+    pub fn read(log: u32, entry: &emshop_log::Entry, seal: &Seal) -> Result<Self, EngineError> {
+        let sequence = entry.sequence;
         let undecodable = |source| EngineError::Undecodable { log, sequence, source };
-        let envelope = envelope::decode(&entry.payload).map_err(undecodable)?;
+        let envelope = match envelope::decode(&entry.payload, seal) {
+            Err(DecodeError::Unsealed) => return Ok(Self::empty(entry, true)),
+            decoded => decoded.map_err(undecodable)?,
+        };
         rules::admit(&envelope).map_err(|source| EngineError::Rules { log, sequence, source })?;
-        let identity = entry.identity();
-        Ok(Self { sequence, time_ms, bytes, entry: Entry { identity, ..Entry::read(envelope).map_err(undecodable)? } })
+        let read = Entry { identity: entry.identity(), ..Entry::read(envelope).map_err(undecodable)? };
+        Ok(Self { sequence, time_ms: entry.time_ms(), bytes: entry.payload.len() as u64, entry: read })
+    }
+
+    /// An entry that an operator has declared void.
+    pub fn void(entry: &emshop_log::Entry) -> Self {
+        Self::empty(entry, false)
+    }
+
+    /// Nothing is done in its place, and what time it was then counts as little.
+    fn empty(entry: &emshop_log::Entry, is_strange: bool) -> Self {
+        let (sequence, bytes) = (entry.sequence, entry.payload.len() as u64);
+        Self { sequence, time_ms: 0, bytes, entry: Entry { identity: entry.identity(), ..Entry::empty(is_strange) } }
     }
 }
 
@@ -188,8 +195,8 @@ pub enum Input {
 
 /// What is to be done.
 pub enum Action {
-    /// Append an envelope to a log, and tell by [`Input::Appended`].
-    Append { log: u32, payload: Bytes, purpose: Purpose },
+    /// Seal an envelope and append it to a log, and tell by [`Input::Appended`].
+    Append { log: u32, envelope: Envelope, purpose: Purpose },
     /// Look for the last steps that another log has from this one, which had acknowledged some before, up to that sequence of its own, and
     /// tell by [`Input::LastSteps`].
     LookAtSteps { target: u32, acknowledged: u64, after: u64 },
@@ -448,10 +455,9 @@ impl Shell {
         let Some(after) = self.channels.free(target, now) else { return };
         // An older state makes steps again that got there long ago.
         self.replica.outbox.acknowledged(target, self.channels.received(target));
-        if let Some((through, payload)) = self.replica.outbox.envelope(self.replica.number(), target) {
+        if let Some((through, envelope)) = self.replica.outbox.envelope(self.replica.number(), target) {
             self.channels.sent(target, through);
-            let (payload, purpose) = (envelope::encode(&payload), Purpose::Steps { target, through, after });
-            self.actions.push_back(Action::Append { log: target, payload, purpose });
+            self.actions.push_back(Action::Append { log: target, envelope, purpose: Purpose::Steps { target, through, after } });
         } else {
             self.channels.idle(target);
         }
@@ -471,7 +477,7 @@ impl Shell {
                 let received = self.channels.not_next(target, through, &last, acknowledged, now)?;
                 // What is there was made by this engine, or one before it: by the same entry then.
                 let (log, own) = (self.replica.number(), received.and_then(|through| self.replica.outbox.cause(target, through)));
-                if let (Some(own), Some(cause)) = (own, channels::last_cause(&last))
+                if let (Some(own), Some(cause)) = (own, last.steps.and_then(|steps| steps.cause))
                     && own != cause
                 {
                     return Err(BrokenHistory::Another { log, sequence: cause.sequence, witness: Witness::Log(target) });
@@ -492,8 +498,8 @@ impl Shell {
     }
 
     fn append_own(&mut self, now: Now) {
-        if let Some(payload) = self.own.due(&mut self.replica, self.clock.time_ms(now), now) {
-            self.actions.push_back(Action::Append { log: self.replica.number(), payload, purpose: Purpose::Own });
+        if let Some(envelope) = self.own.due(&mut self.replica, self.clock.time_ms(now), now) {
+            self.actions.push_back(Action::Append { log: self.replica.number(), envelope, purpose: Purpose::Own });
         }
     }
 

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use emshop_core::replica::Replica;
 use emshop_core::rules;
-use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, Rules, Tick, record};
 
 use super::Now;
@@ -44,7 +42,7 @@ impl OwnRecords {
     }
 
     /// The envelope that is to be appended now, if one is. It is `time_ms` by the engine's own clock.
-    pub fn due(&mut self, replica: &mut Replica, time_ms: i64, now: Now) -> Option<Bytes> {
+    pub fn due(&mut self, replica: &mut Replica, time_ms: i64, now: Now) -> Option<Envelope> {
         if now.elapsed < self.next_look {
             return None;
         }
@@ -55,7 +53,7 @@ impl OwnRecords {
         }
         let record = Record { body: Some(self.body(replica, time_ms)?), ..Record::default() };
         self.under_way = UnderWay::Appending { since: now.elapsed };
-        Some(envelope::encode(&Envelope { records: vec![record], ..Envelope::default() }))
+        Some(Envelope { records: vec![record], ..Envelope::default() })
     }
 
     /// The log has the record at this sequence; `None` when it did not take it, or nobody knows.

@@ -117,7 +117,7 @@ pub fn evidence(replica: &Replica, events: &BTreeMap<EventType, LastBatch>, step
     let causes = events.values().filter_map(|last| last.batch.as_ref()?.cause);
     let published = causes.max_by_key(|cause| cause.sequence);
     evidence.extend(published.map(|entry| Evidence { log, entry, witness: Witness::Events }));
-    let sent = steps.iter().filter_map(|there| Some((there.log, channels::last_cause(&there.last)?)));
+    let sent = steps.iter().filter_map(|there| Some((there.log, there.last.steps?.cause?)));
     evidence.extend(sent.map(|(target, entry)| Evidence { log, entry, witness: Witness::Log(target) }));
     let taken = replica.taken().filter_map(|(source, taken)| Some((source, taken.cause?)));
     evidence.extend(taken.map(|(source, entry)| Evidence { log: source, entry, witness: Witness::StateOf(log) }));

@@ -16,6 +16,7 @@ use emshop_proto::internal::{
     StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, UserQuery, WaitingOrders, WaitingQuery, query,
     query_reply, record,
 };
+use emshop_proto::seal::Seal;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
@@ -47,6 +48,7 @@ pub const CATEGORIES: [(u64, u64, bool); 4] = [(1, 0, false), (2, 1, true), (3, 
 
 pub struct Engine {
     log: u32,
+    seal: Seal,
     core: Client,
     /// By this it answers, if it does not by NATS.
     local: Option<LocalOutcomes>,
@@ -62,9 +64,9 @@ impl Engine {
     pub async fn run(log: Arc<dyn CommandLog>, core: Client, local: Option<LocalOutcomes>, commands: Arc<AtomicU64>) {
         let mut queries = core.subscribe(subjects::query(log.number())).await.expect("a subscription");
         let mut entries = log.read(1);
-        let (log, password_hash) = (log.number(), hash_of(PASSWORD));
+        let (log, seal, password_hash) = (log.number(), log.seal().clone(), hash_of(PASSWORD));
         let (orders, on_sale) = (HashMap::new(), HashMap::new());
-        let mut engine = Self { log, core, local, commands, orders, on_sale, password_hash };
+        let mut engine = Self { log, seal, core, local, commands, orders, on_sale, password_hash };
         loop {
             tokio::select! {
                 Some(entry) = entries.next() => engine.turn(entry.expect("an entry")).await,
@@ -78,7 +80,7 @@ impl Engine {
     }
 
     async fn turn(&mut self, entry: Entry) {
-        let envelope = envelope::decode(&entry.payload).expect("an envelope");
+        let envelope = envelope::decode(&entry.payload, &self.seal).expect("an envelope");
         let mut outcomes = Vec::new();
         for record in envelope.records {
             self.commands.fetch_add(1, Ordering::Relaxed);

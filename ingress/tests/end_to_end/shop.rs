@@ -8,6 +8,7 @@ use std::time::Duration;
 use emshop_ingress::{Ingress, LocalOutcomes, Options};
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
+use emshop_proto::seal::{ClusterKey, KEY_BYTES};
 use emshop_proto::subjects::Epoch;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::{GoodsQuantity, PaymentMethod, Receiver, SubmitOrderRequest};
@@ -69,7 +70,8 @@ impl Shop {
         let server = NatsServer::start(server).await.expect("a server");
         let connection = Connection::open(&server.url()).await.expect("a connection");
         let cluster = ClusterOptions { logs: Some(logs), log_bytes_max: 1 << 30, event_bytes_max: 1 << 30 };
-        let cluster = Cluster::open(&connection, cluster, Create::Yes).await.expect("a cluster");
+        let cluster =
+            Cluster::open(&connection, cluster, Create::Yes, &ClusterKey::new([0; KEY_BYTES])).await.expect("a cluster");
         let logs: Vec<Arc<dyn CommandLog>> = (0..logs).map(|log| cluster.log(log) as Arc<dyn CommandLog>).collect();
         let commands = Arc::new(AtomicU64::new(0));
         let outcomes = LocalOutcomes::new();

@@ -9,7 +9,7 @@ mod stock;
 
 use std::collections::BTreeMap;
 
-use emshop_proto::envelope;
+use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{Channel, Envelope, Owner, OwnerKind, Record, StockAction, record, step};
 use emshop_proto::partitioner::Partitioner;
@@ -20,7 +20,7 @@ use prost::Message;
 pub use orders::{COMPANY, Order};
 pub use stock::Stock;
 
-use crate::logs::Stored;
+use crate::logs::{self, Stored};
 
 /// What does not fit what the model expects.
 pub type Wrong = String;
@@ -149,7 +149,13 @@ impl Model {
     /// # Errors
     /// When it is not what an engine or ingress in its right mind writes.
     pub fn apply(&mut self, log: u32, entry: &Stored) -> Result<Applied, Wrong> {
-        let envelope = envelope::decode(&entry.payload).map_err(|error| format!("log {log} holds no envelope: {error}"))?;
+        let envelope = match envelope::decode(&entry.payload, &logs::seal(log)) {
+            Err(DecodeError::Unsealed) => {
+                self.logs[log as usize].applied += 1;
+                return Ok(Applied::Yes);
+            }
+            decoded => decoded.map_err(|error| format!("log {log} holds no envelope: {error}"))?,
+        };
         let Envelope { writer, records, channel } = envelope;
         let fresh = match &channel {
             Some(channel) => match self.listen(log, channel, records.len()) {

@@ -8,6 +8,7 @@ use emshop_engine::runtime::publisher;
 use emshop_engine::shell::relay::{Group, NotNext, NotPublished, Places};
 use emshop_engine::shell::start::{self, Facts, StepsThere};
 use emshop_engine::shell::{Action, Input};
+use emshop_proto::envelope;
 use emshop_proto::events::EventType;
 use emshop_proto::subjects::Epoch;
 use rand::Rng;
@@ -115,7 +116,10 @@ impl World {
 
     pub(super) fn carry_out(&mut self, host: usize, generation: u64, action: Action) -> Result<(), Wrong> {
         match action {
-            Action::Append { log, payload, purpose } => self.append(log, payload, By::Host { host, generation, purpose }),
+            Action::Append { log, envelope, purpose } => {
+                let payload = envelope::encode(&envelope, self.logs[log as usize].seal());
+                self.append(log, payload, By::Host { host, generation, purpose });
+            }
             Action::LookAtSteps { target, acknowledged, after } => {
                 let result = Ok(self.logs[target as usize].last_steps(host as u32));
                 self.soon(Event::Deliver { host, generation, input: Input::LastSteps { target, acknowledged, after, result } });

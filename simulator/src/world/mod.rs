@@ -5,6 +5,7 @@ mod customers;
 mod engines;
 mod leases;
 mod operator;
+mod strangers;
 mod streams;
 mod troubles;
 
@@ -249,7 +250,7 @@ impl World {
             strikes,
             faults_left: settings.faults_max,
             partitioner,
-            logs: (0..plan.logs).map(|_| SimLog::default()).collect(),
+            logs: (0..plan.logs).map(SimLog::new).collect(),
             full: vec![None; plan.logs as usize],
             frozen: None,
             events: SimEvents::default(),

@@ -22,6 +22,9 @@ impl World {
 
     pub(super) fn arrive(&mut self, log: u32, payload: Bytes, by: By) -> Result<(), Wrong> {
         let soon = self.delays.random_range(20..2_000);
+        if self.strikes(Fault::Stranger) {
+            self.stranger_writes(log)?;
+        }
         if self.strikes(Fault::RefusedAppend) {
             self.acknowledge_after(soon, log, by, Err(AppendError::Refused("for no reason".to_owned())));
             return Ok(());
@@ -32,21 +35,14 @@ impl World {
         }
         if let By::Host { host, purpose: Purpose::Steps { after, .. }, .. } = by {
             let last = self.logs[log as usize].last_steps(host as u32);
-            if last.entry.as_ref().map_or(0, |entry| entry.sequence) != after {
+            if last.at != after {
                 self.acknowledge_after(soon, log, by, Err(AppendError::NotNext(last)));
                 return Ok(());
             }
         }
         let time_ms = self.wall_ms() - self.server_back_ms;
         let sequence = self.logs[log as usize].append(time_ms, payload);
-        if self.is_whole() {
-            let entry = &self.logs[log as usize].entries()[sequence as usize - 1];
-            self.broken = match self.model.apply(log, entry)? {
-                Applied::Yes => None,
-                Applied::Later => Some(format!("log {log} was sent steps that nobody has made, as entry {sequence}")),
-                Applied::Never(reason) => Some(reason),
-            };
-        }
+        self.look_at(log, sequence)?;
         if self.strikes(Fault::LostAcknowledgement) {
             let unknown = AppendError::Unknown("the acknowledgement got lost".to_owned());
             self.acknowledge_after(ACKNOWLEDGEMENT_WAIT, log, by, Err(unknown));
@@ -62,6 +58,19 @@ impl World {
         }
         let wait = self.delays.random_range(20..2_000);
         self.wake(log as usize, wait);
+        Ok(())
+    }
+
+    /// What the model makes of an entry that has just come to a log.
+    pub(super) fn look_at(&mut self, log: u32, sequence: u64) -> Result<(), Wrong> {
+        if self.is_whole() {
+            let entry = &self.logs[log as usize].entries()[sequence as usize - 1];
+            self.broken = match self.model.apply(log, entry)? {
+                Applied::Yes => None,
+                Applied::Later => Some(format!("log {log} was sent steps that nobody has made, as entry {sequence}")),
+                Applied::Never(reason) => Some(reason),
+            };
+        }
         Ok(())
     }
 

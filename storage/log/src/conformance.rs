@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
+use emshop_proto::envelope::{self, ENVELOPE_BYTES_MAX};
+use emshop_proto::internal::{Channel, Envelope, Record};
 use futures::future;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tokio::time::timeout;
 
-use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError};
+use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError, Steps};
 
 /// Far more than an entry takes to arrive on a busy machine.
 const ARRIVAL_MAX: Duration = Duration::from_secs(20);
@@ -29,6 +30,7 @@ pub async fn run(mut fresh: impl FnMut() -> Arc<dyn CommandLog>) {
     reader_starts_anywhere(&*fresh()).await;
     entries_are_found_by_sequence(&*fresh()).await;
     last_steps_of_a_source(&*fresh()).await;
+    what_a_stranger_writes_among_steps_is_none(&*fresh()).await;
     steps_get_in_only_behind_those_before(&*fresh()).await;
     trimming(&*fresh()).await;
     trimming_everything(&*fresh()).await;
@@ -104,34 +106,47 @@ async fn entries_are_found_by_sequence(log: &dyn CommandLog) {
 async fn last_steps_of_a_source(log: &dyn CommandLog) {
     append_numbers(log, 1..=3).await;
     let last = async |source_log| log.last_steps(source_log).await.expect("the log answers");
-    assert_eq!(last(1).await, LastSteps { entry: None, bounds: Bounds { first: 1, last: 3 } }, "nobody sent any");
-    let steps = || Bytes::from_static(b"steps");
-    for (source_log, after, stored) in [(1, 0, 4), (2, 0, 5), (1, 4, 6)] {
-        assert_eq!(log.append_steps(source_log, after, steps()).await.expect("they are the next ones"), stored);
+    assert_eq!(last(1).await, LastSteps::none(Bounds { first: 1, last: 3 }), "nobody sent any");
+    for (source_log, after, first_number, stored) in [(1, 0, 1, 4), (2, 0, 1, 5), (1, 4, 3, 6)] {
+        let steps = steps(log, source_log, first_number);
+        assert_eq!(log.append_steps(source_log, after, steps).await.expect("they are the next ones"), stored);
     }
     append_numbers(log, 7..=7).await;
-    let found = [last(1).await, last(2).await, last(3).await].map(|last| last.entry.map(|entry| entry.sequence));
-    assert_eq!(found, [Some(6), Some(5), None]);
-    let entry = last(1).await.entry.expect("it is there");
-    assert_eq!(take(&mut log.read(6), 1).await, [entry], "they are read like all others");
+    let bounds = Bounds { first: 1, last: 7 };
+    let found = |sequence, through| LastSteps { steps: Some(Steps { sequence, through, cause: None }), at: sequence, bounds };
+    assert_eq!([last(1).await, last(2).await, last(3).await], [found(6, 4), found(5, 2), LastSteps::none(bounds)]);
+    let read = take(&mut log.read(6), 1).await;
+    assert_eq!(Steps::of(&read[0], 1, log.seal()), last(1).await.steps, "they are read like all others");
+}
+
+async fn what_a_stranger_writes_among_steps_is_none(log: &dyn CommandLog) {
+    log.append_steps(1, 0, steps(log, 1, 1)).await.expect("the first ones");
+    let of_another = steps(log, 2, 7);
+    for (after, strange) in [(1, Bytes::from_static(b"steps")), (2, of_another)] {
+        log.append_steps(1, after, strange).await.expect("nobody keeps a stranger from it");
+    }
+    let last = log.last_steps(1).await.expect("the log answers");
+    assert_eq!((last.steps.map(|steps| (steps.sequence, steps.through)), last.at), (Some((1, 2)), 3));
+    assert_eq!(log.append_steps(1, last.at, steps(log, 1, 3)).await.expect("the next ones go behind that"), 4);
+    let last = log.last_steps(1).await.expect("the log answers");
+    assert_eq!((last.steps.map(|steps| (steps.sequence, steps.through)), last.at), (Some((4, 4)), 4));
 }
 
 async fn steps_get_in_only_behind_those_before(log: &dyn CommandLog) {
-    let steps = || Bytes::from_static(b"steps");
-    log.append_steps(1, 0, steps()).await.expect("the first ones");
+    log.append_steps(1, 0, steps(log, 1, 1)).await.expect("the first ones");
     for after in [0, 2, 7] {
-        let Err(AppendError::NotNext(last)) = log.append_steps(1, after, steps()).await else {
+        let Err(AppendError::NotNext(last)) = log.append_steps(1, after, steps(log, 1, 3)).await else {
             panic!("they got in after {after}")
         };
-        assert_eq!((last.entry.map(|entry| entry.sequence), last.bounds), (Some(1), Bounds { first: 1, last: 1 }));
+        assert_eq!((last.at, last.bounds), (1, Bounds { first: 1, last: 1 }));
     }
-    log.append_steps(1, 1, steps()).await.expect("the next ones");
+    log.append_steps(1, 1, steps(log, 1, 3)).await.expect("the next ones");
     log.trim(3).await.expect("the log answers");
-    let Err(AppendError::NotNext(last)) = log.append_steps(1, 2, steps()).await else {
+    let Err(AppendError::NotNext(last)) = log.append_steps(1, 2, steps(log, 1, 5)).await else {
         panic!("nobody knows those before any more")
     };
-    assert_eq!(last, LastSteps { entry: None, bounds: Bounds { first: 3, last: 2 } });
-    assert_eq!(log.append_steps(1, 0, steps()).await.expect("there are none"), 3);
+    assert_eq!(last, LastSteps::none(Bounds { first: 3, last: 2 }));
+    assert_eq!(log.append_steps(1, 0, steps(log, 1, 5)).await.expect("there are none"), 3);
 }
 
 async fn trimming(log: &dyn CommandLog) {
@@ -190,6 +205,12 @@ async fn readers_are_independent(log: &dyn CommandLog) {
 
 fn payload(number: u64) -> Bytes {
     Bytes::from(format!("entry {number}"))
+}
+
+/// Two steps of another log.
+fn steps(log: &dyn CommandLog, source_log: u32, first_number: u64) -> Bytes {
+    let channel = Some(Channel { source_log, first_number, cause: None });
+    envelope::encode(&Envelope { channel, records: vec![Record::default(); 2], writer: 0 }, log.seal())
 }
 
 /// Appends to a log so far used by this alone, so that the number in each payload is its sequence.

@@ -12,6 +12,9 @@ pub mod memory;
 use std::fmt;
 
 use bytes::Bytes;
+use emshop_proto::envelope;
+use emshop_proto::seal::Seal;
+use emshop_proto::v1::LogMark;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -91,8 +94,8 @@ pub enum AppendError {
 impl fmt::Display for LastSteps {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         let Bounds { first, last } = self.bounds;
-        match &self.entry {
-            Some(entry) => write!(formatter, "they are at sequence {} of {first} to {last}", entry.sequence),
+        match &self.steps {
+            Some(steps) => write!(formatter, "they are at sequence {} of {first} to {last}", steps.sequence),
             None => write!(formatter, "there are none from {first} to {last}"),
         }
     }
@@ -101,10 +104,40 @@ impl fmt::Display for LastSteps {
 /// The last steps that a log has from a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastSteps {
-    /// Their entry; `None` when there is none, or none any more.
-    pub entry: Option<Entry>,
+    /// What they are; `None` when there are none, or none any more.
+    pub steps: Option<Steps>,
+    /// The sequence behind which the next ones go; 0 when there is nothing. It is that of the steps, unless a stranger has written there.
+    pub at: u64,
     /// What the log holds.
     pub bounds: Bounds,
+}
+
+impl LastSteps {
+    /// Of a log that has none.
+    pub fn none(bounds: Bounds) -> Self {
+        Self { steps: None, at: 0, bounds }
+    }
+}
+
+/// An entry that holds steps of another log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Where it stands.
+    pub sequence: u64,
+    /// Number of the last step in it.
+    pub through: u64,
+    /// The entry of the other log that made it.
+    pub cause: Option<LogMark>,
+}
+
+impl Steps {
+    /// Of log `source_log`; `None` when the entry holds none, or nobody who has the cluster's key wrote it.
+    pub fn of(entry: &Entry, source_log: u32, seal: &Seal) -> Option<Self> {
+        let envelope = envelope::decode(&entry.payload, seal).ok()?;
+        let channel = envelope.channel.filter(|channel| channel.source_log == source_log)?;
+        let end = channel.first_number.checked_add(envelope.records.len() as u64)?;
+        Some(Self { sequence: entry.sequence, through: end.saturating_sub(1), cause: channel.cause })
+    }
 }
 
 /// Why a log cannot be opened or read on. All of them are for an operator.
@@ -159,11 +192,14 @@ pub trait CommandLog: Send + Sync + 'static {
     /// Its number in the cluster.
     fn number(&self) -> u32;
 
+    /// What its envelopes are sealed with.
+    fn seal(&self) -> &Seal;
+
     /// Sends the envelope at once; the future is for its sequence, once it is durable. Appends whose futures are pending at the same
     /// time may be stored in any order.
     fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>>;
 
-    /// As [`CommandLog::append`], of steps that another log sends, if its last ones are at sequence `after`; 0 when the log has none.
+    /// As [`CommandLog::append`], of steps that another log sends, behind [`LastSteps::at`] as they are known; 0 when the log has none.
     /// So a log that lost some takes no more, and what a late engine still sends does not get in.
     fn append_steps(&self, source_log: u32, after: u64, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>>;
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use futures::future::{self, BoxFuture, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::Notify;
 
-use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError};
+use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError, Steps};
 
 /// The default limit of nats-server, so that what fits here fits there.
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
@@ -26,6 +27,7 @@ pub enum AppendFault {
 #[derive(Clone)]
 pub struct MemoryLog {
     number: u32,
+    seal: Seal,
     shared: Arc<Shared>,
 }
 
@@ -37,8 +39,8 @@ struct Shared {
 struct Contents {
     first: u64,
     entries: VecDeque<Entry>,
-    /// The last entry with steps of each source.
-    last_steps: BTreeMap<u32, u64>,
+    /// What was appended as steps of each source, ascending.
+    steps: BTreeMap<u32, Vec<u64>>,
     time_ns: i64,
     next_fault: Option<AppendFault>,
 }
@@ -48,11 +50,12 @@ impl Contents {
         Bounds { first: self.first, last: self.first + self.entries.len() as u64 - 1 }
     }
 
-    fn last_steps(&self, source_log: u32) -> LastSteps {
-        let sequence = self.last_steps.get(&source_log);
-        let place = sequence.and_then(|sequence| sequence.checked_sub(self.first));
-        let entry = place.and_then(|place| self.entries.get(place as usize).cloned());
-        LastSteps { entry, bounds: self.bounds() }
+    fn last_steps(&self, source_log: u32, seal: &Seal) -> LastSteps {
+        let sequences = self.steps.get(&source_log).into_iter().flatten().rev();
+        let mut entries =
+            sequences.filter_map(|sequence| self.entries.get(sequence.checked_sub(self.first)? as usize)).peekable();
+        let at = entries.peek().map_or(0, |last| last.sequence);
+        LastSteps { steps: entries.find_map(|entry| Steps::of(entry, source_log, seal)), at, bounds: self.bounds() }
     }
 
     fn push(&mut self, payload: Bytes) -> u64 {
@@ -65,8 +68,9 @@ impl Contents {
 impl MemoryLog {
     /// An empty log. Its clock stands at 0 until it is set.
     pub fn new(number: u32) -> Self {
-        let contents = Contents { first: 1, entries: VecDeque::new(), last_steps: BTreeMap::new(), time_ns: 0, next_fault: None };
-        Self { number, shared: Arc::new(Shared { contents: Mutex::new(contents), changed: Notify::new() }) }
+        let contents = Contents { first: 1, entries: VecDeque::new(), steps: BTreeMap::new(), time_ns: 0, next_fault: None };
+        let seal = ClusterKey::new([0; KEY_BYTES]).seals("in memory").of(number);
+        Self { number, seal, shared: Arc::new(Shared { contents: Mutex::new(contents), changed: Notify::new() }) }
     }
 
     /// Sets the clock that later appends are stamped with, in Unix milliseconds.
@@ -84,7 +88,7 @@ impl MemoryLog {
         let mut contents = self.contents();
         let kept = (last + 1).saturating_sub(contents.first) as usize;
         contents.entries.truncate(kept);
-        contents.last_steps.retain(|_, sequence| *sequence <= last);
+        contents.steps.values_mut().for_each(|sequences| sequences.retain(|sequence| *sequence <= last));
         self.shared.changed.notify_waiters();
     }
 
@@ -113,8 +117,8 @@ impl MemoryLog {
         }
         let mut contents = self.contents();
         if let Some((source_log, after)) = steps {
-            let last = contents.last_steps(source_log);
-            if last.entry.as_ref().map_or(0, |entry| entry.sequence) != after {
+            let last = contents.last_steps(source_log, &self.seal);
+            if last.at != after {
                 return Err(AppendError::NotNext(last));
             }
         }
@@ -123,7 +127,9 @@ impl MemoryLog {
             return Err(AppendError::Unknown("the envelope got lost".into()));
         }
         let sequence = contents.push(payload);
-        contents.last_steps.extend(steps.map(|(source_log, _)| (source_log, sequence)));
+        if let Some((source_log, _)) = steps {
+            contents.steps.entry(source_log).or_default().push(sequence);
+        }
         self.shared.changed.notify_waiters();
         match fault {
             Some(_) => Err(AppendError::Unknown("the acknowledgement got lost".into())),
@@ -154,6 +160,10 @@ impl CommandLog for MemoryLog {
         self.number
     }
 
+    fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
     fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
         future::ready(self.store(payload, None)).boxed()
     }
@@ -163,7 +173,7 @@ impl CommandLog for MemoryLog {
     }
 
     fn last_steps(&self, source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>> {
-        future::ready(Ok(self.contents().last_steps(source_log))).boxed()
+        future::ready(Ok(self.contents().last_steps(source_log, &self.seal))).boxed()
     }
 
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>> {

@@ -63,12 +63,16 @@ impl Node {
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "{} runs", self.name);
         let mut command = match &self.program {
-            Program::Emshop => command(&[]),
-            Program::NatsServer(binary) => Command::new(binary),
+            Program::Emshop => command(&self.arguments.iter().map(String::as_str).collect::<Vec<_>>()),
+            Program::NatsServer(binary) => {
+                let mut command = Command::new(binary);
+                command.args(&self.arguments);
+                command
+            }
         };
         let output = File::options().create(true).append(true).open(&self.output).expect("a file for its output");
         self.begun = output.metadata().expect("it is there").len();
-        let command = command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         self.child = Some(command.spawn().expect("the binary runs"));
     }
 

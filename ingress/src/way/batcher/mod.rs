@@ -243,7 +243,7 @@ impl Worker {
         }
         // Before the append: the outcome may be here before the acknowledgement.
         let first_ticket = self.waiters.register(waiting);
-        let envelope = seal(assemble(self.writer, first_ticket, &records));
+        let envelope = seal(assemble(self.writer, first_ticket, &records), self.log.seal());
         self.room.sent(envelope.len() as u64);
         let append = self.log.append(envelope);
         self.envelopes += 1;
@@ -322,7 +322,8 @@ fn refuse(pending: Pending, refusal: Refusal) {
 /// Appends nothing, an envelope without records, until the log has taken that: a server whose disk was full answers questions while its
 /// streams take nothing more.
 async fn until_available(log: Arc<dyn CommandLog>, writer: u64, mut reachable: Reachable) {
-    while !matches!(log.append(seal(assemble(writer, 0, &[]))).await, Ok(_) | Err(AppendError::Full)) {
+    let nothing = seal(assemble(writer, 0, &[]), log.seal());
+    while !matches!(log.append(nothing.clone()).await, Ok(_) | Err(AppendError::Full)) {
         tokio::time::sleep(PROBE_EVERY).await;
     }
     // An error means that nobody watches the connection any more: then only the log itself can tell.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use emshop_log::{Bounds, Entry, LastSteps, LogError};
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, Tick, record};
+use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use futures::FutureExt;
 use futures::stream::BoxStream;
 use prost::Message;
@@ -17,6 +18,7 @@ type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
 
 /// A log that answers appends when the test says so.
 struct SlowLog {
+    seal: Seal,
     appends: Mutex<Vec<Append>>,
     room: AtomicU64,
     looks: AtomicU64,
@@ -41,10 +43,14 @@ impl CommandLog for SlowLog {
         0
     }
 
+    fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
     fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
         assert!(payload.len() <= ENVELOPE_BYTES_MAX, "{} bytes", payload.len());
         let (answer, result) = oneshot::channel();
-        self.appends.lock().unwrap().push((envelope::decode(&payload).expect("an envelope"), answer));
+        self.appends.lock().unwrap().push((envelope::decode(&payload, &self.seal).expect("an envelope"), answer));
         result.map(|result| result.expect("the test answers")).boxed()
     }
 
@@ -95,8 +101,11 @@ const SLOTS: usize = 2;
 
 impl Bench {
     fn new() -> Self {
-        let (log, waiters) =
-            (Arc::new(SlowLog { appends: Mutex::default(), room: u64::MAX.into(), looks: 0.into() }), Arc::new(Waiters::new()));
+        let seal = ClusterKey::new([0; KEY_BYTES]).seals("a test").of(0);
+        let (log, waiters) = (
+            Arc::new(SlowLog { seal, appends: Mutex::default(), room: u64::MAX.into(), looks: 0.into() }),
+            Arc::new(Waiters::new()),
+        );
         let (connection, reachable) = watch::channel(true);
         let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable);
         tokio::spawn(work);

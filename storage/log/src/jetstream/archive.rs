@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
+use emshop_proto::seal::{ClusterKey, Seal};
 use emshop_proto::subjects::{self, Epoch};
 use futures::TryStreamExt;
 use tokio::time::timeout;
 
 use super::cluster::{self, Identity, Streams, UNLIMITED};
 use super::connection::ANSWER_WAIT;
-use super::{Connection, TIME_HEADER};
+use super::{Connection, TIME_HEADER, time_header};
 use crate::{Bounds, LogError};
 
 /// Messages that are on their way into a stream at once.
@@ -52,13 +53,14 @@ pub async fn bounds(connection: &Connection, stream: &str, cluster_id: &str) -> 
     Ok(Some(Bounds { first: info.state.first_sequence.max(1), last: info.state.last_sequence }))
 }
 
-/// Reads the messages of a stream that are in these bounds, in order.
+/// Reads the messages of a stream that are in these bounds, in order. A log's have the times that are sealed.
 ///
 /// # Errors
 /// [`LogError::Unreachable`], that of `take`.
 pub async fn read<E: From<LogError>>(
     connection: &Connection,
     stream: &str,
+    seal: Option<&Seal>,
     within: Bounds,
     mut take: impl FnMut(Archived) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -81,7 +83,8 @@ pub async fn read<E: From<LogError>>(
         let (sequence, published_ns) = (info.stream_sequence, info.published.unix_timestamp_nanos() as i64);
         // The last one may have been dropped meanwhile.
         if sequence <= within.last {
-            let time_ns = super::time_ns(message.headers.as_ref(), published_ns);
+            let sealed = |seal| super::time_ns(message.headers.as_ref(), &message.payload, seal, published_ns);
+            let time_ns = seal.map_or(published_ns, sealed);
             take(Archived { sequence, time_ns, subject: message.subject.to_string(), payload: message.payload.clone() })?;
         }
         if sequence >= within.last {
@@ -105,10 +108,11 @@ impl<'a> Restore<'a> {
         connection: &'a Connection,
         cluster_id: &str,
         assignment: &str,
+        key: &ClusterKey,
         first: &BTreeMap<String, u64>,
     ) -> Result<Self, LogError> {
         cluster::check_server(&connection.read)?;
-        let identity = Identity::again(cluster_id, assignment)?;
+        let identity = Identity::again(cluster_id, assignment, key)?;
         let mut names = streams(identity.logs);
         names.push(subjects::lease_stream());
         for name in &names {
@@ -127,23 +131,24 @@ impl<'a> Restore<'a> {
         self.identity.epoch
     }
 
-    /// Brings messages into a stream, in order. Those of a log keep their numbers and their times.
+    /// Brings messages into a stream, in order. Those of a log, which has a seal, keep their numbers and their times.
     ///
     /// # Errors
     /// [`LogError::Unreachable`] when one is not acknowledged, that of the messages.
     pub async fn fill<E: From<LogError>>(
         &self,
         stream: &str,
+        seal: Option<&Seal>,
         messages: impl Iterator<Item = Result<Archived, E>>,
     ) -> Result<(), E> {
         let unreachable = |error: &dyn std::fmt::Display| LogError::Unreachable(format!("stream {stream}: {error}"));
-        let is_log = stream.starts_with(subjects::LOG_STREAMS);
         let mut under_way = VecDeque::new();
         for message in messages {
             let Archived { sequence, time_ns, subject, payload } = message?;
-            let mut publish = PublishMessage::build().payload(payload);
-            if is_log {
-                publish = publish.header(TIME_HEADER, time_ns.to_string()).expected_last_sequence(sequence - 1);
+            let mut publish = PublishMessage::build().payload(payload.clone());
+            if let Some(seal) = seal {
+                let time = time_header(time_ns, &payload, seal);
+                publish = publish.header(TIME_HEADER, time).expected_last_sequence(sequence - 1);
             }
             let subject = self.identity.epoch.instead(&subject);
             let sent = self.connection.publish.jetstream.send_publish(subject, publish).await;

@@ -9,6 +9,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, SubjectTransform};
 use emshop_proto::partitioner::{LOGS_MAX, Partitioner};
+use emshop_proto::seal::ClusterKey;
 use emshop_proto::subjects::{self, Epoch};
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +21,7 @@ const CLUSTER_POLL: Duration = Duration::from_millis(250);
 /// The oldest release of nats-server that is known to do what we need.
 pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
 /// Of what the streams' metadata, subjects and envelopes and the rows of the states mean together.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 /// In the metadata of log 0 while a restore is under way.
 const INCOMPLETE: &str = "emshop-incomplete";
 
@@ -67,31 +68,44 @@ impl Cluster {
     ///
     /// # Errors
     /// [`LogError::Unfit`] when the server or its streams are not what is asked for, and [`LogError::Unreachable`].
-    pub async fn open(connection: &Connection, options: ClusterOptions, create: Create) -> Result<Self, LogError> {
+    pub async fn open(
+        connection: &Connection,
+        options: ClusterOptions,
+        create: Create,
+        key: &ClusterKey,
+    ) -> Result<Self, LogError> {
         check_server(&connection.read)?;
         admit(&connection.read, &create).await?;
         if options.logs.is_some_and(|logs| !(1..=LOGS_MAX).contains(&logs)) {
             return unfit(format!("a cluster has 1 to {LOGS_MAX} logs. Correct the setting"));
         }
-        let identity = Streams::look(&connection.read, options).await?.ensure_all().await?;
-        Self::of(connection, identity).await
+        let identity = Streams::look(&connection.read, options).await?.ensure_all(key).await?;
+        Self::of(connection, identity, key).await
+    }
+
+    /// Whether there is one on the server, in part at least.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn is_there(connection: &Connection) -> Result<bool, LogError> {
+        Ok(find(&connection.read, &subjects::log_stream(0)).await?.is_some())
     }
 
     /// Opens a cluster that was made before, whose streams stay as large as they may be.
     ///
     /// # Errors
     /// As [`Cluster::open`].
-    pub async fn open_as_it_is(connection: &Connection, id: &str) -> Result<Self, LogError> {
+    pub async fn open_as_it_is(connection: &Connection, id: &str, key: &ClusterKey) -> Result<Self, LogError> {
         check_server(&connection.read)?;
         admit(&connection.read, &Create::Never(id.to_owned())).await?;
         let streams = Streams { resizes: false, ..Streams::look(&connection.read, UNLIMITED).await? };
-        Self::of(connection, streams.ensure_all().await?).await
+        Self::of(connection, streams.ensure_all(key).await?, key).await
     }
 
-    async fn of(connection: &Connection, identity: Identity) -> Result<Self, LogError> {
-        let mut open = Vec::new();
+    async fn of(connection: &Connection, identity: Identity, key: &ClusterKey) -> Result<Self, LogError> {
+        let (seals, mut open) = (key.seals(&identity.cluster), Vec::new());
         for log in 0..identity.logs {
-            open.push(Arc::new(JetStreamLog::new(connection, identity.epoch, log).await));
+            open.push(Arc::new(JetStreamLog::new(connection, identity.epoch, seals.of(log), log).await));
         }
         let leases = Leases::open(connection, identity.epoch).await?;
         Ok(Self { partitioner: identity.partitioner()?, epoch: identity.epoch, id: identity.cluster, leases, open })
@@ -146,34 +160,38 @@ pub(super) struct Identity {
     pub logs: u32,
     /// Which log has which partitions, as [`Partitioner::assignment`] writes it.
     assignment: String,
+    /// Fingerprint of the key that its envelopes are sealed with.
+    key: String,
     format: u32,
     /// A restore is under way.
     incomplete: bool,
 }
 
 impl Identity {
-    fn draw(logs: u32) -> Self {
+    fn draw(logs: u32, key: &ClusterKey) -> Self {
         let cluster = format!("{:032x}", rand::random::<u128>());
         let epoch = Epoch(rand::random());
-        Self { cluster, epoch, logs, assignment: Partitioner::new(logs).assignment(), format: FORMAT, incomplete: false }
+        let (assignment, key) = (Partitioner::new(logs).assignment(), key.fingerprint());
+        Self { cluster, epoch, logs, assignment, key, format: FORMAT, incomplete: false }
     }
 
     /// Of a cluster that goes on in a new epoch.
-    pub fn again(cluster: &str, assignment: &str) -> Result<Self, LogError> {
+    pub fn again(cluster: &str, assignment: &str, key: &ClusterKey) -> Result<Self, LogError> {
         let partitioner = Partitioner::from_assignment(assignment);
         let logs = partitioner.map_err(|error| LogError::Unfit(format!("cluster {cluster}: {error}")))?.logs();
         let (cluster, assignment) = (cluster.to_owned(), assignment.to_owned());
-        Ok(Self { cluster, assignment, logs, ..Self::draw(logs) })
+        Ok(Self { cluster, assignment, logs, ..Self::draw(logs, key) })
     }
 
     fn to_metadata(&self) -> HashMap<String, String> {
-        let Self { cluster, epoch, logs, assignment, format, incomplete } = self;
+        let Self { cluster, epoch, logs, assignment, key, format, incomplete } = self;
         let incomplete = incomplete.then(|| (INCOMPLETE.to_owned(), "true".to_owned()));
         let fields = [
             ("emshop-cluster".into(), cluster.clone()),
             ("emshop-epoch".into(), epoch.to_string()),
             ("emshop-logs".into(), logs.to_string()),
             ("emshop-assignment".into(), assignment.clone()),
+            ("emshop-key".into(), key.clone()),
             ("emshop-format".into(), format.to_string()),
         ];
         fields.into_iter().chain(incomplete).collect()
@@ -187,13 +205,14 @@ impl Identity {
             epoch: Epoch(u64::from_str_radix(metadata.get("emshop-epoch").map_or("0", String::as_str), 16).ok()?),
             logs: number("emshop-logs")?,
             assignment: metadata.get("emshop-assignment").cloned().unwrap_or_default(),
+            key: metadata.get("emshop-key").cloned().unwrap_or_default(),
             format: number("emshop-format")?,
             incomplete: metadata.contains_key(INCOMPLETE),
         })
     }
 
     /// Whether this release, set up like this, can serve the cluster.
-    fn check(&self, logs: Option<u32>) -> Result<(), LogError> {
+    fn check(&self, logs: Option<u32>, key: &ClusterKey) -> Result<(), LogError> {
         let Self { cluster, format, .. } = self;
         if *format != FORMAT {
             return unfit(format!(
@@ -206,6 +225,14 @@ impl Identity {
             ));
         }
         self.partitioner()?;
+        let ours = key.fingerprint();
+        if self.key != ours {
+            return unfit(format!(
+                "cluster {cluster} is sealed with key {}, but this process has key {ours}: what one of them writes is nothing to the other. \
+                 Copy the file cluster.key of the engine that made the cluster, and name it in cluster.key_file (--cluster-key-file)",
+                self.key
+            ));
+        }
         match logs {
             Some(asked) if asked != self.logs => unfit(format!(
                 "cluster {cluster} has {} logs, but the settings ask for {asked}. Their number is fixed when a cluster is created: \
@@ -264,9 +291,9 @@ impl<'a> Streams<'a> {
     }
 
     /// Whoever makes the stream of log 0 gives the cluster its identity; everybody reads it from there.
-    async fn ensure_all(&self) -> Result<Identity, LogError> {
-        let drawn = Identity::draw(self.options.logs.unwrap_or(1));
-        let identity = self.ensure(self.log_config(0, &drawn), |found| found.check(self.options.logs)).await?;
+    async fn ensure_all(&self, key: &ClusterKey) -> Result<Identity, LogError> {
+        let drawn = Identity::draw(self.options.logs.unwrap_or(1), key);
+        let identity = self.ensure(self.log_config(0, &drawn), |found| found.check(self.options.logs, key)).await?;
         for log in 1..identity.logs {
             self.ensure(self.log_config(log, &identity), |found| found.check_same(&identity)).await?;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber, jetstream};
 use bytes::Bytes;
+use emshop_proto::seal::Seal;
 use futures::StreamExt;
 use tokio::time::timeout;
 
@@ -26,6 +27,8 @@ const STALLED_ON: &str = "Nats-Consumer-Stalled";
 
 pub(super) struct Delivery {
     link: Link,
+    /// Of the log.
+    seal: Seal,
     subscriber: Subscriber,
     /// Changes when the connection is lost.
     reachable: Reachable,
@@ -70,7 +73,7 @@ impl Delivery {
             Ok(subscriber)
         };
         let subscriber = link.ask(opening).await?.map_err(|error: String| LogError::Unreachable(error))?;
-        Ok(Self { link: link.clone(), subscriber, reachable, delivered: 0, idle_heartbeats: 0 })
+        Ok(Self { link: link.clone(), seal: log.seal.clone(), subscriber, reachable, delivered: 0, idle_heartbeats: 0 })
     }
 
     pub async fn next(&mut self) -> Result<Delivered, Broken> {
@@ -109,8 +112,10 @@ impl Delivery {
             return Err(Broken("messages were lost on the way".into()));
         }
         self.idle_heartbeats = 0;
-        let time_ns = super::time_ns(message.message.headers.as_ref(), info.published.unix_timestamp_nanos() as i64);
-        Ok(Delivered::Entry(Entry { sequence: info.stream_sequence, time_ns, payload: message.message.payload }))
+        let (sequence, published_ns) = (info.stream_sequence, info.published.unix_timestamp_nanos() as i64);
+        let Message { headers, payload, .. } = message.message;
+        let time_ns = super::time_ns(headers.as_ref(), &payload, &self.seal, published_ns);
+        Ok(Delivered::Entry(Entry { sequence, time_ns, payload }))
     }
 
     /// Heartbeats and flow control. That flow control is answered only when its turn comes is what slows the server down to our pace.

@@ -23,6 +23,7 @@ use async_nats::jetstream::{self, ErrorCode};
 use async_nats::subject::ToSubject;
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
+use emshop_proto::seal::{SEAL_BYTES, Seal};
 use emshop_proto::subjects::{self, Epoch};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -36,13 +37,14 @@ pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 
 use self::connection::Link;
 use self::reader::Reader;
-use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError, RESERVED_PART};
+use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError, RESERVED_PART, Steps};
 
 /// One log of a [`Cluster`]. Cheap to clone.
 #[derive(Clone)]
 pub struct JetStreamLog {
     number: u32,
     epoch: Epoch,
+    seal: Seal,
     subject: Subject,
     publish: Link,
     pulse: Pulse,
@@ -52,10 +54,10 @@ pub struct JetStreamLog {
 }
 
 impl JetStreamLog {
-    async fn new(connection: &Connection, epoch: Epoch, number: u32) -> Self {
+    async fn new(connection: &Connection, epoch: Epoch, seal: Seal, number: u32) -> Self {
         let (publish, read, pulse) = (connection.publish.clone(), connection.read.clone(), connection.pulse());
         let stream = read.jetstream.get_stream_no_info(subjects::log_stream(number)).await.expect("the name is valid");
-        Self { number, epoch, subject: epoch.log(number).into(), publish, pulse, read, stream }
+        Self { number, epoch, seal, subject: epoch.log(number).into(), publish, pulse, read, stream }
     }
 
     async fn append_to(&self, subject: impl ToSubject, message: PublishMessage) -> Result<u64, AppendError> {
@@ -97,12 +99,38 @@ impl JetStreamLog {
 
     async fn last_steps_of(&self, source_log: u32) -> Result<LastSteps, LogError> {
         let subject = self.epoch.steps(self.number, source_log);
-        let entry = match self.read.ask(self.stream.get_last_raw_message_by_subject(&subject)).await? {
-            Ok(message) => Some(entry(message)),
+        let last = match self.read.ask(self.stream.get_last_raw_message_by_subject(&subject)).await? {
+            Ok(message) => Some(entry(message, &self.seal)),
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
             Err(error) => return Err(LogError::Unreachable(error.to_string())),
         };
-        Ok(LastSteps { entry, bounds: self.current_bounds().await? })
+        let steps = match &last {
+            Some(last) => match Steps::of(last, source_log, &self.seal) {
+                None => self.steps_among_others(&subject, source_log).await?,
+                steps => steps,
+            },
+            None => None,
+        };
+        Ok(LastSteps { steps, at: last.map_or(0, |last| last.sequence), bounds: self.current_bounds().await? })
+    }
+
+    /// A stranger has written where another log's steps go: which are the last ones of these shows only one by one.
+    async fn steps_among_others(&self, subject: &str, source_log: u32) -> Result<Option<Steps>, LogError> {
+        let (mut last, mut next) = (None, 1);
+        while let Some(entry) = self.first_on(subject, next).await? {
+            last = Steps::of(&entry, source_log, &self.seal).or(last);
+            next = entry.sequence + 1;
+        }
+        Ok(last)
+    }
+
+    /// The first entry on a subject from this sequence on.
+    async fn first_on(&self, subject: &str, from: u64) -> Result<Option<Entry>, LogError> {
+        match self.read.ask(self.stream.get_first_raw_message_by_subject(subject, from)).await? {
+            Ok(message) => Ok(Some(entry(message, &self.seal))),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(LogError::Unreachable(error.to_string())),
+        }
     }
 
     /// Appends an envelope which says that entries are void. Only who has the lease of the log does.
@@ -114,15 +142,12 @@ impl JetStreamLog {
     }
 
     async fn all_voids(self) -> Result<Vec<Entry>, LogError> {
-        let (subject, mut voids, mut next) = (self.epoch.voids(self.number), Vec::<Entry>::new(), 1);
-        loop {
-            match self.read.ask(self.stream.get_first_raw_message_by_subject(&subject, next)).await? {
-                Ok(message) => voids.push(entry(message)),
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(voids),
-                Err(error) => return Err(LogError::Unreachable(error.to_string())),
-            }
-            next = voids.last().map_or(1, |void| void.sequence + 1);
+        let (subject, mut voids, mut next) = (self.epoch.voids(self.number), Vec::new(), 1);
+        while let Some(entry) = self.first_on(&subject, next).await? {
+            next = entry.sequence + 1;
+            voids.push(entry);
         }
+        Ok(voids)
     }
 
     async fn trim_below(self, sequence: u64) -> Result<(), LogError> {
@@ -142,7 +167,7 @@ impl JetStreamLog {
             return Ok(None);
         }
         match self.read.ask(self.stream.get_raw_message(sequence)).await? {
-            Ok(message) => Ok(Some(entry(message))),
+            Ok(message) => Ok(Some(entry(message, &self.seal))),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(LogError::Unreachable(error.to_string())),
         }
@@ -152,6 +177,10 @@ impl JetStreamLog {
 impl CommandLog for JetStreamLog {
     fn number(&self) -> u32 {
         self.number
+    }
+
+    fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
@@ -208,18 +237,31 @@ impl CommandLog for JetStreamLog {
     }
 }
 
-/// When the log took an entry that a restore has brought back, in Unix nanoseconds.
+/// When the log took an entry that a restore has brought back, in Unix nanoseconds, and a seal over that and the entry's own: nobody else
+/// says when an entry was taken.
 const TIME_HEADER: &str = "Emshop-Time";
 
-/// When the log took an entry.
-fn time_ns(headers: Option<&HeaderMap>, published_ns: i64) -> i64 {
-    let header = headers.and_then(|headers| headers.get(TIME_HEADER)?.as_str().parse().ok());
-    header.unwrap_or(published_ns)
+/// What [`TIME_HEADER`] says.
+fn time_header(time_ns: i64, payload: &[u8], seal: &Seal) -> String {
+    let code = seal.over(&[&time_ns.to_le_bytes(), payload]);
+    format!("{time_ns} {:032x}", u128::from_be_bytes(code))
 }
 
-fn entry(message: StreamMessage) -> Entry {
-    let time_ns = time_ns(Some(&message.headers), message.time.unix_timestamp_nanos() as i64);
-    Entry { sequence: message.sequence, time_ns, payload: message.payload }
+/// When the log took an entry.
+fn time_ns(headers: Option<&HeaderMap>, payload: &[u8], seal: &Seal, published_ns: i64) -> i64 {
+    let sealed = || {
+        let (time, code) = headers?.get(TIME_HEADER)?.as_str().split_once(' ')?;
+        let (time_ns, code) = (time.parse::<i64>().ok()?, u128::from_str_radix(code, 16).ok()?);
+        let code: [u8; SEAL_BYTES] = code.to_be_bytes();
+        seal.is_of(&code, &[&time_ns.to_le_bytes(), payload]).then_some(time_ns)
+    };
+    sealed().unwrap_or(published_ns)
+}
+
+fn entry(message: StreamMessage, seal: &Seal) -> Entry {
+    let StreamMessage { headers, payload, sequence, time, .. } = message;
+    let time_ns = time_ns(Some(&headers), &payload, seal, time.unix_timestamp_nanos() as i64);
+    Entry { sequence, time_ns, payload }
 }
 
 /// Tells a refusal, after which the envelope is surely not in the log, from what leaves its fate open.
@@ -227,7 +269,7 @@ fn append_error(error: &PublishError) -> AppendError {
     use PublishErrorKind::{MaxPayloadExceeded, Other, StreamNotFound, WrongLastSequence};
     if error.kind() == WrongLastSequence {
         // What they are is asked for next.
-        return AppendError::NotNext(LastSteps { entry: None, bounds: Bounds { first: 1, last: 0 } });
+        return AppendError::NotNext(LastSteps::none(Bounds { first: 1, last: 0 }));
     }
     let refused = match error.kind() {
         MaxPayloadExceeded | StreamNotFound => true,

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use super::{MEBIBYTE, OPTIONS, Setup, append, payload, start, take};
+use super::{MEBIBYTE, OPTIONS, Setup, append, key, payload, start, take};
 
 #[tokio::test]
 async fn everybody_opens_the_same_cluster() {
@@ -20,7 +20,7 @@ async fn everybody_opens_the_same_cluster() {
     let server = start(data_dir.path()).await.unwrap();
     let open = || async {
         let connection = Connection::open(&server.url()).await?;
-        Cluster::open(&connection, ClusterOptions { logs: Some(3), ..OPTIONS }, Create::Yes).await
+        Cluster::open(&connection, ClusterOptions { logs: Some(3), ..OPTIONS }, Create::Yes, &key()).await
     };
     let clusters = futures::future::try_join_all((0..8).map(|_| open())).await.unwrap();
     assert_eq!(clusters[0].id.len(), 32);
@@ -30,7 +30,7 @@ async fn everybody_opens_the_same_cluster() {
 }
 
 async fn assert_unfit(connection: &Connection, logs: Option<u32>, sentence: &str) {
-    match Cluster::open(connection, ClusterOptions { logs, ..OPTIONS }, Create::Yes).await {
+    match Cluster::open(connection, ClusterOptions { logs, ..OPTIONS }, Create::Yes, &key()).await {
         Err(LogError::Unfit(text)) => assert!(text.contains(sentence), "{text}"),
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("the cluster was opened although: {sentence}"),
@@ -42,7 +42,7 @@ async fn misfits_are_refused() {
     let setup = Setup::new(ClusterOptions { logs: Some(2), ..OPTIONS }).await;
     let connection = &setup.connection;
     let jetstream = async_nats::jetstream::new(connection.read().clone());
-    let reopened = Cluster::open(connection, OPTIONS, Create::Yes).await.unwrap();
+    let reopened = Cluster::open(connection, OPTIONS, Create::Yes, &key()).await.unwrap();
     assert_eq!((reopened.id, reopened.partitioner.logs()), (setup.cluster.id.clone(), 2));
     assert_unfit(connection, Some(3), "has 2 logs, but the settings ask for 3").await;
     assert_unfit(connection, Some(0), "a cluster has 1 to 256 logs").await;
@@ -70,7 +70,7 @@ async fn misfits_are_refused() {
     let reading = setup.cluster.log(1).read(1).next().await;
     assert!(matches!(reading, Some(Err(LogError::Unfit(_)))), "{reading:?}");
     jetstream.create_stream(original).await.unwrap();
-    Cluster::open(connection, OPTIONS, Create::Yes).await.unwrap();
+    Cluster::open(connection, OPTIONS, Create::Yes, &key()).await.unwrap();
 }
 
 async fn stored(jetstream: &jetstream::Context, stream: &str) -> Vec<String> {
@@ -183,7 +183,7 @@ async fn a_full_log_refuses_until_it_is_trimmed() {
     assert_eq!(log.append(big).await.unwrap(), last + 1);
     assert_eq!(log.room().await.unwrap(), MEBIBYTE - kept - setup.bytes().await);
 
-    let roomier = Cluster::open(&setup.connection, OPTIONS, Create::Yes).await.unwrap();
+    let roomier = Cluster::open(&setup.connection, OPTIONS, Create::Yes, &key()).await.unwrap();
     for _ in 0..20 {
         roomier.log(0).append(Bytes::from(vec![1; 100 * 1024])).await.expect("the limit is a setting that can be changed");
     }

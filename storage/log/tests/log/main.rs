@@ -12,6 +12,7 @@ use bytes::Bytes;
 use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerError, ServerOptions, SyncMode};
 use emshop_log::memory::{AppendFault, MemoryLog};
 use emshop_log::{AppendError, CommandLog, Entry, LogError, conformance};
+use emshop_proto::seal::{ClusterKey, KEY_BYTES};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -38,7 +39,7 @@ impl Setup {
         let data_dir = TempDir::new().unwrap();
         let server = start(data_dir.path()).await.unwrap();
         let connection = Connection::open(&server.url()).await.unwrap();
-        let cluster = Cluster::open(&connection, options, Create::Yes).await.unwrap();
+        let cluster = Cluster::open(&connection, options, Create::Yes, &key()).await.unwrap();
         Self { server, connection, cluster, data_dir }
     }
 
@@ -53,6 +54,11 @@ impl Setup {
         let killed = signal(&self.server, Signal::SIGKILL);
         wait_until("the server is started again", || self.server.pid().is_some_and(|pid| pid != killed)).await;
     }
+}
+
+/// What envelopes are sealed with here.
+fn key() -> ClusterKey {
+    ClusterKey::new([0; KEY_BYTES])
 }
 
 async fn start(data_dir: &Path) -> Result<NatsServer, ServerError> {
