@@ -52,7 +52,7 @@ async fn declare(flags: &VoidFlags, settings: &Settings, folder: &DataFolder, co
         "{} has no state of log {number}: name the folder of its engine",
         settings.data.display()
     );
-    let acquired = timeout(LEASE_WAIT, cluster.leases.acquire(number, &node::holder(folder)?)).await;
+    let acquired = timeout(LEASE_WAIT, cluster.leases.acquire(number, &node::holder(folder)?, async || Ok(()))).await;
     let mut lease =
         acquired.with_context(|| format!("log {number} has an engine that serves it: what it gets past is not void"))??;
     let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number)).collect();

@@ -1,5 +1,7 @@
 //! Keeps the lease of a log while its engine runs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -10,14 +12,57 @@ use tokio::time::sleep;
 
 use super::Clock;
 use super::intake::Message;
-use crate::shell::Input;
+use crate::shell::{Input, Now};
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Renews the lease until the engine has ended or another one has its log.
-pub async fn keep(mut lease: Lease, clock: Clock, inbox: Sender<Message>, mut ended: oneshot::Receiver<()>) {
+/// The thread of an engine that shows no sign of life for so long is not waited for.
+const LIFELESS: Duration = Duration::from_secs(10);
+
+/// When the thread of an engine was well last. Cheap to clone; clones share it.
+#[derive(Clone, Default)]
+pub struct Heartbeat {
+    /// In milliseconds by the engine's clock, and one more; 0 while it is not there yet.
+    last_ms: Arc<AtomicU64>,
+}
+
+impl Heartbeat {
+    pub fn beat(&self, now: Now) {
+        self.last_ms.store(now.elapsed.as_millis() as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// A start takes as long as it takes.
+    fn is_missed(&self, now: Now) -> bool {
+        let last_ms = self.last_ms.load(Ordering::Relaxed);
+        last_ms > 0 && now.elapsed > Duration::from_millis(last_ms) + LIFELESS
+    }
+}
+
+/// Renews the lease until the engine has ended or another one has its log. While the engine stands still, as on a disk that does, it is not
+/// renewed: another one may take the log.
+pub async fn keep(
+    mut lease: Lease,
+    clock: Clock,
+    heartbeat: Heartbeat,
+    inbox: Sender<Message>,
+    mut ended: oneshot::Receiver<()>,
+) {
+    let mut stands_still = false;
     loop {
-        let asked_at = clock.now().elapsed;
+        let now = clock.now();
+        if std::mem::replace(&mut stands_still, heartbeat.is_missed(now)) != stands_still {
+            match stands_still {
+                true => tracing::error!(log = lease.log(), "the engine stands still, or its disk does: its lease is not renewed"),
+                false => tracing::warn!(log = lease.log(), "the engine goes on"),
+            }
+        }
+        if stands_still {
+            tokio::select! {
+                () = sleep(RETRY_INTERVAL) => continue,
+                _ = &mut ended => break,
+            }
+        }
+        let asked_at = now.elapsed;
         let (input, wait) = match lease.renew().await {
             Ok(Renewal::Held) => (Some(Input::Renewed { asked_at }), RENEW_INTERVAL),
             Ok(Renewal::Lost(holder)) => {
@@ -40,4 +85,20 @@ pub async fn keep(mut lease: Lease, clock: Clock, inbox: Sender<Message>, mut en
         }
     }
     lease.release().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_stands_still_is_noticed_and_one_that_starts_is_not() {
+        let at = |seconds| Now { elapsed: Duration::from_secs(seconds), wall_ms: 0 };
+        let heartbeat = Heartbeat::default();
+        assert!(!heartbeat.is_missed(at(9_999)), "it reads its state");
+        heartbeat.beat(at(5));
+        assert_eq!([6, 15, 16].map(|seconds| heartbeat.is_missed(at(seconds))), [false, false, true]);
+        heartbeat.beat(at(16));
+        assert!(!heartbeat.is_missed(at(17)), "it goes on");
+    }
 }

@@ -17,11 +17,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::{Client, jetstream};
-use emshop_core::replica::Replica;
+use emshop_core::replica::{self, Replica};
 use emshop_core::state::store::StateStore;
 use emshop_log::jetstream::{Lease, Leases, Pulse};
 use emshop_log::lease::Holder;
-use emshop_log::{AppendError, CommandLog};
+use emshop_log::{AppendError, CommandLog, LogError};
 use emshop_proto::envelope;
 use emshop_proto::internal::{QueryReply, query_reply};
 use emshop_proto::partitioner::Partitioner;
@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 
 use self::inspection::Inspector;
 use self::intake::Message;
+use self::lease::Heartbeat;
 use self::post::{LocalIngress, Post};
 use self::publisher::Publisher;
 use self::writer::Writer;
@@ -80,9 +81,9 @@ struct LeaseKeeper {
 }
 
 impl LeaseKeeper {
-    fn start(lease: Lease, clock: Clock, inbox: Sender<Message>) -> Self {
+    fn start(lease: Lease, clock: Clock, heartbeat: Heartbeat, inbox: Sender<Message>) -> Self {
         let (ended, is_ended) = oneshot::channel();
-        Self { ended, task: tokio::spawn(lease::keep(lease, clock, inbox, is_ended)) }
+        Self { ended, task: tokio::spawn(lease::keep(lease, clock, heartbeat, inbox, is_ended)) }
     }
 
     async fn release(self) {
@@ -97,10 +98,11 @@ impl Engine {
     pub async fn start(number: u32, options: Options, connections: Connections) -> Result<Self, EngineError> {
         let (inbox, messages) = channel();
         let clock = Clock::start();
-        let lease = connections.leases.acquire(number, &connections.holder).await?;
-        let lease = LeaseKeeper::start(lease, clock, inbox.clone());
+        let (log, store) = (Arc::clone(&connections.logs[number as usize]), &connections.store);
+        let lease = connections.leases.acquire(number, &connections.holder, async || reaches(log.as_ref(), store.as_ref()).await);
+        let heartbeat = Heartbeat::default();
+        let lease = LeaseKeeper::start(lease.await?, clock, heartbeat.clone(), inbox.clone());
         let replica = Replica::open(&connections.store, &connections.cluster_id, number, connections.partitioner)?;
-        let log = Arc::clone(&connections.logs[number as usize]);
         let voids = intake::void_entries(log.as_ref()).await?;
         let context = jetstream::new(connections.publish.clone());
         let facts = facts::gather(&replica, &connections.logs, &context).await?;
@@ -131,7 +133,7 @@ impl Engine {
 
         let (failure, failure_receiver) = watch::channel(None);
         let (stopped, stopped_receiver) = oneshot::channel();
-        let engine_loop = Loop { shell, hands, clock, entries: VecDeque::new(), last_progress: Instant::now() };
+        let engine_loop = Loop { shell, hands, clock, heartbeat, entries: VecDeque::new(), last_progress: Instant::now() };
         let run = move || {
             if let Err(error) = engine_loop.run(&messages) {
                 tracing::error!(log = number, %error, "the engine stopped");
@@ -164,6 +166,15 @@ impl Engine {
         let _ = self.inbox.send(Message::Stop);
         let _ = self.stopped.await;
         self.lease.release().await;
+    }
+}
+
+/// Whether the log still has what comes behind a state: who waits for a log that is trimmed meanwhile must not take it from one that can go on.
+async fn reaches(log: &dyn CommandLog, store: &dyn StateStore) -> Result<(), LogError> {
+    let applied = replica::head(store).map_or(0, |(_, head)| head.applied_sequence);
+    match log.bounds().await {
+        Err(LogError::Unreachable(_)) => Ok(()),
+        bounds => bounds?.admit(log.number(), applied + 1),
     }
 }
 
@@ -202,6 +213,7 @@ struct Loop {
     shell: Shell,
     hands: Hands,
     clock: Clock,
+    heartbeat: Heartbeat,
     /// Read, but not applied yet; the reader goes on when they are.
     entries: VecDeque<(LogEntry, OwnedSemaphorePermit)>,
     last_progress: Instant,
@@ -210,6 +222,10 @@ struct Loop {
 impl Loop {
     fn run(mut self, messages: &Receiver<Message>) -> Result<(), EngineError> {
         loop {
+            let now = self.clock.now();
+            if self.shell.is_well(now) {
+                self.heartbeat.beat(now);
+            }
             self.shell.work(self.clock.now());
             while let Some(action) = self.shell.action(self.clock.now()) {
                 if matches!(action, Action::End) {

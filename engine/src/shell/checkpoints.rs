@@ -19,6 +19,9 @@ const LOG_PART: u64 = 16;
 /// Turns go on beside a checkpoint under way until so many times the rows of one have changed.
 const ROWS_BEHIND: usize = 2;
 
+/// A store that takes longer for a checkpoint stands still: it takes one in seconds, however much else it does.
+const WRITE_MAX: Duration = Duration::from_secs(30);
+
 /// The checkpoints of one engine, from when they are due to when the store has them.
 pub struct Checkpoints {
     interval: Duration,
@@ -41,6 +44,7 @@ pub struct Checkpoints {
 struct Writing {
     number: u64,
     sequence: u64,
+    since: Duration,
 }
 
 impl Checkpoints {
@@ -106,11 +110,11 @@ impl Checkpoints {
 
     /// The checkpoint that is to be written now, if one is. It waits until the events of its turns are published: a replay from it would not
     /// make them again.
-    pub fn next(&mut self, published: u64) -> Option<Checkpoint> {
+    pub fn next(&mut self, published: u64, now: Now) -> Option<Checkpoint> {
         let is_published = self.waiting.front()?.last_event <= published || planted::is(Bug::CheckpointBeforeEvents);
         let is_next = self.writing.is_none() && is_published;
         let checkpoint = if is_next { self.waiting.pop_front()? } else { return None };
-        self.writing = Some(Writing { number: checkpoint.number, sequence: checkpoint.applied_sequence });
+        self.writing = Some(Writing { number: checkpoint.number, sequence: checkpoint.applied_sequence, since: now.elapsed });
         Some(checkpoint)
     }
 
@@ -120,6 +124,11 @@ impl Checkpoints {
         if let Some(writing) = self.writing.take_if(|writing| writing.number <= number) {
             self.durable_sequence = writing.sequence;
         }
+    }
+
+    /// Whether the store does not come to an end with what it was given.
+    pub fn is_stuck(&self, now: Now) -> bool {
+        self.writing.as_ref().is_some_and(|writing| now.elapsed - writing.since > WRITE_MAX)
     }
 
     /// Whether the store has all that were begun.
@@ -198,6 +207,11 @@ mod tests {
         assert!(!checkpoints.is_behind(20_001) && checkpoints.is_due(20_001, 9, now));
     }
 
+    fn replica() -> Replica {
+        let store: Arc<dyn StateStore> = Arc::new(MemoryStore::default());
+        Replica::open(&store, "c", 0, Partitioner::new(1)).expect("a new state")
+    }
+
     /// A checkpoint of a log with this many empty turns, of which the last has this number as its last event.
     fn checkpoint(replica: &mut Replica, last_event: u64) -> Checkpoint {
         let entry = Entry::empty(false);
@@ -209,22 +223,32 @@ mod tests {
 
     #[test]
     fn a_checkpoint_waits_for_the_events_of_its_turns_and_for_the_one_before() {
-        let store: Arc<dyn StateStore> = Arc::new(MemoryStore::default());
-        let mut replica = Replica::open(&store, "c", 0, Partitioner::new(1)).expect("a new state");
-        let mut checkpoints = checkpoints();
+        let (mut replica, mut checkpoints) = (replica(), checkpoints());
         for last_event in [5, 6] {
             let checkpoint = checkpoint(&mut replica, last_event);
             checkpoints.begun(checkpoint.number, checkpoint.applied_sequence, Now::default());
             checkpoints.push(checkpoint);
         }
-        assert!(checkpoints.next(4).is_none(), "its last event is not published");
-        let first = checkpoints.next(6).expect("its events are published");
-        assert!(checkpoints.next(6).is_none(), "one is being written");
+        assert!(checkpoints.next(4, after(SECOND)).is_none(), "its last event is not published");
+        let first = checkpoints.next(6, after(SECOND)).expect("its events are published");
+        assert!(checkpoints.next(6, after(SECOND)).is_none(), "one is being written");
         assert_eq!((first.number, checkpoints.durable_sequence()), (1, 7));
         checkpoints.written(1);
         assert_eq!((checkpoints.durable_sequence(), checkpoints.is_written()), (1, false));
-        assert_eq!(checkpoints.next(6).map(|checkpoint| checkpoint.number), Some(2));
+        assert_eq!(checkpoints.next(6, after(SECOND)).map(|checkpoint| checkpoint.number), Some(2));
         checkpoints.written(2);
         assert_eq!((checkpoints.durable_sequence(), checkpoints.is_written()), (2, true));
+    }
+
+    #[test]
+    fn a_store_that_does_not_come_to_an_end_is_noticed() {
+        let mut checkpoints = checkpoints();
+        checkpoints.begun(1, 8, after(SECOND));
+        assert!(!checkpoints.is_stuck(after(999 * SECOND)), "its events are not published yet");
+        checkpoints.push(checkpoint(&mut replica(), 1));
+        checkpoints.next(u64::MAX, after(10 * SECOND)).expect("it is to be written");
+        assert_eq!([40, 41].map(|at| checkpoints.is_stuck(after(at * SECOND))), [false, true]);
+        checkpoints.written(1);
+        assert!(!checkpoints.is_stuck(after(999 * SECOND)));
     }
 }

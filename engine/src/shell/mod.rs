@@ -291,6 +291,11 @@ impl Shell {
         self.lease.is_held(now)
     }
 
+    /// Whether the engine gets on. One whose disk stands still has no use for its log, and another one may have a disk that does not.
+    pub fn is_well(&self, now: Now) -> bool {
+        !self.checkpoints.is_stuck(now)
+    }
+
     /// Whether [`Shell::work`] has something to go on with, though no input comes.
     pub fn is_busy(&self) -> bool {
         self.replica.is_taking()
@@ -373,7 +378,7 @@ impl Shell {
             self.begin_checkpoint(now);
         }
         self.take_rows(ROWS_PER_TURN);
-        if let Some(checkpoint) = self.checkpoints.next(self.relay.published()) {
+        if let Some(checkpoint) = self.checkpoints.next(self.relay.published(), now) {
             self.actions.push_back(Action::Write(Box::new(checkpoint)));
         }
         // Reads and refused commands keep rows as well.

@@ -45,10 +45,16 @@ impl Leases {
     }
 
     /// Waits until the log is this holder's, also for the server. It is at once where nobody has it, or somebody with the same data folder.
+    /// `may_take` is asked before it is taken.
     ///
     /// # Errors
-    /// [`LogError::Unfit`] when the bucket has something else.
-    pub async fn acquire(&self, log: u32, holder: &Holder) -> Result<Lease, LogError> {
+    /// [`LogError::Unfit`] when the bucket has something else; that of `may_take`.
+    pub async fn acquire(
+        &self,
+        log: u32,
+        holder: &Holder,
+        may_take: impl AsyncFn() -> Result<(), LogError>,
+    ) -> Result<Lease, LogError> {
         let mut watch = Watch::default();
         let mut looked_at = Instant::now();
         let mut told = None;
@@ -68,6 +74,9 @@ impl Leases {
                 Some(_) => watch.is_over(revision, since, 2 * POLL),
             };
             let (before, epoch) = found.map_or((None, 0), |record| (Some(record.holder), record.epoch));
+            if free {
+                may_take().await?;
+            }
             // What is not known to be written is found the next time.
             if free && let Ok(Some(lease)) = self.take(log, holder, epoch + 1, revision).await {
                 if let Some(before) = before.filter(|_| told.is_some()) {
@@ -138,6 +147,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Number of the log.
+    pub fn log(&self) -> u32 {
+        self.log
+    }
+
     /// Says that its holder is still there.
     ///
     /// # Errors

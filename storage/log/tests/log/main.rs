@@ -2,6 +2,7 @@
 
 mod cluster;
 mod interruptions;
+mod leases;
 mod server;
 
 use std::path::Path;
