@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::internal::{AccountCommand, account_command};
 use crate::partitioner::{Partitioner, Place};
-use crate::v1::Command;
 use crate::v1::command::Body;
+use crate::v1::{Command, CreateGoodsRequest, ReserveStockRequest, SubmitOrderRequest, UpdateGoodsRequest};
 
 /// What a command is about: the key that it is routed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +127,41 @@ pub fn key_of_account(body: &account_command::Body) -> Key<'_> {
         Body::SetPassword(command) => Key::User(command.user_id),
         Body::IssueCode(command) => Key::Code(&command.key),
         Body::UseCode(command) => Key::Code(&command.key),
+    }
+}
+
+/// Tells `each` what new business needs besides what it is about: aggregates, perhaps of other logs, that it asks before it can come to its
+/// end. What only ends something, such as a cancellation, goes on whatever it needs.
+///
+/// # Errors
+/// The first that `each` gives.
+pub fn asks<E>(body: &Body, mut each: impl FnMut(Key) -> Result<(), E>) -> Result<(), E> {
+    match body {
+        Body::SubmitOrder(SubmitOrderRequest { lines, .. }) | Body::ReserveStock(ReserveStockRequest { lines, .. }) => {
+            lines.iter().try_for_each(|line| each(Key::Goods(line.goods_id)))
+        }
+        // What is in the cart only its user's log knows.
+        Body::CheckoutCart(request) => each(Key::User(request.user_id)),
+        Body::AddFavourite(request) => each(Key::Goods(request.goods_id)),
+        Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })
+        | Body::UpdateGoods(UpdateGoodsRequest { goods: Some(goods) })
+            if goods.category_id != 0 || goods.brand_id != 0 =>
+        {
+            each(Key::Category(goods.category_id))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// As [`asks`], of a command that only an ingress makes.
+///
+/// # Errors
+/// As [`asks`].
+pub fn account_asks<E>(body: &account_command::Body, each: impl FnOnce(Key) -> Result<(), E>) -> Result<(), E> {
+    match body {
+        // Codes of a number live where it is known whose it is.
+        account_command::Body::RegisterUser(command) => each(Key::Code(&command.mobile)),
+        _ => Ok(()),
     }
 }
 

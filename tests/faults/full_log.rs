@@ -7,8 +7,8 @@ use async_nats::jetstream;
 use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use emshop_log::{LOG_BYTES_MIN, RESERVED_PART};
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::v1::Command;
 use emshop_proto::v1::command::Body;
+use emshop_proto::v1::{AddFavouriteRequest, Command};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -30,6 +30,13 @@ fn refused_orders(name: &str, log: u32) -> Vec<Command> {
 
 fn partitioner() -> Partitioner {
     Partitioner::new(2)
+}
+
+/// A user who lives in one log likes goods that live in another.
+fn favourite(log: u32, log_of_goods: u32) -> Command {
+    let user_id = (1..).find(|user_id| partitioner().of_user(*user_id).log == log).expect("numbers do not end");
+    let goods_id = (1..).find(|goods_id| partitioner().of_goods(*goods_id).log == log_of_goods).expect("numbers do not end");
+    Body::AddFavourite(AddFavouriteRequest { user_id, goods_id }).into()
 }
 
 /// An order that lives in one log, of goods that live in another.
@@ -130,6 +137,7 @@ async fn a_full_log_is_told_and_keeps_no_other_log_from_working() {
     for (log, log_of_goods) in [(1, 0), (0, 1)] {
         assert_eq!(shop.call(order(log, log_of_goods)).await, overloaded, "log {log}, goods of log {log_of_goods}");
     }
+    assert_eq!(shop.call(favourite(0, 1)).await, overloaded, "what is counted in the full log");
     assert_eq!(shop.call(order(0, 0)).await, Answer::Done { repeated: false }, "nothing of it needs the full log");
 
     let second = setup.engine("1");

@@ -13,6 +13,7 @@ use emshop_proto::v1::inventory_service_client::InventoryServiceClient;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::payment_service_client::PaymentServiceClient;
 use emshop_proto::v1::pipeline_service_client::PipelineServiceClient;
+use emshop_proto::v1::user_operation_service_client::UserOperationServiceClient;
 use emshop_proto::v1::{
     BatchGetStockRequest, Command, CommandBatch, CreateGoodsRequest, GetOrderRequest, Goods, GoodsQuantity, InspectRequest,
     ListCartRequest, ListCartResponse, LogInspection, Money, Order, Outcome, PaymentMethod, Receiver, SetStockRequest,
@@ -121,6 +122,7 @@ impl Shop {
             Body::SubmitOrder(request) => call!(OrderServiceClient, submit_order, request),
             Body::CheckoutCart(request) => call!(CartServiceClient, checkout_cart, request),
             Body::AddCartItem(request) => call!(CartServiceClient, add_cart_item, request),
+            Body::AddFavourite(request) => call!(UserOperationServiceClient, add_favourite, request),
             Body::CancelOrder(request) => call!(OrderServiceClient, cancel_order, request),
             Body::ConfirmPayment(request) => call!(PaymentServiceClient, confirm_payment, request),
             Body::CreateGoods(request) => call!(GoodsServiceClient, create_goods, request),

@@ -7,6 +7,7 @@ use emshop_proto::commands::{KEY_BYTES_MAX, KEY_METADATA};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{AccountCommand, account_command};
 use emshop_proto::partitioner::Partitioner;
+use emshop_proto::routing::{self, Key};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{Command, Operator, Outcome, Refusal, command};
 use prost::Message;
@@ -76,6 +77,7 @@ impl Dispatcher {
         idempotency_key: String,
         body: account_command::Body,
     ) -> Result<Outcome, Refusal> {
+        routing::account_asks(&body, |needed| self.check(needed)).map_err(|refusal| *refusal)?;
         let command = AccountCommand { idempotency_key, body: Some(body) };
         let prepared = prepare_account(&command, operator, self.partitioner);
         self.carry_out(prepared, self.deadline(metadata)).await
@@ -98,24 +100,16 @@ impl Dispatcher {
             return Err(Box::new(refusals::invalid(violations)));
         }
         let prepared = prepare(command, operator, self.partitioner, self.defaults);
-        self.check_other_logs(command)?;
+        if let Some(body) = command.body.as_ref().filter(|_| self.batchers.len() > 1) {
+            routing::asks(body, |needed| self.check(needed))?;
+        }
         Ok(prepared)
     }
 
-    /// New business is refused while a log that it needs takes no steps: these would wait without bound, and the client for an order that
-    /// comes to no end. What is under way already goes on.
-    fn check_other_logs(&self, command: &Command) -> Result<(), Box<Refusal>> {
-        let lines = match &command.body {
-            _ if self.batchers.len() == 1 => return Ok(()),
-            Some(command::Body::SubmitOrder(request)) => &request.lines,
-            Some(command::Body::ReserveStock(request)) => &request.lines,
-            // What is in the cart only its log knows.
-            Some(command::Body::CheckoutCart(request)) => {
-                return self.batcher(self.partitioner.of_user(request.user_id).log).map(drop);
-            }
-            _ => return Ok(()),
-        };
-        lines.iter().try_for_each(|line| self.batcher(self.partitioner.of_goods(line.goods_id).log).map(drop))
+    /// New business is refused while a log that it needs takes no steps: these would wait without bound, and the client for what comes to
+    /// no end. What is under way already goes on.
+    fn check(&self, needed: Key) -> Result<(), Box<Refusal>> {
+        self.batcher(needed.place(&self.partitioner).log).map(drop)
     }
 
     /// Sends a command on its way, if there is room at once.

@@ -49,7 +49,14 @@ pub struct Pending {
 pub struct Batcher {
     records: mpsc::UnboundedSender<Pending>,
     open: watch::Receiver<bool>,
-    full: Arc<AtomicBool>,
+    state: Arc<LogState>,
+}
+
+/// Whether the log takes records. Each command looks, also for the logs of its goods.
+#[derive(Default)]
+struct LogState {
+    closed: AtomicBool,
+    full: AtomicBool,
 }
 
 impl Batcher {
@@ -63,7 +70,7 @@ impl Batcher {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (records, receiver) = mpsc::unbounded_channel();
         let (open, is_open) = watch::channel(true);
-        let full = Arc::<AtomicBool>::default();
+        let state = Arc::<LogState>::default();
         let queue = Queue::new(receiver);
         let appends = FuturesUnordered::new();
         let worker = Worker {
@@ -78,18 +85,18 @@ impl Batcher {
             sent: BTreeMap::new(),
             envelopes: 0,
             open,
-            full: Arc::clone(&full),
+            state: Arc::clone(&state),
             probe: None,
         };
-        (Self { records, open: is_open, full }, worker.run())
+        (Self { records, open: is_open, state }, worker.run())
     }
 
     /// Why records would be refused now, if they would.
     pub fn refusal(&self) -> Option<Refusal> {
-        if !*self.open.borrow() {
+        if self.state.closed.load(Ordering::Relaxed) {
             return Some(refusals::unavailable());
         }
-        self.full.load(Ordering::Relaxed).then(refusals::log_full)
+        self.state.full.load(Ordering::Relaxed).then(refusals::log_full)
     }
 
     /// False while the log does not take what is appended. One that is full works.
@@ -179,7 +186,7 @@ struct Worker {
     /// Envelopes sent so far.
     envelopes: u64,
     open: watch::Sender<bool>,
-    full: Arc<AtomicBool>,
+    state: Arc<LogState>,
     /// While the log is unavailable: ends when it is back.
     probe: Option<BoxFuture<'static, ()>>,
 }
@@ -282,7 +289,7 @@ impl Worker {
 
     fn note_room(&self) {
         let (log, is_full) = (self.log.number(), self.room.is_full());
-        match (self.full.swap(is_full, Ordering::Relaxed), is_full) {
+        match (self.state.full.swap(is_full, Ordering::Relaxed), is_full) {
             (false, true) => tracing::warn!(log, "the log is full, and commands are refused until its engine has trimmed it"),
             (true, false) => tracing::info!(log, "the log has room again"),
             _ => {}
@@ -297,6 +304,7 @@ impl Worker {
 
     /// From now on records are refused at once rather than left to wait.
     fn close(&mut self, reason: &str) {
+        self.state.closed.store(true, Ordering::Relaxed);
         if self.open.send_replace(false) {
             tracing::warn!(log = self.log.number(), reason, "the log is unavailable");
             self.sent.values_mut().for_each(|sent| sent.stale = true);
@@ -306,6 +314,7 @@ impl Worker {
 
     fn reopen(&mut self) {
         self.probe = None;
+        self.state.closed.store(false, Ordering::Relaxed);
         self.open.send_replace(true);
         tracing::info!(log = self.log.number(), "the log is available again");
     }
