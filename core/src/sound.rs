@@ -8,7 +8,7 @@ use emshop_proto::ids;
 use emshop_proto::internal::{AccountCommand, account_command};
 use emshop_proto::routing::{Key, key_of, key_of_account};
 use emshop_proto::v1::command::Body;
-use emshop_proto::v1::{CreateGoodsRequest, GoodsQuantity, Money, Refusal, UpdateGoodsRequest};
+use emshop_proto::v1::{CreateGoodsRequest, GoodsQuantity, Money, Refusal, SagaResolution, UpdateGoodsRequest};
 
 use crate::context::Context;
 use crate::effects::Refused;
@@ -33,6 +33,9 @@ pub(crate) fn check(ctx: &Context, body: &Body) -> Result<(), Refused> {
             Err(broken("a cart has no room for so many units"))
         }
         Body::UpdateCartItem(request) => check_item(request.goods_id, request.quantity.unwrap_or(1)),
+        Body::ResolveSaga(request) if request.resolution() == SagaResolution::WriteOff && request.version == 0 => {
+            Err(broken("it does not say what is written off"))
+        }
         Body::TryPayment(request) => check_held(request.amount.as_ref()),
         Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })
         | Body::UpdateGoods(UpdateGoodsRequest { goods: Some(goods) }) => check_price(goods.unit_price.as_ref()),

@@ -3,8 +3,8 @@
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{LineRow, OrderRow, PaymentRow, Waiter};
 use emshop_proto::v1::{
-    CancelOrderRequest, CloseReason, CompleteOrderRequest, GoodsQuantity, OrderReceipt, OrderStatus, RequestReturnRequest,
-    ResolveReturnRequest, ResolveSagaRequest, SagaKind, SagaResolution, SagaStatus, outcome,
+    CancelOrderRequest, CloseReason, CompleteOrderRequest, GoodsQuantity, OrderReceipt, OrderStatus, Refusal,
+    RequestReturnRequest, ResolveReturnRequest, ResolveSagaRequest, SagaKind, SagaResolution, SagaStatus, outcome,
 };
 
 use super::case::Case;
@@ -158,6 +158,11 @@ pub(crate) fn resolve_saga(turn: &mut Turn, request: ResolveSagaRequest) -> Hand
         SagaStatus::Stuck => {}
         status if steps::is_running(status) => return Err(Code::OrderInProgress.into()),
         _ => return Err(Code::OrderStatusInvalid.into()),
+    }
+    let version = journal::version(order);
+    if request.version != 0 && request.version != version {
+        let message = format!("It was looked at as of version {}, and is of version {version} now", request.version);
+        return Err(Refusal { message, ..Code::OrderStatusInvalid.refusal() }.into());
     }
     let waiter = Waiter { resolves: true, ..turn.ctx.waiter.clone() };
     Case::open(turn, number, |case| {

@@ -72,6 +72,11 @@ pub fn entries(order: &OrderRow) -> Vec<JournalEntry> {
     journal.unwrap_or_else(|error| panic!("the journal of order {} cannot be decoded: {error}", row::id(order))).entries
 }
 
+/// Tells what an order is from what it was before.
+pub fn version(order: &OrderRow) -> u32 {
+    entries(order).len() as u32
+}
+
 /// What was done to the payment and is of one of these kinds.
 pub fn payment_entries(order: &OrderRow, actions: &[PaymentAction]) -> impl Iterator<Item = JournalEntry> {
     entries(order).into_iter().filter(|entry| actions.contains(&entry.payment_action()))

@@ -16,6 +16,7 @@ pub fn waiting(order: &OrderRow) -> Option<WaitingOrder> {
         waits_for: waits_for.into(),
         since_ms: order.updated_at_ms,
         reason,
+        version: journal::version(order),
     })
 }
 

@@ -145,9 +145,9 @@ pub fn decline_return(order_id: &str) -> Command {
     resolve_return(ResolveReturnRequest { order_id, reason, ..ResolveReturnRequest::default() })
 }
 
-pub fn resolve_saga(order_id: &str, resolution: SagaResolution, key: &str) -> Command {
+pub fn resolve_saga(order_id: &str, resolution: SagaResolution, version: u32, key: &str) -> Command {
     let (order_id, reason) = (order_id.to_owned(), "looked at".to_owned());
-    keyed(key, Body::ResolveSaga(ResolveSagaRequest { order_id, resolution: resolution.into(), reason }))
+    keyed(key, Body::ResolveSaga(ResolveSagaRequest { order_id, resolution: resolution.into(), reason, version }))
 }
 
 pub fn resolve_return(request: ResolveReturnRequest) -> Command {

@@ -32,7 +32,7 @@ fn case(name: &str) -> Case {
         "request_return" => (request_return("delivered"), decline_return("delivered")),
         "resolve_return" => (decline_return("returning"), request_return("returning")),
 
-        "resolve_saga" => (resolve_saga("stuck", SagaResolution::Retry, ""), elsewhere()),
+        "resolve_saga" => (resolve_saga("stuck", SagaResolution::Retry, 0, ""), elsewhere()),
 
         "confirm_payment" => (confirm("pending"), refund("pending", 0, "other")),
         "pay_with_balance" => (pay_with_balance("by-balance"), refund("by-balance", 0, "other")),

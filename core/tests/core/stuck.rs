@@ -1,13 +1,15 @@
 //! Sagas that cannot take back what they did: left alone until an operator goes on with them.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Channel, Envelope, StockAction, StockReply, record, step};
+use emshop_proto::internal::{Channel, Envelope, StockAction, StockReply, WaitingQuery, record, step};
 use emshop_proto::v1::{
     Command, Operator, OperatorKind, OrderStatus, Outcome, PaymentStatus, SagaResolution, SagaStatus, SubmitOrderRequest,
+    WaitsFor,
 };
 
 use crate::commands::*;
 use crate::shop::*;
+use crate::waiting;
 
 const EXPIRY_MS: i64 = EXPIRES_IN_SECONDS as i64 * 1000;
 
@@ -68,8 +70,20 @@ impl Stuck {
     }
 
     fn resolve(&mut self, resolution: SagaResolution, key: &str) -> u64 {
-        let [ticket] = self.shop.send_only([resolve_saga(&self.id, resolution, key)]);
+        let version = if resolution == SagaResolution::WriteOff { self.version() } else { 0 };
+        let [ticket] = self.shop.send_only([resolve_saga(&self.id, resolution, version, key)]);
         ticket
+    }
+
+    /// As an operator sees it.
+    fn version(&mut self) -> u32 {
+        let query = WaitingQuery {
+            limit: 1,
+            since_ms: self.shop.now_ms,
+            waits_for: WaitsFor::Operator.into(),
+            ..WaitingQuery::default()
+        };
+        waiting::ask(&mut self.shop, query).orders[0].version
     }
 
     /// The saga is at its end, and all of its units where they were.
@@ -80,7 +94,7 @@ impl Stuck {
         self.shop.assert_stands(&self.id, status, payment, None);
         assert_eq!(self.shop.order(&self.id).saga_status(), SagaStatus::Compensated);
         assert_eq!(self.shop.levels(self.far), (10, 0, 0));
-        assert_refused(&self.shop.send_one(resolve_saga(&self.id, SagaResolution::Retry, "late")), Code::OrderStatusInvalid);
+        assert_refused(&self.shop.send_one(resolve_saga(&self.id, SagaResolution::Retry, 0, "late")), Code::OrderStatusInvalid);
     }
 }
 
@@ -115,7 +129,7 @@ fn an_operator_has_it_tried_again() {
         let ticket = stuck.resolve(SagaResolution::Retry, "k");
         assert_eq!(stuck.shop.outcome(ticket), None, "the other log is asked");
         stuck.assert_ended(ticket, status, payment);
-        assert!(stuck.shop.send_one(resolve_saga(&stuck.id, SagaResolution::Retry, "k")).repeated);
+        assert!(stuck.shop.send_one(resolve_saga(&stuck.id, SagaResolution::Retry, 0, "k")).repeated);
     }
 }
 
@@ -140,6 +154,23 @@ fn an_operator_writes_off_what_is_refused_again() {
     }
 }
 
+/// It got stuck again, perhaps at another step, since the operator has looked.
+#[test]
+fn nothing_is_written_off_that_nobody_has_looked_at() {
+    let mut stuck = Stuck::cancelled();
+    let seen = stuck.version();
+    stuck.resolve(SagaResolution::Retry, "one");
+    stuck.refuse();
+    for (version, code) in [(seen, Code::OrderStatusInvalid), (0, Code::ValidationFailed)] {
+        let command = resolve_saga(&stuck.id, SagaResolution::WriteOff, version, "two");
+        assert_refused(&stuck.shop.send_one(command), code);
+    }
+    assert_refused(&stuck.shop.send_one(resolve_saga(&stuck.id, SagaResolution::Retry, seen, "three")), Code::OrderStatusInvalid);
+    assert!(stuck.version() > seen);
+    let ticket = stuck.resolve(SagaResolution::WriteOff, "four");
+    stuck.assert_ended(ticket, OrderStatus::Cancelled, PaymentStatus::Cancelled);
+}
+
 #[test]
 fn the_timeline_says_who_went_on_and_why() {
     let mut stuck = Stuck::cancelled();
@@ -160,8 +191,8 @@ fn the_timeline_says_who_went_on_and_why() {
 #[test]
 fn only_a_stuck_saga_is_resolved() {
     let mut shop = Shop::with_two_goods();
-    assert_refused(&shop.send_one(resolve_saga("o", SagaResolution::Retry, "k")), Code::OrderNotFound);
+    assert_refused(&shop.send_one(resolve_saga("o", SagaResolution::Retry, 0, "k")), Code::OrderNotFound);
     assert_done(&shop.send_one(submit(order("o", &[(1, 1)]))));
-    assert_refused(&shop.send_one(resolve_saga("o", SagaResolution::WriteOff, "k2")), Code::OrderStatusInvalid);
+    assert_refused(&shop.send_one(resolve_saga("o", SagaResolution::WriteOff, 9, "k2")), Code::OrderStatusInvalid);
     assert_eq!(shop.levels(1), (9, 1, 0));
 }

@@ -13,7 +13,7 @@ type Waits = Option<(WaitsFor, &'static str)>;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-fn ask(shop: &mut Shop, query: WaitingQuery) -> WaitingOrders {
+pub fn ask(shop: &mut Shop, query: WaitingQuery) -> WaitingOrders {
     match shop.ask(0, 0, query::Body::Waiting(query)) {
         query_reply::Body::Waiting(waiting) => waiting,
         other => panic!("not orders that wait: {other:?}"),

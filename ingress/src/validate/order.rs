@@ -88,6 +88,8 @@ pub fn resolve_saga(check: &mut Check, request: &ResolveSagaRequest) {
     let is_one = matches!(resolution, Ok(resolution) if resolution != SagaResolution::Unspecified);
     check.require(is_one, "resolution", "must be to retry or to write off");
     check.text("reason", &request.reason, 1..=REASON_BYTES_MAX);
+    let says_what = resolution != Ok(SagaResolution::WriteOff) || request.version != 0;
+    check.require(says_what, "version", "must be that of what is written off, as ListWaiting tells it");
 }
 
 pub fn list_orders(request: &ListOrdersRequest) -> Vec<FieldViolation> {
@@ -149,11 +151,12 @@ mod tests {
         );
         let resolution = SagaResolution::Retry.into();
         check::<ResolveSagaRequest>(
-            || ResolveSagaRequest { order_id: "o1".to_owned(), resolution, reason: "the hold is mended".to_owned() },
+            || ResolveSagaRequest { order_id: "o1".to_owned(), resolution, reason: "the hold is mended".to_owned(), version: 0 },
             |request| of(Body::ResolveSaga(request)),
             &[
                 ("order_id", |r| r.order_id.clear()),
-                ("", |r| r.resolution = SagaResolution::WriteOff.into()),
+                ("", |r| (r.resolution, r.version) = (SagaResolution::WriteOff.into(), 7)),
+                ("version", |r| r.resolution = SagaResolution::WriteOff.into()),
                 ("resolution", |r| r.resolution = 0),
                 ("resolution", |r| r.resolution = 3),
                 ("reason", |r| r.reason.clear()),
