@@ -26,6 +26,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const EXPIRES_IN_SECONDS_DEFAULT: u32 = 900;
 /// YTO.
 const LOGISTICS_COMPANY_DEFAULT: u32 = 1;
+/// A day, the longest there is: what nobody asks for any more comes back some time.
+const RESERVATION_SECONDS_DEFAULT: u32 = 86_400;
 /// What transaction managers give a transaction.
 const TRY_SECONDS_DEFAULT: u32 = 35;
 
@@ -159,7 +161,12 @@ fn normalise(body: &mut Body, key: &mut String, partitioner: &Partitioner) -> Op
         Body::CreateMessage(CreateMessageRequest { message: Some(message), .. }) => {
             (message.message_id, message.created_at_ms) = (0, 0);
         }
-        Body::ReserveStock(request) => sum_lines(&mut request.lines),
+        Body::ReserveStock(request) => {
+            sum_lines(&mut request.lines);
+            if request.expires_in_seconds == 0 {
+                request.expires_in_seconds = RESERVATION_SECONDS_DEFAULT;
+            }
+        }
         Body::ConfirmPayment(ConfirmPaymentRequest { payment_id, order_id, .. })
         | Body::PayWithBalance(PayWithBalanceRequest { payment_id, order_id })
         | Body::CancelPayment(CancelPaymentRequest { payment_id, order_id })

@@ -1,5 +1,7 @@
 use emshop_proto::internal::{Record, record};
-use emshop_proto::v1::{Address, AdjustStockRequest, CreateGoodsRequest, Goods, LinkBrandRequest, UserMessage};
+use emshop_proto::v1::{
+    Address, AdjustStockRequest, CreateGoodsRequest, Goods, LinkBrandRequest, ReserveStockRequest, UserMessage,
+};
 
 use super::*;
 
@@ -104,6 +106,18 @@ fn a_checkout_is_named_and_filled_like_an_order() {
     assert_eq!(hash("", request("o1")), hash("", filled));
     assert_ne!(hash("", request("o1")), hash("", CheckoutCartRequest { address_id: 1, ..request("o1") }));
     assert_eq!(prepared(Body::CheckoutCart(request("o1"))).0.log, Partitioner::new(4).of_order("o1").log);
+}
+
+/// Nothing that holds units is without an end.
+#[test]
+fn a_reservation_ends_some_time() {
+    let of = |expires_in_seconds| {
+        let lines = vec![GoodsQuantity { goods_id: 1, quantity: 1 }];
+        Body::ReserveStock(ReserveStockRequest { business_id: "b".to_owned(), lines, expires_in_seconds })
+    };
+    assert_eq!(body_of(of(0)), of(86_400));
+    assert_eq!(hash(of(0)), hash(of(86_400)));
+    assert_eq!(body_of(of(60)), of(60));
 }
 
 #[test]
