@@ -1,14 +1,16 @@
 //! Settings: YAML file < environment < flags. What is not a setting is an error that names it.
 
+#[cfg(test)]
+mod tests;
 mod units;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fmt};
+use std::{env, fmt, fs};
 
 use anyhow::{Context, Result, ensure};
-use config::{Environment, File, FileFormat};
+use config::Environment;
 use emshop_ingress::{Algorithm, PaymentOptions, Tokens, Verification, WebhookSecret};
 use emshop_log::LOG_BYTES_MIN;
 use emshop_log::jetstream::{ClusterOptions, SyncMode};
@@ -282,7 +284,7 @@ impl Settings {
     fn read(file: Option<&Path>, flags: &[Override], log_default: &str) -> Result<Self> {
         let mut sources = config::Config::builder().set_default("telemetry.log", log_default)?;
         if let Some(file) = file {
-            sources = sources.add_source(File::from(file).format(FileFormat::Yaml));
+            sources = sources.add_source(config::Config::try_from(&read_file(file)?)?);
         }
         let environment = Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__").ignore_empty(true);
         sources = sources.add_source(environment);
@@ -376,6 +378,13 @@ impl Settings {
             ..emshop_ingress::Options::default()
         }
     }
+}
+
+/// What a settings file holds, by a parser that a file cannot make use memory or stack without bound.
+fn read_file(file: &Path) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let settings = serde_saphyr::from_str::<Option<_>>(&text);
+    Ok(settings.with_context(|| format!("{} is no settings file", file.display()))?.unwrap_or_default())
 }
 
 /// The bytes of the file, without white space at either end: editors add a line feed.
