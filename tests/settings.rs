@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use config::{Config, File, FileFormat, Value};
+use config::{Config, Value};
 use emshop_testing::docs::{assert_section, table};
 use emshop_testing::read;
 use emshop_testing::source::{Part, Source};
@@ -53,7 +53,8 @@ fn defaults() -> Config {
     let output = command.output().expect("the binary runs");
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    Config::builder().add_source(File::from_str(&text, FileFormat::Yaml)).build().expect("YAML")
+    let printed: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+    Config::try_from(&printed).expect("settings by their names")
 }
 
 /// Settings and the flags of `emshop serve` that stand for them.

@@ -37,6 +37,9 @@ struct Arguments {
     /// Rounds at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
+    /// No faults that take minutes: what `make test` runs.
+    #[arg(long)]
+    short: bool,
     /// Only these faults, such as kill-engine,older-store.
     #[arg(long, value_delimiter = ',', value_parser = fault)]
     only: Vec<Fault>,
@@ -82,7 +85,8 @@ async fn main() -> ExitCode {
 }
 
 async fn round(seed: u64, arguments: &Arguments) -> (Coverage, Vec<Wrong>) {
-    let faults = if arguments.only.is_empty() { Fault::ALL.to_vec() } else { arguments.only.clone() };
+    let mut faults = if arguments.only.is_empty() { Fault::ALL.to_vec() } else { arguments.only.clone() };
+    faults.retain(|fault| !(arguments.short && fault.is_long()));
     let plan = Plan::draw(seed, &faults);
     let (name, mut coverage) = (plan.to_string(), Coverage::default());
     let folder = TempDir::with_prefix_in("emshop-soak-", &arguments.folder).expect("a folder for rounds");

@@ -1,57 +1,16 @@
 //! Somebody without the cluster's key publishes to the log of a shop that sells: it goes on as if nothing was there, and says so.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use async_nats::HeaderMap;
-use async_nats::jetstream::{self, message::PublishMessage};
-use bytes::Bytes;
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
-use emshop_proto::envelope;
-use emshop_proto::internal::{Channel, Envelope, Record};
-use emshop_proto::seal::{ClusterKey, KEY_BYTES};
-use emshop_proto::subjects::Epoch;
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
 use tempfile::TempDir;
 
 use crate::model::Model;
 use crate::process::{Process, cluster_key, command, path, shared_key};
+use crate::rounds::stranger;
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(500);
-const OPTIONS: ClusterOptions = ClusterOptions { logs: None, log_bytes_max: 8 << 30, event_bytes_max: 4 << 30 };
-
-/// Whatever a stranger may come up with, for log `log` of two.
-fn strange(log: u32) -> Vec<Bytes> {
-    let other_key = ClusterKey::new([9; KEY_BYTES]).seals("of another shop").of(log);
-    let channel = Some(Channel { source_log: 1 - log, first_number: 1_000, cause: None });
-    let steps = Envelope { channel, records: vec![Record::default()], writer: 0 };
-    vec![
-        Bytes::new(),
-        Bytes::from_static(b"hello"),
-        envelope::encode(&Envelope::default(), &other_key),
-        envelope::encode(&steps, &other_key),
-    ]
-}
-
-/// Says of an entry that a restore brought it, from tomorrow.
-fn of_tomorrow() -> HeaderMap {
-    let tomorrow = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970") + Duration::from_secs(86_400);
-    let mut headers = HeaderMap::new();
-    headers.insert("Emshop-Time", format!("{} {:032x}", tomorrow.as_nanos(), 7).as_str());
-    headers
-}
-
-/// Publishes it all where commands, steps and voids go. Gives how many entries these are.
-async fn publish(context: &jetstream::Context, epoch: Epoch, log: u32) -> u64 {
-    let mut published = 0;
-    for subject in [epoch.log(log), epoch.steps(log, 1 - log), epoch.voids(log)] {
-        for payload in strange(log) {
-            let message = PublishMessage::build().payload(payload).headers(of_tomorrow());
-            context.send_publish(subject.clone(), message).await.expect("sent").await.expect("nobody keeps them from it");
-            published += 1;
-        }
-    }
-    published
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stranger_publishes_changes_nothing_and_stops_nobody() {
@@ -69,16 +28,11 @@ async fn what_a_stranger_publishes_changes_nothing_and_stops_nobody() {
     let shop = Shop::new(ingress.channel().await);
     let mut model = Model::open(&shop).await;
 
-    let connection = Connection::open(&url).await.expect("a connection");
-    let key = ClusterKey::new([0x5a; KEY_BYTES]);
-    let cluster = Cluster::open(&connection, OPTIONS, Create::Yes, &key).await.expect("the cluster");
-    let context = jetstream::new(connection.publish().clone());
-    let mut published = [0, 0];
+    let mut published = vec![0, 0];
     for _ in 0..2 {
         let load = model.load(&shop);
-        for (log, published) in (0..).zip(&mut published) {
-            *published += publish(&context, cluster.epoch, log).await;
-        }
+        let more = stranger::publish(&url).await;
+        published = published.iter().zip(more).map(|(so_far, more)| so_far + more).collect();
         tokio::time::sleep(MOMENT).await;
         model.end(load).await;
         // Read again from the log, and compared with what the other log has of it.

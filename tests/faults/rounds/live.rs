@@ -10,6 +10,7 @@ use super::node::{Ended, Node};
 use super::plan::{Fault, Plan};
 use super::proxy::Weather;
 use super::site::Site;
+use super::stranger;
 use crate::process::send;
 
 /// How often a start is killed.
@@ -38,6 +39,11 @@ pub async fn strike(fault: Fault, site: &mut Site, plan: &mut Plan) -> Result<()
             kill_server(site);
             sleep(plan.outage()).await;
         }
+        Fault::LongOutage => {
+            kill_server(site);
+            sleep(plan.long_outage()).await;
+        }
+        Fault::Stranger => drop(stranger::publish(&site.server_url()).await),
         Fault::KillInOutage => {
             kill_server(site);
             let engine = site.engine(&mut plan.random);

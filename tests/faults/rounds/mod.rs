@@ -2,7 +2,7 @@
 //! ledger of all that was acknowledged.
 //!
 //! Reading order: [`plan`] (what a seed draws), [`round`] (how a round goes), [`live`] (faults under load), [`storage`]
-//! (faults of what is stored), [`site`] and [`node`] (the processes), [`proxy`] (the network), [`disk`], [`downstream`] (who knows the shop from events alone).
+//! (faults of what is stored), [`site`] and [`node`] (the processes), [`proxy`] (the network), [`disk`], [`stranger`] (who has no key), [`downstream`] (who knows the shop from events alone).
 //! The ledger is [`crate::model`].
 
 pub mod disk;
@@ -14,3 +14,4 @@ pub mod proxy;
 pub mod round;
 pub mod site;
 pub mod storage;
+pub mod stranger;

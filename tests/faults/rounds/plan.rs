@@ -101,6 +101,10 @@ faults! {
     CutNetwork "cut-network" UnderLoad,
     /// Another engine for a log, which takes it over when the first one is killed or stands still.
     SecondEngine "second-engine" UnderLoad,
+    /// Somebody without the cluster's key publishes to the logs.
+    Stranger "stranger" UnderLoad,
+    /// nats-server is away for longer than any client waits.
+    LongOutage "long-outage" UnderLoad,
     /// No room for the streams, and then room again.
     FullServer "full-server" UnderLoad,
     /// The same of a state.
@@ -120,6 +124,11 @@ impl Fault {
         matches!(self, Self::FullServer | Self::FullState)
     }
 
+    /// Whether nobody waits for it who wants to know soon whether something is broken.
+    pub fn is_long(self) -> bool {
+        self == Self::LongOutage
+    }
+
     /// Whether it puts something in the place of a newer one.
     pub fn needs_older(self) -> bool {
         matches!(self, Self::OlderStore | Self::OlderStream | Self::OlderState)
@@ -128,9 +137,12 @@ impl Fault {
     fn fits(self, layout: Layout) -> bool {
         match self {
             Self::KillIngress | Self::PauseIngress | Self::SecondEngine => layout.has_ingress_apart(),
-            Self::ServerGone | Self::KillInOutage | Self::LoseReplies | Self::SlowNetwork | Self::CutNetwork => {
-                layout.has_network()
-            }
+            Self::ServerGone
+            | Self::LongOutage
+            | Self::KillInOutage
+            | Self::LoseReplies
+            | Self::SlowNetwork
+            | Self::CutNetwork => layout.has_network(),
             _ => true,
         }
     }
@@ -140,6 +152,9 @@ impl Fault {
 const LIVE: usize = 3;
 /// An outage, in milliseconds: seldom one that others than patient clients notice.
 const OUTAGE_MS: std::ops::Range<u64> = 500..4_500;
+
+/// A long one, in seconds.
+const LONG_OUTAGE_S: std::ops::Range<u64> = 60..75;
 
 /// A round, as drawn.
 pub struct Plan {
@@ -160,7 +175,10 @@ impl Plan {
         let layout = *Layout::ALL.choose(&mut random).expect("there are some");
         let fitting = |when| of.iter().copied().filter(|fault| fault.fits(layout) && fault.when() == when).collect::<Vec<_>>();
         let (under_load, at_rest) = (fitting(When::UnderLoad), fitting(When::AtRest));
-        let live: Vec<_> = (0..LIVE).filter_map(|_| under_load.choose(&mut random).copied()).collect();
+        let mut live: Vec<_> = (0..LIVE).filter_map(|_| under_load.choose(&mut random).copied()).collect();
+        // Of those that are long, one shows as much as three.
+        let mut long = false;
+        live.retain(|fault| !(fault.is_long() && std::mem::replace(&mut long, true)));
         // A file system of its own is not put aside.
         let moves = !live.iter().any(|fault| fault.needs_disk());
         let stored = at_rest.choose(&mut random).copied().filter(|_| moves);
@@ -170,6 +188,10 @@ impl Plan {
     /// Customers order for so long until the next fault.
     pub fn moment(&mut self) -> Duration {
         Duration::from_millis(self.random.random_range(150..900))
+    }
+
+    pub fn long_outage(&mut self) -> Duration {
+        Duration::from_secs(self.random.random_range(LONG_OUTAGE_S))
     }
 
     pub fn outage(&mut self) -> Duration {
