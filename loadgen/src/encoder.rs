@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_messages() {
         for kind in [Kind::Checkout, Kind::Flash] {
-            let workload = Workload::new(kind, 0xABCD, 1, 10_000);
+            let workload = Workload::new(kind, 0xABCD, 1, 10_000, 10_000);
             let mut encoder = Encoder::new(&workload);
             for number in [7, 0, 123_456_789] {
                 let call = encoder.call(&workload, Step::Submit, number);

@@ -1,7 +1,7 @@
 //! Load for an emshop server over gRPC, and the proof that the server did what it answered.
 //!
 //! A run goes: [`setup`] (goods and stock of its own) → [`schedule`] (when the next order is due) → [`unary`] or [`stream`]
-//! (how orders of the [`workload`] reach the server) → [`tally`] (what was answered) → [`verify`] (what the state says) →
+//! (how orders of the [`workload`] reach the server; [`readers`] beside them) → [`tally`] (what was answered) → [`verify`] (what the state says) →
 //! [`report`]. What it costs the machine is in the report too ([`cost`]).
 //!
 //! The generator usually shares the machine with the server, so it is kept cheap: an order is a function of its number and
@@ -15,6 +15,7 @@ pub mod connection;
 pub mod cost;
 pub mod encoder;
 pub mod progress;
+pub mod readers;
 pub mod report;
 pub mod sample;
 pub mod schedule;
@@ -36,6 +37,7 @@ use crate::call::Calls;
 use crate::connection::{Connection, Server};
 use crate::cost::Meter;
 use crate::progress::Progress;
+use crate::readers::Readers;
 pub use crate::report::Report;
 use crate::schedule::Arrivals;
 pub use crate::settings::{Mode, Settings};
@@ -72,15 +74,17 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     let ways = connect(settings, &server).await?;
     let meter = Meter::start(settings.server_pid)?;
     let load = Arc::new(settings.load(workload));
+    let readers = Readers::start(&server.connect().await?, settings.readers.into());
     let started = Instant::now();
     let mut tally = progress.during(&load.arrivals, carry_out(&load, ways)).await?;
     let elapsed = started.elapsed();
+    let reads = readers.stop().await;
     let cost = meter.stop(load.arrivals.taken())?;
 
     progress.phase("verifying");
     let verification = verify::run(&server, &load.workload, settings.stock, &mut tally).await?;
     progress.finish();
-    Ok(Report::new(settings, &load, elapsed, &tally, cost, verification))
+    Ok(Report::new(settings, &load, elapsed, &tally, &reads, cost, verification))
 }
 
 /// What orders reach the server by.

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::cost::{Cost, CpuPerOrder};
+use crate::readers::Reads;
 use crate::tally::Tally;
 use crate::verify::Verification;
 use crate::workload::Kind;
@@ -36,6 +37,8 @@ pub struct Report {
     pub offered_per_s: Option<f64>,
     /// How late orders began by the schedule, for want of a free client or of time of the generator; null in a closed loop.
     pub lag_ms: Option<Percentiles>,
+    /// Of callers who read beside the orders; null without any.
+    pub reads: Option<ReadsReport>,
     pub duration_s: f64,
     pub clients: usize,
     /// Most commands in a message; null without streams.
@@ -57,6 +60,15 @@ pub struct Report {
     pub orders_verified: usize,
     /// Orders that met an error, of which was found out afterwards what became of them.
     pub orders_resolved: usize,
+}
+
+/// Pages of a user's orders that were read beside the load.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ReadsReport {
+    pub readers: u16,
+    pub pages_per_s: f64,
+    pub errors: u64,
+    pub latency_ms: Percentiles,
 }
 
 /// Milliseconds, of 3 digits.
@@ -83,6 +95,7 @@ impl Report {
         load: &Load,
         elapsed: Duration,
         tally: &Tally,
+        reads: &Reads,
         cost: Cost,
         verification: Verification,
     ) -> Self {
@@ -103,6 +116,12 @@ impl Report {
             latency_ms: Percentiles::new(&tally.latency_us),
             offered_per_s,
             lag_ms: offered_per_s.map(|_| Percentiles::new(&tally.lag_us)),
+            reads: (settings.readers > 0).then(|| ReadsReport {
+                readers: settings.readers,
+                pages_per_s: rounded(reads.latency_us.len() as f64 / elapsed.as_secs_f64()),
+                errors: reads.errors,
+                latency_ms: Percentiles::new(&reads.latency_us),
+            }),
             duration_s: elapsed.as_secs_f64(),
             clients: settings.clients(),
             batch: on_streams.then_some(load.batch),
@@ -147,6 +166,10 @@ impl fmt::Display for Report {
         row("latency ms", self.latency_ms.to_string())?;
         if let Some(lag_ms) = self.lag_ms {
             row("lag ms", lag_ms.to_string())?;
+        }
+        if let Some(ReadsReport { readers, pages_per_s, errors, latency_ms }) = self.reads {
+            row("reads", format!("{pages_per_s:.0} pages/s by {readers} readers, {errors} errors"))?;
+            row("read ms", latency_ms.to_string())?;
         }
         row("generator", format!("{} of {} cores", self.generator_threads, self.generator_cores))?;
         row("CPU", format!("generator {}", self.cost.generator))?;
@@ -229,7 +252,7 @@ mod tests {
             tally.end(&load.workload, arrival, Step::Submit, &answer, arrival.intended + Duration::from_millis(ms));
         }
         let verification = Verification { differences, ..Verification::default() };
-        Report::new(&settings, &load, Duration::from_secs(2), &tally, Cost::default(), verification)
+        Report::new(&settings, &load, Duration::from_secs(2), &tally, &Reads::new(), Cost::default(), verification)
     }
 
     #[test]

@@ -65,6 +65,12 @@ pub struct Settings {
     /// SKUs to choose from (`flash` has one).
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(2..=SKUS_MAX))]
     pub skus: u64,
+    /// Users who order, in turn: 1 to this.
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
+    pub users: u64,
+    /// Callers who read the orders of user 1 meanwhile, page after page.
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub readers: u16,
     /// Units of each SKU at the start.
     #[arg(long, value_name = "N", default_value = "1000000000", value_parser = clap::value_parser!(u64).range(..=1_000_000_000_000))]
     pub stock: u64,
@@ -115,7 +121,7 @@ impl Settings {
     }
 
     pub(crate) fn workload(&self) -> Workload {
-        Workload::new(self.workload, self.run.unwrap_or_else(rand::random), self.seed, self.skus)
+        Workload::new(self.workload, self.run.unwrap_or_else(rand::random), self.seed, self.skus, self.users)
     }
 
     /// Starts the clock of the run.

@@ -34,9 +34,13 @@ pub struct Tally {
     pub unknown: Vec<u64>,
 }
 
+/// An empty one, of microseconds.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new(DIGITS).expect("a number of digits that histograms know")
+}
+
 impl Tally {
     pub fn new(skus: usize) -> Self {
-        let histogram = || Histogram::new(DIGITS).expect("a number of digits that histograms know");
         Self {
             ok: 0,
             refused: 0,
@@ -112,7 +116,7 @@ impl Tally {
     }
 }
 
-fn record(histogram_us: &mut Histogram<u64>, from: Instant, to: Instant) {
+pub(crate) fn record(histogram_us: &mut Histogram<u64>, from: Instant, to: Instant) {
     let passed_us = to.saturating_duration_since(from).as_micros() as u64;
     histogram_us.record(passed_us).expect(GROWS);
 }

@@ -214,7 +214,7 @@ mod tests {
     const NUMBER: u64 = 7;
 
     fn workload(kind: Kind) -> Workload {
-        Workload::new(kind, 3, 1, 100)
+        Workload::new(kind, 3, 1, 100, 10_000)
     }
 
     /// The order as a correct server returns it.

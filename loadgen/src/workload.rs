@@ -18,7 +18,6 @@ pub const SKUS_MAX: u64 = (1 << GOODS_BITS) - 1;
 const GOODS_BITS: u32 = 20;
 /// The goods are made once a run, and their ids are of the run.
 const SETUP_KEY: &str = "setup";
-const USERS: u64 = 10_000;
 const QUANTITY_MAX: u64 = 3;
 const CURRENCY: &str = "CNY";
 /// The longest that the API allows: a run's orders must not expire before they are verified.
@@ -50,18 +49,19 @@ pub struct Workload {
     run: u32,
     seed: u64,
     skus: u64,
+    users: u64,
 }
 
 impl Workload {
-    /// `skus` is ignored by [`Kind::Flash`].
+    /// Orders of `users` in turn. `skus` is ignored by [`Kind::Flash`].
     ///
     /// # Panics
     /// When there are not enough SKUs for two lines, or more than [`SKUS_MAX`].
-    pub fn new(kind: Kind, run: u32, seed: u64, skus: u64) -> Self {
+    pub fn new(kind: Kind, run: u32, seed: u64, skus: u64, users: u64) -> Self {
         let skus = if kind == Kind::Flash { 1 } else { skus };
         assert!(skus <= SKUS_MAX, "the goods ids of two runs would meet");
         assert!(skus >= 2 || kind == Kind::Flash, "two lines need two SKUs");
-        Self { kind, run, seed, skus }
+        Self { kind, run, seed, skus, users }
     }
 
     pub fn run(&self) -> u32 {
@@ -153,7 +153,7 @@ impl Workload {
     }
 
     pub fn user_id(&self, number: u64) -> u64 {
-        1 + number % USERS
+        1 + number % self.users
     }
 
     /// What the order costs.
@@ -211,8 +211,10 @@ mod tests {
 
     use super::*;
 
+    const USERS: u64 = 10_000;
+
     fn submit(seed: u64) -> Workload {
-        Workload::new(Kind::Submit, 0xABCD, seed, 10_000)
+        Workload::new(Kind::Submit, 0xABCD, seed, 10_000, USERS)
     }
 
     #[test]
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn runs_do_not_meet() {
-        let largest = |run| Workload::new(Kind::Submit, run, 1, SKUS_MAX);
+        let largest = |run| Workload::new(Kind::Submit, run, 1, SKUS_MAX, USERS);
         assert!(largest(7).goods_ids().max() < largest(8).goods_ids().min());
         assert!(largest(u32::MAX).goods_ids().all(|goods_id| goods_id > 0));
         assert_ne!(largest(7).order_id(1), largest(8).order_id(1));
@@ -252,12 +254,12 @@ mod tests {
     fn what_each_kind_does() {
         let kinds = [(Kind::Submit, 2, None), (Kind::Checkout, 2, Some(Step::Confirm)), (Kind::Flash, 1, None)];
         for (kind, lines, after_submit) in kinds {
-            let workload = Workload::new(kind, 1, 1, 100);
+            let workload = Workload::new(kind, 1, 1, 100, USERS);
             assert_eq!(workload.lines(5).count(), lines);
             assert_eq!(workload.lines_per_order(), lines);
             assert_eq!(workload.next_step(Step::Submit), after_submit);
             assert_eq!(workload.next_step(Step::Confirm), None);
         }
-        assert_eq!(Workload::new(Kind::Flash, 1, 1, 100).setup(9).count(), 2, "one SKU: its goods entry and its stock");
+        assert_eq!(Workload::new(Kind::Flash, 1, 1, 100, USERS).setup(9).count(), 2, "one SKU: its goods entry and its stock");
     }
 }

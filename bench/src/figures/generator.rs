@@ -26,6 +26,7 @@ impl Generator {
         };
         ensure!(report["verified"] == true, "not verified: {}", report["differences"]);
         ensure!(report["errors"] == 0, "orders met errors: {}", report["errors_by_code"]);
+        ensure!(matches!(report["reads"]["errors"].as_u64(), None | Some(0)), "readers met errors");
         Ok(report)
     }
 
@@ -56,6 +57,9 @@ pub fn values(report: &Value) -> Values {
         ("p99_ms", "/latency_ms/p99"),
         ("p999_ms", "/latency_ms/p999"),
         ("offered_per_s", "/offered_per_s"),
+        ("reads_per_s", "/reads/pages_per_s"),
+        ("read_p50_ms", "/reads/latency_ms/p50"),
+        ("read_p99_ms", "/reads/latency_ms/p99"),
         ("generator_us", "/cost/generator/total_us"),
         ("server_us", "/cost/server/0/cpu/total_us"),
         ("nats_us", "/cost/server/1/cpu/total_us"),

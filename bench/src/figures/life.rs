@@ -14,11 +14,14 @@ use crate::server::Server;
 
 pub const MILLIONS: &str = "millions";
 pub const REPLAY: &str = "replay";
+pub const ACCOUNT: &str = "account";
 
 /// How often [`MILLIONS`] adds as many orders as [`orders`].
 pub const MILLIONS_STEPS: u64 = 5;
 const ORDERS: u64 = 1_000_000;
 const ORDERS_QUICK: u64 = 60_000;
+/// Of the account that is read.
+const READERS: u32 = 4;
 /// Longer than the state lags behind the log when nothing happens.
 const QUIET: Duration = Duration::from_secs(8);
 
@@ -89,6 +92,29 @@ pub fn replay(bench: &Bench, subject: &str, round: u32) -> anyhow::Result<Run> {
     ensure!(everything > nothing, "nothing was replayed");
     seen.insert("orders_per_s".to_owned(), orders as f64 / (everything - nothing).as_secs_f64());
     Ok(run(subject, REPLAY, round, seen, None))
+}
+
+/// What others notice of readers who list the orders of one user: with few orders, and with a million.
+pub fn account(bench: &Bench, subject: &str, round: u32) -> anyhow::Result<Run> {
+    let folder = TempDir::new_in(&bench.settings.scratch)?;
+    let server = Server::start(bench.program(subject), folder.path(), 1)?;
+    let duration = if bench.settings.quick { 2 } else { 8 };
+    let beside = |run: u64| {
+        let arguments = format!("--mode stream --workload submit --readers {READERS} --duration {duration}s --run {run}");
+        arguments.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (mut seen, mut reports) = (Values::new(), Vec::new());
+    for (name, run) in [("few", 1), ("million", 3)] {
+        if name == "million" {
+            let users = ["--users".to_owned(), "1".to_owned()];
+            bench.generator.run(&server, &[load_of(orders(bench), 2).as_slice(), &users].concat())?;
+        }
+        let report = bench.generator.run(&server, &beside(run))?;
+        seen.extend(values(&report).into_iter().map(|(value, number)| (format!("{name}_{value}"), number)));
+        reports.push(report);
+    }
+    server.stop()?;
+    Ok(run(subject, ACCOUNT, round, seen, Some(json!(reports))))
 }
 
 fn run(subject: &str, figure: &str, round: u32, values: Values, report: Option<Value>) -> Run {

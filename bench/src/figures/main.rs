@@ -99,6 +99,7 @@ impl Bench {
             }
             if round <= self.settings.long_rounds() {
                 self.take_turns(life::REPLAY, round, |bench, subject| life::replay(bench, subject, round));
+                self.take_turns(life::ACCOUNT, round, |bench, subject| life::account(bench, subject, round));
                 self.take_turns(life::MILLIONS, round, |bench, subject| life::millions(bench, subject, round));
             }
             for peer in &mut peers {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::life::{MILLIONS, REPLAY};
+use crate::life::{ACCOUNT, MILLIONS, REPLAY};
 use crate::peers;
 use crate::results::{Figures, Spread, THIS};
 
@@ -26,7 +26,7 @@ const fn row(title: &'static str, figure: &'static str, value: &'static str, uni
     Row { title, figure, value, unit }
 }
 
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 31] = [
     row("submit, stream", "submit", "orders_per_s", "/s"),
     row("checkout, stream", "checkout", "orders_per_s", "/s"),
     row("flash, stream", "flash", "orders_per_s", "/s"),
@@ -40,6 +40,12 @@ const ROWS: [Row; 25] = [
     row("… p99", "half", "p99_ms", " ms"),
     row("two logs in one process, submit", "two_logs", "orders_per_s", "/s"),
     row("four logs in one process, submit", "four_logs", "orders_per_s", "/s"),
+    row("submit beside 4 readers of an account with few orders", ACCOUNT, "few_orders_per_s", "/s"),
+    row("… of one with a million orders", ACCOUNT, "million_orders_per_s", "/s"),
+    row("page of an account with few orders beside that, p50", ACCOUNT, "few_read_p50_ms", " ms"),
+    row("… p99", ACCOUNT, "few_read_p99_ms", " ms"),
+    row("page of one with a million orders, p50", ACCOUNT, "million_read_p50_ms", " ms"),
+    row("… p99", ACCOUNT, "million_read_p99_ms", " ms"),
     row("replay of the whole log", REPLAY, "orders_per_s", "/s"),
     row("start after `kill -9`, 1 M orders, little to replay", REPLAY, "start_with_little_s", " s"),
     row("… much to replay", REPLAY, "start_with_much_s", " s"),

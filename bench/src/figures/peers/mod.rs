@@ -24,6 +24,7 @@ const CALLS: &str = "peer_calls";
 const BATCH: usize = 256;
 /// As in emshop's own runs.
 const SKUS: u64 = 10_000;
+const USERS: u64 = 10_000;
 const STOCK: u64 = 1_000_000_000;
 const DURATION: Duration = Duration::from_secs(8);
 const DURATION_QUICK: Duration = Duration::from_secs(2);
@@ -62,7 +63,7 @@ impl Plan {
     fn new(settings: &Settings, figure: &str, callers_of_batches: usize, callers_of_calls: usize) -> Self {
         let (batch, callers) = if figure == BATCHES { (BATCH, callers_of_batches) } else { (1, callers_of_calls) };
         let duration = if settings.quick { DURATION_QUICK } else { DURATION };
-        Self { workload: Workload::new(Kind::Submit, 1, 1, SKUS), batch, callers, duration }
+        Self { workload: Workload::new(Kind::Submit, 1, 1, SKUS, USERS), batch, callers, duration }
     }
 
     /// What the setup must make: ids and prices of the goods.
