@@ -13,7 +13,7 @@ INSTALLED := $(or $(CARGO_INSTALL_ROOT),$(CARGO_HOME),$(HOME)/.cargo)/bin
 # One profile and one set of features for everything, tests included, for the same reason.
 ALL := --release --workspace
 
-.PHONY: help run build install tools test test-core lint doc docs soak soak-real fuzz deny advisories bench load figures
+.PHONY: help run build install tools test test-core handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -36,6 +36,10 @@ test: tools ## Run all tests, those on real servers included
 
 test-core: ## Test the rules of the shop and its formats: no C++ compiler, no server
 	cargo test --release -p emshop-core -p emshop-proto $(ARGS)
+
+handoffs: ## Check what threads and tasks hand to each other, under a model checker; SEED=7 SCHEDULES=100000 for others, and more
+	$(if $(SCHEDULES),HANDOFFS_SCHEDULES=$(SCHEDULES)) $(if $(filter command line,$(origin SEED)),HANDOFFS_SEED=$(SEED)) \
+		cargo test --release -p emshop-ingress -p emshop-engine -p emshop-log --features shuttle --lib handoffs
 
 lint: ## Check format and lints
 	cargo fmt --all --check

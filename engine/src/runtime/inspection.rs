@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use emshop_core::invariants;
 use emshop_core::state::store::{StateReader, StateStore, Visit};
 use emshop_proto::v1::LogInspection;
+use emshop_sync::threads::atomic::{AtomicBool, Ordering};
+use emshop_sync::threads::thread::Builder;
 
 /// Inspections of one log.
 pub struct Inspector {
@@ -27,7 +28,7 @@ impl Inspector {
             let inspection = invariants::inspect(&rows);
             done((!stopping.load(Ordering::Relaxed)).then_some(inspection));
         };
-        std::thread::Builder::new().name("inspection".to_owned()).spawn(run).expect("threads can be started");
+        Builder::new().name("inspection".to_owned()).spawn(run).expect("threads can be started");
     }
 
     /// Lets the one under way end without a result.

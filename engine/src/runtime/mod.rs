@@ -4,6 +4,8 @@
 //! (events), [`post`] (answers), [`inspection`] (a long read beside all that).
 
 pub mod facts;
+#[cfg(all(test, feature = "shuttle"))]
+mod handoffs;
 pub mod inspection;
 pub mod intake;
 pub mod lease;

@@ -1,12 +1,12 @@
 //! Writes checkpoints to the store, on a thread of its own.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
 use emshop_core::replica::Checkpoint;
 use emshop_core::state::batch::Batch;
 use emshop_core::state::store::StateStore;
+use emshop_sync::threads::mpsc::{Receiver, Sender, channel};
+use emshop_sync::threads::thread::{Builder, JoinHandle};
 
 /// The thread that alone writes the store.
 pub struct Writer {
@@ -17,9 +17,9 @@ pub struct Writer {
 impl Writer {
     /// `written` hears the number of each checkpoint that is in the store.
     pub fn start(store: Arc<dyn StateStore>, written: impl Fn(u64) + Send + 'static) -> Self {
-        let (checkpoints, receiver) = unbounded();
+        let (checkpoints, receiver) = channel();
         let run = move || write_all(store.as_ref(), &receiver, written);
-        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(run).expect("threads can be started");
+        let thread = Builder::new().name("checkpoint".to_owned()).spawn(run).expect("threads can be started");
         Self { checkpoints, thread }
     }
 

@@ -6,8 +6,8 @@ use argon2::password_hash::phc::{Error as PhcError, PasswordHash};
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::Refusal;
+use emshop_sync::tasks::{Semaphore, spawn_blocking};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 
 use crate::refusals;
 
@@ -50,7 +50,7 @@ impl Passwords {
         let _waiting = self.waiting.try_acquire().map_err(|_| refusals::overloaded())?;
         // Moves into the work, which goes on when the caller is gone.
         let turn = Arc::clone(&self.at_once).acquire_owned().await.expect("never closed");
-        let done = tokio::task::spawn_blocking(move || {
+        let done = spawn_blocking(move || {
             let result = work();
             drop(turn);
             result
@@ -136,5 +136,43 @@ mod tests {
         assert_eq!(salt(7, "k"), salt(7, "k"));
         assert_ne!(salt(7, "k"), salt(8, "k"));
         assert_ne!(salt(7, "k"), salt(7, "l"));
+    }
+}
+
+#[cfg(all(test, feature = "shuttle"))]
+mod handoffs {
+    use emshop_sync::tasks::{select, sleep};
+    use emshop_sync::threads::atomic::{AtomicUsize, Ordering};
+    use emshop_sync::{block_on, check, spawn};
+
+    use super::*;
+
+    /// Below the model checker; see `emshop_sync`. A hash goes on when its caller has given up.
+    #[test]
+    fn no_more_hashes_are_made_at_once_than_there_are_turns() {
+        check(|| {
+            let (passwords, at_work) = (Arc::new(Passwords::new(1)), Arc::new(AtomicUsize::new(0)));
+            let callers: Vec<_> = (0..3)
+                .map(|_| {
+                    let (passwords, at_work) = (passwords.clone(), at_work.clone());
+                    let work = move || {
+                        assert_eq!(at_work.fetch_add(1, Ordering::SeqCst), 0, "another one is at work");
+                        at_work.fetch_sub(1, Ordering::SeqCst);
+                    };
+                    spawn(async move {
+                        select! {
+                            done = passwords.aside(work) => done.expect("few wait"),
+                            () = sleep(Default::default()) => {}
+                        }
+                    })
+                })
+                .collect();
+            for caller in callers {
+                block_on(caller).expect("nobody ends it");
+            }
+            // Waits for ever if a turn is lost.
+            block_on(passwords.aside(|| {})).expect("nobody waits");
+            assert_eq!(passwords.waiting.available_permits(), WAITING_MAX);
+        });
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use emshop_sync::tasks::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Bounds commands and their bytes from the moment they are let in until their outcome has been handed over.
 pub struct Admission {

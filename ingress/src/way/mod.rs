@@ -5,6 +5,8 @@
 pub mod admission;
 pub mod batcher;
 pub mod dispatch;
+#[cfg(all(test, feature = "shuttle"))]
+mod handoffs;
 pub mod outcomes;
 pub mod prepare;
 pub mod sink;

@@ -5,12 +5,13 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use emshop_sync::tasks::{Notify, sleep};
+use emshop_sync::threads::{Mutex, MutexGuard};
 use futures::Stream;
-use tokio::sync::Notify;
 use tonic::Status;
 
 use crate::way::admission::Room;
@@ -153,7 +154,7 @@ impl Sink {
     pub async fn stalled(&self, period: Duration) {
         let mut before = None;
         loop {
-            tokio::time::sleep(period).await;
+            sleep(period).await;
             let state = self.lock();
             let now = (!state.unread.parts.is_empty()).then_some(state.handed_over);
             if now.is_some() && now == before {

@@ -3,10 +3,11 @@
 //! The records of an envelope get consecutive tickets, so that an envelope is one entry here, found once for all outcomes of its turn.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::oneshot;
+use emshop_sync::tasks::oneshot;
+use emshop_sync::threads::{Mutex, MutexGuard};
 
 use crate::way::admission::Room;
 use crate::way::outcomes::Answer;
@@ -68,11 +69,12 @@ impl Waiters {
         Self { state: Mutex::new(State { next_ticket: 1, envelopes: BTreeMap::new() }) }
     }
 
-    /// Gives the waiters of one envelope consecutive tickets and returns the first of them.
+    /// Gives the waiters of one envelope consecutive tickets and returns the first of them, by which the envelope is known: one without
+    /// waiters has a ticket, too, lest it fails for those of the next one.
     pub fn register(&self, waiters: Vec<Waiter>) -> u64 {
         let mut state = self.lock();
         let first = state.next_ticket;
-        state.next_ticket += waiters.len() as u64;
+        state.next_ticket += waiters.len().max(1) as u64;
         if !waiters.is_empty() {
             let unanswered = waiters.len();
             let waiters = waiters.into_iter().map(Some).collect();
@@ -168,12 +170,23 @@ mod tests {
         let (first, mut first_answers) = calls(2);
         let (second, mut second_answers) = calls(2);
         assert_eq!(waiters.register(first), 1);
-        assert_eq!(waiters.register(Vec::new()), 3);
         assert_eq!(waiters.register(second), 3);
         waiters.answer([4, 1, 3, 2, 0, 5, 99, 1].map(outcome).into_iter());
         let tags: Vec<_> = first_answers.iter_mut().chain(&mut second_answers).map(tag).collect();
         assert_eq!(tags, [Some(10), Some(20), Some(30), Some(40)]);
         assert!(waiters.lock().envelopes.is_empty());
+    }
+
+    /// Nobody waits for the outcomes of its orders, and the one behind it has got into the log.
+    #[test]
+    fn an_envelope_without_waiters_fails_for_nobody() {
+        let waiters = Waiters::new();
+        let lone = waiters.register(Vec::new());
+        let (next, mut answers) = calls(1);
+        let next = waiters.register(next);
+        waiters.fail(lone, &refusals::answer(refusals::unavailable()));
+        waiters.answer([outcome(next)].into_iter());
+        assert_eq!(tag(&mut answers[0]), Some(next * 10));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A command log in memory, with faults, for simulation and tests.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
+use emshop_sync::tasks::Notify;
+use emshop_sync::threads::{Mutex, MutexGuard};
 use futures::future::{self, BoxFuture, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt};
-use tokio::sync::Notify;
 
 use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError, Steps};
 
@@ -206,5 +207,32 @@ impl CommandLog for MemoryLog {
 
     fn trim(&self, sequence: u64) -> BoxFuture<'static, Result<(), LogError>> {
         future::ready(self.drop_below(sequence)).boxed()
+    }
+}
+
+#[cfg(all(test, feature = "shuttle"))]
+mod handoffs {
+    use emshop_sync::threads::thread;
+    use emshop_sync::{all, block_on};
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    /// Below the model checker. See `emshop_sync`.
+    #[test]
+    fn a_reader_at_the_end_misses_no_entry() {
+        all(|| {
+            let log = MemoryLog::new(0);
+            let appending = log.clone();
+            let writer = thread::spawn(move || {
+                for payload in [b"first".as_slice(), b"second"] {
+                    let append = appending.append(Bytes::from_static(payload));
+                    append.now_or_never().expect("at once").expect("stored");
+                }
+            });
+            let entries: Vec<_> = block_on(log.read(1).take(2).try_collect()).expect("no error");
+            assert_eq!(entries.iter().map(|entry| entry.payload.as_ref()).collect::<Vec<_>>(), [b"first".as_slice(), b"second"]);
+            writer.join().expect("it does not panic");
+        });
     }
 }

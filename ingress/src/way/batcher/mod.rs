@@ -10,7 +10,6 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use emshop_log::jetstream::Reachable;
@@ -18,10 +17,12 @@ use emshop_log::{AppendError, CommandLog};
 use emshop_proto::envelope::{ENVELOPE_BYTES_MAX, HEAD_BYTES, RECORD_OVERHEAD_BYTES, assemble, seal};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome, Refusal};
+use emshop_sync::tasks::{mpsc, select, sleep, sleep_until};
+use emshop_sync::threads::atomic::{AtomicBool, Ordering};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use self::room::Room;
 use crate::refusals;
@@ -208,11 +209,11 @@ impl Worker {
                 break;
             }
             let stalls_at = self.fresh().next().map(|sent| sent.since + STALLED_AFTER);
-            tokio::select! {
+            select! {
                 Some((envelope, result)) = self.appends.next() => self.settle(envelope, result),
                 () = self.queue.fill(), if !self.queue.ended => {}
                 Ok(()) = self.reachable.changed(), if open => self.check_connection(),
-                () = sleep_until(stalls_at), if open => self.close("appends are not answered"),
+                () = reached(stalls_at), if open => self.close("appends are not answered"),
                 () = ended(&mut self.probe) => self.reopen(),
                 room = self.room.answer() => {
                     self.room.take(room);
@@ -333,15 +334,15 @@ fn refuse(pending: Pending, refusal: Refusal) {
 async fn until_available(log: Arc<dyn CommandLog>, writer: u64, mut reachable: Reachable) {
     let nothing = seal(assemble(writer, 0, &[]), log.seal());
     while !matches!(log.append(nothing.clone()).await, Ok(_) | Err(AppendError::Full)) {
-        tokio::time::sleep(PROBE_EVERY).await;
+        sleep(PROBE_EVERY).await;
     }
     // An error means that nobody watches the connection any more: then only the log itself can tell.
     let _ = reachable.wait_for(|up| *up).await;
 }
 
-async fn sleep_until(instant: Option<Instant>) {
+async fn reached(instant: Option<Instant>) {
     match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        Some(instant) => sleep_until(instant.into()).await,
         None => std::future::pending().await,
     }
 }

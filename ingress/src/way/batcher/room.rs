@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use emshop_log::{CommandLog, LogError};
 use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
+use emshop_sync::tasks::sleep;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -76,7 +77,7 @@ fn look(log: &Arc<dyn CommandLog>, wait: Duration) -> BoxFuture<'static, Result<
     let log = Arc::clone(log);
     async move {
         if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+            sleep(wait).await;
         }
         log.room().await
     }

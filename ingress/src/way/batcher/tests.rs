@@ -6,10 +6,11 @@ use emshop_log::{Bounds, Entry, LastSteps, LogError};
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Record, Tick, record};
 use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
+use emshop_sync::tasks::oneshot;
 use futures::FutureExt;
 use futures::stream::BoxStream;
 use prost::Message;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::*;
 use crate::way::admission::Admission;
