@@ -9,11 +9,10 @@
 //! EMSHOP_EVENTS, EMSHOP_CATALOGUE    the events of what state and entries make up
 //! ```
 //!
-//! Reading order: [`cut`] (which entries fit together), [`archive`] (the files), [`source`] (what it is made of), [`take`] (an archive is
-//! made), [`mod@restore`].
+//! Reading order: [`mod@emshop_engine::cut`] (which entries fit together), [`archive`] (the files), [`source`] (what it is made of),
+//! [`take`] (an archive is made), [`mod@restore`].
 
 mod archive;
-mod cut;
 mod restore;
 mod source;
 mod take;

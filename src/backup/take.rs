@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use console::style;
+use emshop_engine::cut::{self, Log, Steps};
 use emshop_log::jetstream::archive::{self, Archived};
 use emshop_log::{Bounds, Entry, LogError};
 use emshop_proto::envelope;
@@ -19,7 +20,6 @@ use prost::Message as _;
 use super::archive::{
     ArchivedLog, ArchivedStream, CLUSTER_KEY, FileWriter, Item, Manifest, Row, TOKEN_KEY, Writer, log_file, state_file,
 };
-use super::cut::{self, Log, Steps};
 use super::source::Source;
 use crate::cli::ArchiveFlags;
 
