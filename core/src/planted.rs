@@ -22,11 +22,15 @@ pub enum Bug {
     OtherBodyAnswered,
     /// An engine goes on although its lease is over.
     LeaseIgnored,
+    /// An engine follows a log that is ahead of its time, however far.
+    AheadFollowed,
+    /// Rules of a newer release are taken for known ones.
+    NewerRulesApplied,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::TombstoneLeftOut,
         Self::CheckpointBeforeEvents,
         Self::KeyDroppedEarly,
@@ -36,6 +40,8 @@ impl Bug {
         Self::TimeFromTheWall,
         Self::OtherBodyAnswered,
         Self::LeaseIgnored,
+        Self::AheadFollowed,
+        Self::NewerRulesApplied,
     ];
 }
 

@@ -1,14 +1,17 @@
-//! Clients of the shop: what they order, pay, cancel and count, and how long they wait for answers.
+//! Clients of the shop: what they put into carts, order, pay, cancel, send, return and count, and how long they wait for answers.
 
 use std::collections::BTreeMap;
 
 use emshop_proto::internal::{Record, record};
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::routing;
+use emshop_proto::routing::{self, Key};
 use emshop_proto::v1::{
-    AdjustBalanceRequest, AdjustStockRequest, CancelOrderRequest, CancelPaymentRequest, Command, ConfirmPaymentRequest,
-    ConfirmSellRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, PayWithBalanceRequest, PaymentMethod, RebackRequest,
-    RefundPaymentRequest, ReleaseReservedRequest, ReserveStockRequest, SetStockRequest, ShippingMethod, SubmitOrderRequest,
+    AddCartItemRequest, AdjustBalanceRequest, AdjustStockRequest, CancelLogisticsOrderRequest, CancelOrderRequest,
+    CancelPaymentRequest, CheckoutCartRequest, ClearCartRequest, Command, CompleteOrderRequest, ConfirmPaymentRequest,
+    ConfirmSellRequest, CreateGoodsRequest, CreateLogisticsOrderRequest, Goods, GoodsQuantity, LogisticsStatus, Money,
+    PayWithBalanceRequest, PaymentMethod, RebackRequest, RefundPaymentRequest, ReleaseReservedRequest, RemoveCartItemsRequest,
+    RequestReturnRequest, ReserveStockRequest, ResolveReturnRequest, SelectCartItemsRequest, SetStockRequest, ShippingMethod,
+    SimulateDeliveryRequest, SimulateShipmentRequest, SubmitOrderRequest, UpdateCartItemRequest, UpdateLogisticsStatusRequest,
     command,
 };
 use prost::Message;
@@ -26,6 +29,8 @@ pub const PATIENCE_MS: u64 = 6_000;
 const ATTEMPTS_MAX: u32 = 12;
 /// Of so many of the last orders and reservations one is chosen for whatever is done with it.
 const RECENT: usize = 12;
+/// Of so many orders that were paid or moved last one goes on.
+const RECENT_PAID: usize = 6;
 
 /// A command under way.
 #[derive(Clone, Debug)]
@@ -52,16 +57,27 @@ pub struct Client {
 pub struct Customers {
     pub given: usize,
     orders: Vec<String>,
+    /// Paid orders, and what was told of them: those that were heard of last at the end.
+    told: Vec<(String, String)>,
     reservations: Vec<String>,
 }
 
+/// What orders of all kinds say.
+struct Order {
+    order_id: String,
+    user_id: u64,
+    payment_method: i32,
+    expires_in_seconds: u32,
+    logistics_company: u32,
+}
+
 impl Client {
-    /// Notes the answer to a command, if it is still waited for.
+    /// Notes the answer to a command, and gives that back if it is still waited for.
     ///
     /// # Errors
     /// When a keyed command was answered otherwise before.
-    pub fn answered(&mut self, number: u64, answer: &str) -> Result<(), Wrong> {
-        let Some(asked) = self.asked.remove(&number) else { return Ok(()) };
+    pub fn answered(&mut self, number: u64, answer: &str) -> Result<Option<Command>, Wrong> {
+        let Some(asked) = self.asked.remove(&number) else { return Ok(None) };
         // One that says to come again is no answer.
         if asked.keyed && !answer.contains("_IN_PROGRESS") {
             let answer = answer.trim_end_matches(", again").to_owned();
@@ -71,7 +87,7 @@ impl Client {
                 return Err(format!("{:?} was answered by {before}, and later by {answer}", asked.command));
             }
         }
-        Ok(())
+        Ok(Some(asked.command))
     }
 
     /// The command is to be sent again; `false` when its client gives up.
@@ -94,7 +110,8 @@ impl Client {
 /// A command as the record of its log.
 pub fn asked(partitioner: &Partitioner, command: Command) -> Asked {
     let place = routing::place(partitioner, &command).expect("commands have a body");
-    let keyed = !command.idempotency_key.is_empty() || matches!(command.body, Some(command::Body::SubmitOrder(_)));
+    let keyed = !command.idempotency_key.is_empty()
+        || matches!(command.body, Some(command::Body::SubmitOrder(_) | command::Body::CheckoutCart(_)));
     let bytes = command.encode_to_vec();
     let body_hash = xxh3_64(&bytes);
     let record = Record { body_hash, body: Some(record::Body::Command(bytes.into())), ..Record::default() };
@@ -132,17 +149,19 @@ impl Customers {
         let order_id = recent(&self.orders, random);
         let business_id = recent(&self.reservations, random);
         let goods_id = random.random_range(1..=plan.goods);
-        let body = match random.random_range(0..100) {
+        let body = match random.random_range(0..165) {
             0..42 => self.submit(plan, random),
             42..60 => {
-                let third_party_sn = if random.random_bool(0.9) { format!("sn-{order_id}") } else { key };
+                let third_party_sn = if random.random_bool(0.9) { format!("sn-{order_id}") } else { key.clone() };
                 Body::ConfirmPayment(ConfirmPaymentRequest { order_id, third_party_sn, ..ConfirmPaymentRequest::default() })
             }
             60..66 => Body::PayWithBalance(PayWithBalanceRequest { order_id, ..PayWithBalanceRequest::default() }),
             66..72 => Body::CancelOrder(CancelOrderRequest { order_id, ..CancelOrderRequest::default() }),
             72..75 => Body::CancelPayment(CancelPaymentRequest { order_id, ..CancelPaymentRequest::default() }),
             75..80 => {
-                return under(&key, Body::RefundPayment(RefundPaymentRequest { order_id, ..RefundPaymentRequest::default() }));
+                // All of it, or a part.
+                let amount = random.random_bool(0.5).then(|| Money::new(random.random_range(1..=1_000), CURRENCY));
+                return under(&key, Body::RefundPayment(RefundPaymentRequest { order_id, amount, ..Default::default() }));
             }
             80..85 => {
                 let delta = random.random_range(-3..=6);
@@ -160,26 +179,75 @@ impl Customers {
             88..93 => self.reserve(plan, random),
             93..96 => Body::ConfirmSell(ConfirmSellRequest { business_id }),
             96..98 => Body::ReleaseReserved(ReleaseReservedRequest { business_id }),
-            _ => Body::Reback(RebackRequest { business_id }),
+            98..100 => Body::Reback(RebackRequest { business_id }),
+            100..130 if !self.told.is_empty() => {
+                let first = self.told.len().saturating_sub(RECENT_PAID);
+                let (id, status) = &self.told[random.random_range(first..self.told.len())];
+                what_comes_next(id.clone(), status, random)
+            }
+            100..137 => parcel(order_id, random),
+            137..140 => verdict(order_id, random),
+            140..156 => cart(plan, random),
+            _ => self.checkout(plan, random),
         };
-        body.into()
+        // Some say it again and again under one key, others without any.
+        if random.random_bool(0.1) { under(&key, body) } else { body.into() }
+    }
+
+    /// Takes notice of what became of an order that was paid: the next command may go on with it.
+    pub fn hear(&mut self, command: &Command, answer: &str) {
+        let Some(Key::Order(id)) = command.body.as_ref().map(routing::key_of) else { return };
+        let Some((about @ ("order" | "payment" | "parcel"), status)) = answer.split_once(' ') else { return };
+        let status = status.split([' ', ',']).next().unwrap_or_default();
+        let known = self.told.iter().position(|(order, _)| order == id);
+        // What is said of the money says nothing of the parcel.
+        if status == "ORDER_STATUS_PENDING" || about == "payment" && (known.is_some() || status != "PAYMENT_STATUS_PAID") {
+            return;
+        }
+        known.map(|known| self.told.remove(known));
+        self.told.push((id.to_owned(), status.to_owned()));
+    }
+
+    /// Orders what is in a cart.
+    fn checkout(&mut self, plan: &Plan, random: &mut StdRng) -> command::Body {
+        let Order { order_id, user_id, payment_method, expires_in_seconds, logistics_company } = self.order(plan, random);
+        command::Body::CheckoutCart(CheckoutCartRequest {
+            order_id,
+            user_id,
+            payment_method,
+            expires_in_seconds,
+            logistics_company,
+            shipping_method: ShippingMethod::Standard.into(),
+            ..CheckoutCartRequest::default()
+        })
     }
 
     fn submit(&mut self, plan: &Plan, random: &mut StdRng) -> command::Body {
+        let Order { order_id, user_id, payment_method, expires_in_seconds, logistics_company } = self.order(plan, random);
+        command::Body::SubmitOrder(SubmitOrderRequest {
+            order_id,
+            user_id,
+            lines: lines(plan, random),
+            payment_method,
+            expires_in_seconds,
+            logistics_company,
+            shipping_method: ShippingMethod::Standard.into(),
+            ..SubmitOrderRequest::default()
+        })
+    }
+
+    fn order(&mut self, plan: &Plan, random: &mut StdRng) -> Order {
         let order_id = format!("o{}", self.orders.len() + 1);
         self.orders.push(order_id.clone());
         let method = if random.random_bool(0.25) { PaymentMethod::Balance } else { PaymentMethod::Alipay };
-        command::Body::SubmitOrder(SubmitOrderRequest {
+        Order {
             order_id,
             user_id: random.random_range(1..=plan.users),
-            lines: lines(plan, random),
             payment_method: method.into(),
             expires_in_seconds: [2, 10, 30][random.random_range(0..3)],
             // One that the shop does not know has the payment taken back.
             logistics_company: if random.random_bool(0.9) { COMPANY } else { 99 },
-            shipping_method: ShippingMethod::Standard.into(),
-            ..SubmitOrderRequest::default()
-        })
+        }
     }
 
     fn reserve(&mut self, plan: &Plan, random: &mut StdRng) -> command::Body {
@@ -187,6 +255,86 @@ impl Customers {
         self.reservations.push(business_id.clone());
         let expires_in_seconds = [0, 2, 20][random.random_range(0..3)];
         command::Body::ReserveStock(ReserveStockRequest { business_id, lines: lines(plan, random), expires_in_seconds })
+    }
+}
+
+/// What is done with somebody's cart.
+fn cart(plan: &Plan, random: &mut StdRng) -> command::Body {
+    use command::Body;
+    let (user_id, goods_id) = (random.random_range(1..=plan.users), random.random_range(1..=plan.goods));
+    let (quantity, selected) = (random.random_range(1..=3), random.random_bool(0.7));
+    match random.random_range(0..16) {
+        0..9 => Body::AddCartItem(AddCartItemRequest { user_id, goods_id, quantity }),
+        9..11 => {
+            let (quantity, selected) = (random.random_bool(0.6).then_some(quantity), random.random_bool(0.6).then_some(selected));
+            Body::UpdateCartItem(UpdateCartItemRequest { user_id, goods_id, quantity, selected })
+        }
+        11..14 => {
+            let goods_ids = if random.random_bool(0.5) { Vec::new() } else { vec![goods_id, plan.goods] };
+            Body::SelectCartItems(SelectCartItemsRequest { user_id, goods_ids, selected })
+        }
+        14 => Body::RemoveCartItems(RemoveCartItemsRequest { user_id, goods_ids: vec![goods_id, plan.goods] }),
+        _ => Body::ClearCart(ClearCartRequest { user_id }),
+    }
+}
+
+/// What is done with an order that was told to be so.
+fn what_comes_next(order_id: String, status: &str, random: &mut StdRng) -> command::Body {
+    use command::Body;
+    let completes_after_seconds = [0, 2, 20][random.random_range(0..3)];
+    let to = match status {
+        "PAYMENT_STATUS_PAID" | "LOGISTICS_STATUS_PENDING" if random.random_bool(0.8) => LogisticsStatus::Shipped,
+        "LOGISTICS_STATUS_SHIPPED" if random.random_bool(0.5) => LogisticsStatus::InTransit,
+        "LOGISTICS_STATUS_IN_TRANSIT" => LogisticsStatus::Delivering,
+        "LOGISTICS_STATUS_DELIVERING" if random.random_bool(0.5) => LogisticsStatus::Rejected,
+        "LOGISTICS_STATUS_SHIPPED" | "LOGISTICS_STATUS_DELIVERING" => LogisticsStatus::Delivered,
+        "LOGISTICS_STATUS_REJECTED" => LogisticsStatus::Returning,
+        "LOGISTICS_STATUS_RETURNING" => LogisticsStatus::Returned,
+        "LOGISTICS_STATUS_CANCELLED" => {
+            return Body::CreateLogisticsOrder(CreateLogisticsOrderRequest { order_id, ..Default::default() });
+        }
+        "LOGISTICS_STATUS_DELIVERED" | "ORDER_STATUS_DELIVERED" | "ORDER_STATUS_RETURNING" => return verdict(order_id, random),
+        _ => return parcel(order_id, random),
+    };
+    let status = to.into();
+    Body::UpdateLogisticsStatus(UpdateLogisticsStatusRequest { order_id, status, completes_after_seconds, ..Default::default() })
+}
+
+/// What is done with the parcel of an order, whether that is its turn or not.
+fn parcel(order_id: String, random: &mut StdRng) -> command::Body {
+    use command::Body;
+    let completes_after_seconds = [0, 2, 20][random.random_range(0..3)];
+    match random.random_range(0..30) {
+        0..10 => {
+            let courier_name = if random.random_bool(0.8) { String::new() } else { "2".to_owned() };
+            let request = SimulateShipmentRequest { order_id, courier_name, completes_after_seconds, ..Default::default() };
+            Body::SimulateShipment(request)
+        }
+        10..16 => Body::SimulateDelivery(SimulateDeliveryRequest { order_id, completes_after_seconds, ..Default::default() }),
+        16..26 => {
+            let statuses = LogisticsStatus::Shipped as i32..=LogisticsStatus::Cancelled as i32;
+            let status = random.random_range(statuses);
+            let request = UpdateLogisticsStatusRequest { order_id, status, completes_after_seconds, ..Default::default() };
+            Body::UpdateLogisticsStatus(request)
+        }
+        26..28 => Body::CancelLogisticsOrder(CancelLogisticsOrderRequest { order_id, ..Default::default() }),
+        _ => {
+            let company = [0, COMPANY, 99][random.random_range(0..3)];
+            Body::CreateLogisticsOrder(CreateLogisticsOrderRequest { order_id, company, ..Default::default() })
+        }
+    }
+}
+
+/// What is said of an order that was delivered.
+fn verdict(order_id: String, random: &mut StdRng) -> command::Body {
+    use command::Body;
+    match random.random_range(0..10) {
+        0..2 => Body::CompleteOrder(CompleteOrderRequest { order_id, ..Default::default() }),
+        2..6 => Body::RequestReturn(RequestReturnRequest { order_id, ..Default::default() }),
+        _ => {
+            let (accept, completes_after_seconds) = (random.random_bool(0.6), [0, 2, 20][random.random_range(0..3)]);
+            Body::ResolveReturn(ResolveReturnRequest { order_id, accept, completes_after_seconds, ..Default::default() })
+        }
     }
 }
 

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use emshop_proto::continuity::Continuity;
-use emshop_proto::v1::{Event, EventBatch, OrderStatus, event};
+use emshop_proto::v1::{Event, EventBatch, LogisticsStatus, OrderStatus, PaymentStatus, event};
 
 use crate::model::{Stock, Wrong};
 
-/// Tables of stock and orders, made of events.
+/// Tables of stock, orders, payments and parcels, made of events.
 #[derive(Default)]
 pub struct Consumer {
     continuity: Continuity,
     pub stock: BTreeMap<u64, Stock>,
     pub orders: BTreeMap<String, OrderStatus>,
+    /// By order, with how much was given back.
+    pub payments: BTreeMap<String, (PaymentStatus, i64)>,
+    /// By order.
+    pub parcels: BTreeMap<String, LogisticsStatus>,
     /// What each event said, by log and number: it may come again, but not say something else.
     seen: BTreeMap<(u32, u64), u64>,
     /// The last event of each order and SKU: types overtake each other.
@@ -49,6 +53,15 @@ impl Consumer {
             Some(event::Body::Order(order)) if self.is_newer(format!("order {}", order.order_id), number) => {
                 let status = order.status();
                 self.orders.insert(order.order_id, status);
+            }
+            Some(event::Body::Payment(payment)) if self.is_newer(format!("payment {}", payment.order_id), number) => {
+                let refunded = payment.refunded.as_ref().map_or(0, |refunded| refunded.amount_minor);
+                let status = payment.status();
+                self.payments.insert(payment.order_id, (status, refunded));
+            }
+            Some(event::Body::Logistics(parcel)) if self.is_newer(format!("parcel {}", parcel.order_id), number) => {
+                let status = parcel.status();
+                self.parcels.insert(parcel.order_id, status);
             }
             _ => {}
         }

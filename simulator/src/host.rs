@@ -15,15 +15,16 @@ use emshop_engine::shell::relay::Places;
 use emshop_engine::shell::start::Facts;
 use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell};
 use emshop_log::{Bounds, LogError};
-use emshop_proto::internal::{GoodsQuery, Query, query, query_reply};
+use emshop_proto::internal::{GoodsQuery, Query, UserQuery, query, query_reply};
 use emshop_proto::partitioner::Partitioner;
 use prost::Message;
 
 use crate::logs::{self, SimLog, Stored};
 use crate::model::Stock;
+use crate::model::carts::{self, Cart};
 
 /// How far clocks may differ before an engine stops.
-const TOLERANCE: Duration = Duration::from_secs(10);
+pub const TOLERANCE: Duration = Duration::from_secs(10);
 
 /// Where queries of the simulator itself come from.
 const NOBODY: &str = "nobody";
@@ -194,16 +195,34 @@ impl Running {
 
     /// What a client would read of these SKUs now; `None` when it gets no answer. No action may be left that can be carried out.
     pub fn stock(&mut self, goods: Vec<u64>, now: Now) -> Option<Vec<(u64, Stock)>> {
+        let reply = self.ask(query::Body::Stock(GoodsQuery { goods_ids: goods }), now)?;
+        let query_reply::Body::Stock(levels) = reply else { panic!("a query for stock is answered with stock") };
+        Some(levels.stocks.iter().map(|level| (level.goods_id, stock_of(level))).collect())
+    }
+
+    /// As [`Running::stock`], of a user's cart.
+    pub fn cart(&mut self, user_id: u64, now: Now) -> Option<Cart> {
+        let reply = self.ask(query::Body::Cart(UserQuery { user_id }), now)?;
+        let query_reply::Body::Cart(items) = reply else { panic!("a query for a cart is answered with a cart") };
+        Some(carts::cart(&items))
+    }
+
+    /// As [`Running::stock`], of what a user has in the balance.
+    pub fn balance(&mut self, user_id: u64, now: Now) -> Option<i64> {
+        let reply = self.ask(query::Body::Balance(UserQuery { user_id }), now)?;
+        let query_reply::Body::Balance(balance) = reply else { panic!("a query for a balance is answered with a balance") };
+        Some(balance.available.map_or(0, |money| money.amount_minor))
+    }
+
+    fn ask(&mut self, body: query::Body, now: Now) -> Option<query_reply::Body> {
         if !self.shell.answers(now) {
             return None;
         }
-        let body = Some(query::Body::Stock(GoodsQuery { goods_ids: goods }));
-        let query = Query { body, ..Query::default() };
+        let query = Query { body: Some(body), ..Query::default() };
         self.shell.take(Input::Query { query, reply_to: NOBODY.into() }, now).expect("a query stops nobody");
         let answer = self.shell.action(now)?;
-        let Action::Answer { reply, .. } = answer else { panic!("stock is answered at once") };
-        let Some(query_reply::Body::Stock(levels)) = reply.body else { panic!("a query for stock is answered with stock") };
-        Some(levels.stocks.iter().map(|level| (level.goods_id, stock_of(level))).collect())
+        let Action::Answer { reply, .. } = answer else { panic!("such queries are answered at once") };
+        reply.body
     }
 }
 

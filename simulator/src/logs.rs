@@ -173,10 +173,9 @@ impl SimEvents {
         self.lost.iter().flat_map(|(_, messages)| messages).map(batch)
     }
 
-    /// As it was with so many messages.
-    pub fn restore_to(&mut self, kept: usize) {
-        self.restore();
-        self.messages.truncate(kept);
+    /// What a backup has of it.
+    pub fn restore_to(&mut self, messages: Vec<Bytes>) {
+        (self.messages, self.lost) = (messages, None);
     }
 
     /// The operator finds the storage again; what was published in its place goes. Gives how many messages are where they were, if some are not.

@@ -51,10 +51,14 @@ pub enum Fault {
     FullLog,
     /// The server of the streams answers nothing for a while. Then it goes on with what it was sent, or was started again without it.
     FrozenServer,
+    /// The clock that logs are stamped by jumps ahead, further than an engine follows or not, and is right again later.
+    ServerClockAhead,
+    /// A newer release takes a log over and puts its rules in force. Then the former one is started again, or goes on.
+    NewerRelease,
 }
 
 impl Fault {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::EngineCrash,
         Self::IngressCrash,
         Self::LostAppend,
@@ -76,6 +80,8 @@ impl Fault {
         Self::FullLog,
         Self::FrozenServer,
         Self::Stranger,
+        Self::ServerClockAhead,
+        Self::NewerRelease,
     ];
 
     /// As the command line has it.
@@ -102,6 +108,8 @@ impl Fault {
             Self::EngineClockBack => "engine-clock-back",
             Self::FullLog => "full-log",
             Self::FrozenServer => "frozen-server",
+            Self::ServerClockAhead => "server-clock-ahead",
+            Self::NewerRelease => "newer-release",
         }
     }
 
@@ -116,6 +124,10 @@ impl Fault {
             Self::IngressCrash | Self::PausedEngine => 0.005,
             Self::LostTail | Self::LostEvents | Self::OldState => 0.5,
             Self::RepeatedDelivery => 0.2,
+            // What is not published yet has to hold much up.
+            Self::SlowPublish | Self::FailedPublish => 0.3,
+            // Each one may stop the shop for a minute, or bring it back to a backup.
+            Self::ServerClockAhead | Self::NewerRelease => 0.02,
             _ => 0.1,
         }
     }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use emshop_core::planted::{self, Bug};
+
 use super::Now;
 
 /// The time of one engine.
@@ -63,7 +65,7 @@ impl Clock {
             return Ok(());
         }
         let ahead = Duration::from_millis(ahead_ms as u64);
-        if ahead > self.tolerance {
+        if ahead > self.tolerance && !planted::is(Bug::AheadFollowed) {
             return Err(AheadOfTime { log, sequence, ahead });
         }
         (self.base_ms, self.at) = (time_ms, now.elapsed);

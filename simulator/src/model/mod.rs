@@ -3,22 +3,32 @@
 //! It shares the formats with the engines and no code. It has no tables, no checkpoints and no effects: maps, and one function after the
 //! other. An entry is applied here when the log takes it; what the engines answer, ask each other and say that they have is held against it.
 
+mod books;
+pub mod carts;
 mod orders;
+mod parcels;
+mod payments;
 mod reservations;
+mod said;
 mod stock;
+mod words;
 
 use std::collections::BTreeMap;
 
 use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Channel, Envelope, Owner, OwnerKind, Record, StockAction, record, step};
+use emshop_proto::internal::{Channel, Envelope, OwnerKind, Record, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
-use emshop_proto::v1::{Command, Outcome, PaymentStatus, command, outcome};
+use emshop_proto::v1::{Command, command};
 use prost::Message;
 
+use carts::Cart;
 pub use orders::{COMPANY, Order};
+use said::Said;
 pub use stock::Stock;
+pub use words::describe;
+use words::{again, refused};
 
 use crate::logs::{self, Stored};
 
@@ -30,15 +40,6 @@ pub type Ticket = (u64, u64);
 
 /// An aggregate of some log that asks another log: log, kind and number.
 type Asker = (u32, OwnerKind, u64);
-
-/// What one log says to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
-    Stock { by: Asker, action: StockAction, lines: Vec<(u64, u64)> },
-    StockReply { to: Asker, action: StockAction, refused: Option<Code> },
-    Money { by: Asker, user: u64, delta: i64 },
-    MoneyReply { to: Asker, refused: Option<Code> },
-}
 
 /// Who gave a command: nobody, for what happens by itself.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +64,16 @@ struct Keyed {
 struct Waiting {
     who: Who,
     again: bool,
-    wants_payment: bool,
+    wants: Wants,
+}
+
+/// What somebody who waits wants to know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// The order or reservation itself.
+    Thing,
+    Payment,
+    Parcel,
 }
 
 /// One log's part of the shop.
@@ -71,13 +81,18 @@ struct Waiting {
 struct Log {
     time_ms: i64,
     applied: u64,
+    /// What time it was behind each entry.
+    times_ms: Vec<i64>,
     prices: BTreeMap<u64, i64>,
     stock: BTreeMap<u64, Stock>,
     /// The stock of a SKU behind each entry that changed it.
     levels: BTreeMap<u64, Vec<(u64, Stock)>>,
     /// What others hold here: units, and how they are counted.
     holds: BTreeMap<(Asker, u64), (u64, stock::At)>,
+    carts: BTreeMap<u64, Cart>,
     balances: BTreeMap<u64, i64>,
+    /// What was brought to each balance and taken out of it, other than for orders.
+    deposits: BTreeMap<u64, i64>,
     orders: Vec<Order>,
     order_numbers: BTreeMap<String, usize>,
     reservations: Vec<reservations::Reservation>,
@@ -152,6 +167,8 @@ impl Model {
         let envelope = match envelope::decode(&entry.payload, &logs::seal(log)) {
             Err(DecodeError::Unsealed) => {
                 self.logs[log as usize].applied += 1;
+                let at = &mut self.logs[log as usize];
+                at.times_ms.push(at.time_ms);
                 return Ok(Applied::Yes);
             }
             decoded => decoded.map_err(|error| format!("log {log} holds no envelope: {error}"))?,
@@ -171,6 +188,7 @@ impl Model {
             _ => None,
         });
         at.time_ms = ticks.fold(at.time_ms.max(entry.time_ms()), i64::max);
+        at.times_ms.push(at.time_ms);
         for (index, record) in records.into_iter().enumerate().skip(fresh) {
             let said = channel.as_ref().map(|channel| (channel.source_log, channel.first_number + index as u64));
             Turn { model: self, log }.record(writer, record, said)?;
@@ -201,6 +219,12 @@ impl Model {
         self.logs[log as usize].applied
     }
 
+    /// What time it is for a log behind the entry at `sequence`.
+    pub fn time_ms(&self, log: u32, sequence: u64) -> i64 {
+        let before = sequence.checked_sub(1).and_then(|index| self.logs[log as usize].times_ms.get(index as usize));
+        before.copied().unwrap_or_default()
+    }
+
     /// What a client is told, if its command has got that far.
     pub fn answer(&self, ticket: Ticket) -> Option<&str> {
         self.answers.get(&ticket).map(String::as_str)
@@ -219,46 +243,14 @@ impl Model {
         &self.logs[log as usize].orders
     }
 
-    /// Money that users have in their balances, and that paid orders have taken from them.
+    /// What a user has in the cart.
+    pub fn cart(&self, user: u64) -> Cart {
+        self.logs[self.partitioner.of_user(user).log as usize].carts.get(&user).cloned().unwrap_or_default()
+    }
+
+    /// Money that a user has in the balance.
     pub fn balance(&self, user: u64) -> i64 {
         self.logs[self.partitioner.of_user(user).log as usize].balances.get(&user).copied().unwrap_or(0)
-    }
-
-    /// What has not come to its end, if something has not.
-    pub fn unfinished(&self) -> Option<String> {
-        let order = self.logs.iter().flat_map(|log| &log.orders).find(|order| order.is_busy());
-        let order = order.map(|order| format!("order {} is still under way", order.id));
-        let reservation = self.logs.iter().flat_map(|log| &log.reservations).find(|reservation| reservation.is_busy());
-        order.or_else(|| reservation.map(|reservation| format!("reservation {} is still under way", reservation.id)))
-    }
-
-    /// An order that nobody has paid although its time was over a while ago, if there is one.
-    pub fn overdue(&self, now_ms: i64) -> Option<String> {
-        let order = self.logs.iter().flat_map(|log| &log.orders).find(|order| order.is_overdue(now_ms));
-        order.map(|order| format!("order {} was not paid in time and is still open", order.id))
-    }
-
-    /// What must hold between the parts of the model itself: each unit is somewhere, and what is reserved or sold belongs to somebody.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub fn check_books(&self) -> Result<(), Wrong> {
-        let mut held: BTreeMap<(u64, stock::At), u64> = BTreeMap::new();
-        for log in &self.logs {
-            let lines = log.orders.iter().flat_map(|order| &order.lines).chain(log.reservations.iter().flat_map(|it| &it.lines));
-            for line in lines {
-                *held.entry((line.goods, line.at)).or_default() += line.quantity;
-            }
-        }
-        let under_way = self.unfinished().is_some();
-        for (goods, stock) in self.logs.iter().flat_map(|log| &log.stock) {
-            let of = |at| held.get(&(*goods, at)).copied().unwrap_or(0);
-            let fits = (of(stock::At::Reserved), of(stock::At::Sold)) == (stock.reserved, stock.sold);
-            if !under_way && !fits {
-                return Err(format!("goods {goods} have {stock:?}, but orders and reservations hold {held:?}"));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -286,7 +278,7 @@ impl Turn<'_> {
             }
             Some(record::Body::Step(step)) => {
                 let (source, number) = said.ok_or("a step that came by no channel")?;
-                let heard = read_step(step)?;
+                let heard = said::read(step)?;
                 let meant = &self.model.logs[source as usize].said[&self.log][number as usize - 1];
                 if heard != *meant {
                     return Err(format!("step {number} of log {source} to log {} is {heard:?}, not {meant:?}", self.log));
@@ -301,7 +293,8 @@ impl Turn<'_> {
 
     /// Who is to be answered, unless the same command was given under the same key before: then that answers.
     fn under_key(&mut self, ticket: Ticket, hash: u64, key: &str, body: &command::Body) -> Option<Who> {
-        if key.is_empty() {
+        // An order's id is its key.
+        if key.is_empty() || matches!(body, command::Body::SubmitOrder(_) | command::Body::CheckoutCart(_)) {
             return Some(Who { ticket, key: None });
         }
         let (kind, thing) = (std::mem::discriminant(body), routing::key_of(body));
@@ -330,11 +323,25 @@ impl Turn<'_> {
             Body::AdjustStock(request) => self.adjust_stock(&request),
             Body::AdjustBalance(request) => self.adjust_balance(&request),
             Body::SubmitOrder(request) => return self.submit(who, hash, &request),
+            Body::CheckoutCart(request) => return self.checkout(who, hash, &request),
+            Body::AddCartItem(request) => self.add_to_cart(&request),
+            Body::UpdateCartItem(request) => self.update_cart(&request),
+            Body::SelectCartItems(request) => self.select_in_cart(&request),
+            Body::RemoveCartItems(request) => self.remove_from_cart(&request),
+            Body::ClearCart(request) => self.clear_cart(&request),
             Body::ConfirmPayment(request) => return self.confirm(who, &request),
             Body::PayWithBalance(request) => return self.pay_with_balance(who, &request.order_id),
             Body::CancelOrder(request) => return self.cancel(who, &request.order_id),
             Body::CancelPayment(request) => return self.cancel_payment(who, &request.order_id),
-            Body::RefundPayment(request) => return self.refund(who, &request.order_id),
+            Body::RefundPayment(request) => return self.refund(who, &request),
+            Body::SimulateShipment(request) => self.ship(&request),
+            Body::SimulateDelivery(request) => self.deliver(&request),
+            Body::UpdateLogisticsStatus(request) => return self.move_parcel(who, &request),
+            Body::CancelLogisticsOrder(request) => self.cancel_parcel(&request.order_id),
+            Body::CreateLogisticsOrder(request) => self.send_again(&request),
+            Body::CompleteOrder(request) => self.complete(&request.order_id),
+            Body::RequestReturn(request) => self.request_return(&request.order_id),
+            Body::ResolveReturn(request) => return self.resolve_return(who, &request),
             Body::ReserveStock(request) => return self.reserve(who, hash, &request),
             Body::ReleaseReserved(request) => return self.release(who, &request.business_id),
             Body::ConfirmSell(request) => return self.confirm_sell(who, &request.business_id),
@@ -361,6 +368,17 @@ impl Turn<'_> {
             }
             Said::StockReply { to: (_, OwnerKind::Order, number), refused, .. } => self.order_replied(number as usize, refused),
             Said::StockReply { to: (_, _, number), refused, .. } => self.reservation_replied(number as usize, refused),
+            Said::Cart { by, user, put_back } => {
+                let reply = self.serve_cart(user, &put_back);
+                self.say(source, Said::CartReply { to: by, reply });
+                Ok(())
+            }
+            Said::CartReply { to: (_, _, number), reply } => {
+                if self.cart_replied(number as usize, reply)? {
+                    self.go(number as usize)?;
+                }
+                Ok(())
+            }
             Said::MoneyReply { to: (_, _, number), refused } => self.order_replied(number as usize, refused),
         }
     }
@@ -369,13 +387,19 @@ impl Turn<'_> {
     fn tick(&mut self) -> Result<(), Wrong> {
         let now = self.here().time_ms;
         let orders = self.here().orders.iter().enumerate();
-        let mut due: Vec<_> = orders.filter_map(|(number, order)| Some((order.timer?, 1, number + 1))).collect();
+        let timers = |order: &Order| [(order.timer, 1), (order.completes_at, 3)];
+        let of_order = |(number, order)| timers(order).into_iter().filter_map(move |(at, kind)| Some((at?, kind, number + 1)));
+        let mut due: Vec<_> = orders.flat_map(of_order).collect();
         let reservations = self.here().reservations.iter().enumerate();
         due.extend(reservations.filter_map(|(number, reservation)| Some((reservation.timer?, 5, number + 1))));
         due.retain(|(at, ..)| *at <= now);
         due.sort_unstable();
         for (_, kind, number) in due {
-            if kind == 1 { self.expire_order(number)? } else { self.expire_reservation(number)? }
+            match kind {
+                1 => self.expire_order(number)?,
+                3 => self.complete_by_itself(number),
+                _ => self.expire_reservation(number)?,
+            }
         }
         Ok(())
     }
@@ -410,63 +434,4 @@ impl Turn<'_> {
             self.tell(one.who, if one.again { again(answer) } else { answer });
         }
     }
-}
-
-fn read_step(step: emshop_proto::internal::Step) -> Result<Said, Wrong> {
-    let by = |owner: Option<Owner>| owner.map(|owner| (owner.log, owner.kind(), owner.number)).ok_or("a step without an owner");
-    let owner = by(step.owner)?;
-    Ok(match step.body {
-        Some(step::Body::Request(request)) => {
-            let lines = request.lines.iter().map(|line| (line.goods_id, line.quantity)).collect();
-            Said::Stock { by: owner, action: request.action(), lines }
-        }
-        Some(step::Body::Reply(reply)) => {
-            let refused = reply.refusal.as_ref().and_then(|refusal| Code::from_number(refusal.code));
-            Said::StockReply { to: owner, action: reply.action(), refused }
-        }
-        Some(step::Body::BalanceRequest(request)) => Said::Money { by: owner, user: request.user_id, delta: request.delta_minor },
-        Some(step::Body::BalanceReply(reply)) => Said::MoneyReply { to: owner, refused: Code::from_number(reply.refused_code) },
-        other => return Err(format!("the model knows nothing of {other:?}")),
-    })
-}
-
-fn again(answer: String) -> String {
-    if answer.ends_with(AGAIN) { answer } else { answer + AGAIN }
-}
-
-const AGAIN: &str = ", again";
-
-fn refused(code: Code) -> String {
-    format!("refused: {}", code.name())
-}
-
-fn payment(status: PaymentStatus) -> String {
-    format!("payment {}", status.as_str_name())
-}
-
-/// An outcome in the words of the model.
-pub fn describe(outcome: &Outcome) -> String {
-    let text = match outcome.result.as_ref() {
-        Some(outcome::Result::Refusal(refusal)) => {
-            Code::from_number(refusal.code).map_or_else(|| format!("refused with {}", refusal.code), refused)
-        }
-        Some(outcome::Result::Order(receipt)) => {
-            format!(
-                "order {} of {}",
-                receipt.status().as_str_name(),
-                receipt.total.as_ref().map_or(0, |total| total.amount_minor)
-            )
-        }
-        Some(outcome::Result::Payment(paid)) => payment(paid.status()),
-        Some(outcome::Result::Stock(level)) => {
-            Stock { available: level.available, reserved: level.reserved, sold: level.sold }.to_string()
-        }
-        Some(outcome::Result::Reservation(reservation)) => format!("reservation {}", reservation.status().as_str_name()),
-        Some(outcome::Result::Balance(balance)) => {
-            format!("balance {}", balance.available.as_ref().map_or(0, |money| money.amount_minor))
-        }
-        Some(outcome::Result::Goods(_)) => "goods".to_owned(),
-        other => format!("{other:?}"),
-    };
-    if outcome.repeated { again(text) } else { text }
 }

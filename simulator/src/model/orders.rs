@@ -1,21 +1,27 @@
-//! Orders and their payments.
+//! Orders. What is paid for them is in [`super::payments`], what becomes of their parcels in [`super::parcels`].
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{OwnerKind, StockAction};
-use emshop_proto::v1::{CloseReason, ConfirmPaymentRequest, OrderStatus, PaymentMethod, PaymentStatus, SubmitOrderRequest};
+use emshop_proto::v1::{
+    CloseReason, GoodsQuantity, LogisticsStatus, OrderStatus, PaymentMethod, PaymentStatus, SubmitOrderRequest,
+};
 
-use super::stock::{At, Carried, Line};
-use super::{Said, Turn, Waiting, Who, Wrong, again, payment, refused};
+use super::parcels::Parcel;
+use super::said::Said;
+use super::stock::{Carried, Line};
+use super::{Turn, Waiting, Wants, Who, Wrong, again, refused};
 
 /// The one company that the shop works with here.
 pub const COMPANY: u32 = 1;
 
 /// What is under way with an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub enum Phase {
     Idle,
+    TakingItems,
     Reserving,
     Releasing,
+    PuttingBack,
     TakingMoney,
     Selling,
     TakingBack,
@@ -28,21 +34,58 @@ pub struct Order {
     pub status: OrderStatus,
     pub lines: Vec<Line>,
     pub payment: PaymentStatus,
+    /// How much of it was given back.
+    pub refunded: i64,
+    pub parcel: Option<Parcel>,
+    /// When it is over if nobody pays.
     pub(super) timer: Option<i64>,
-    user: u64,
-    hash: u64,
-    by_balance: bool,
-    company: u32,
-    total: i64,
-    expires_at: i64,
-    close: CloseReason,
-    phase: Phase,
-    refusal: Option<Code>,
-    sn: String,
-    waiting: Vec<Waiting>,
+    /// When it is completed if its receiver says nothing.
+    pub(super) completes_at: Option<i64>,
+    /// It is delivered, and was to be sent back.
+    pub(super) declined: bool,
+    pub(super) user: u64,
+    pub(super) hash: u64,
+    pub(super) from_cart: bool,
+    pub(super) by_balance: bool,
+    pub(super) company: u32,
+    pub(super) total: i64,
+    /// How long it may take to be paid, until its items are there.
+    pub(super) expires_at: i64,
+    pub(super) close: CloseReason,
+    pub(super) phase: Phase,
+    pub(super) refusal: Option<Code>,
+    pub(super) sn: String,
+    pub(super) waiting: Vec<Waiting>,
 }
 
 impl Order {
+    /// One that was just submitted.
+    pub(super) fn new(id: &str, user: u64, hash: u64, who: Who) -> Self {
+        Self {
+            id: id.to_owned(),
+            status: OrderStatus::Pending,
+            lines: Vec::new(),
+            payment: PaymentStatus::Pending,
+            refunded: 0,
+            parcel: None,
+            timer: None,
+            completes_at: None,
+            declined: false,
+            user,
+            hash,
+            from_cart: false,
+            by_balance: false,
+            company: COMPANY,
+            total: 0,
+            expires_at: 0,
+            close: CloseReason::Unspecified,
+            phase: Phase::Reserving,
+            refusal: None,
+            sn: String::new(),
+            waiting: vec![Waiting { who, again: false, wants: Wants::Thing }],
+        }
+    }
+
     pub fn is_busy(&self) -> bool {
         self.phase != Phase::Idle
     }
@@ -52,8 +95,18 @@ impl Order {
         self.status == OrderStatus::Pending && self.expires_at + 60_000 < now_ms
     }
 
-    fn receipt(&self, status: OrderStatus) -> String {
+    pub(super) fn receipt(&self, status: OrderStatus) -> String {
         format!("order {} of {}", status.as_str_name(), self.total)
+    }
+
+    pub(super) fn paid(&self) -> String {
+        super::words::payment(self.payment, self.refunded)
+    }
+
+    /// What its user has paid for it and not got back.
+    pub(super) fn kept(&self) -> i64 {
+        let is_paid = matches!(self.payment, PaymentStatus::Paid | PaymentStatus::Refunded);
+        if is_paid { self.total - self.refunded } else { 0 }
     }
 }
 
@@ -63,87 +116,37 @@ impl Turn<'_> {
             return self.submit_again(who, hash, number);
         }
         let expires_at = self.here().time_ms + i64::from(request.expires_in_seconds) * 1000;
-        let line =
-            |line: &emshop_proto::v1::GoodsQuantity| Line { goods: line.goods_id, quantity: line.quantity, at: At::Nowhere };
-        let order = Order {
-            id: request.order_id.clone(),
-            status: OrderStatus::Pending,
+        let line = |line: &GoodsQuantity| Line { goods: line.goods_id, quantity: line.quantity, ..Line::default() };
+        let number = self.add_order(Order {
             lines: request.lines.iter().map(line).collect(),
-            payment: PaymentStatus::Pending,
             timer: Some(expires_at),
-            user: request.user_id,
-            hash,
             by_balance: request.payment_method() == PaymentMethod::Balance,
             company: request.logistics_company,
-            total: 0,
             expires_at,
-            close: CloseReason::Unspecified,
-            phase: Phase::Reserving,
-            refusal: None,
-            sn: String::new(),
-            waiting: vec![Waiting { who, again: false, wants_payment: false }],
-        };
-        self.here().orders.push(order);
-        let number = self.here().orders.len();
-        self.here().order_numbers.insert(request.order_id.clone(), number);
+            ..Order::new(&request.order_id, request.user_id, hash, who)
+        });
         self.go(number)
     }
 
-    fn submit_again(&mut self, who: Who, hash: u64, number: usize) -> Result<(), Wrong> {
+    /// A new one; its number.
+    pub(super) fn add_order(&mut self, order: Order) -> usize {
+        let here = self.here();
+        let number = here.orders.len() + 1;
+        here.order_numbers.insert(order.id.clone(), number);
+        here.orders.push(order);
+        number
+    }
+
+    pub(super) fn submit_again(&mut self, who: Who, hash: u64, number: usize) -> Result<(), Wrong> {
         let order = self.order(number);
         let answer = match order {
             _ if order.hash != hash => refused(Code::IdempotencyKeyReused),
-            Order { phase: Phase::Reserving, .. } => {
-                order.waiting.push(Waiting { who, again: true, wants_payment: false });
+            Order { phase: Phase::TakingItems | Phase::Reserving, .. } => {
+                order.waiting.push(Waiting { who, again: true, wants: Wants::Thing });
                 return Ok(());
             }
             Order { close: CloseReason::Refused, refusal: Some(code), .. } => again(refused(*code)),
             _ => again(order.receipt(OrderStatus::Pending)),
-        };
-        self.tell(who, answer);
-        Ok(())
-    }
-
-    pub(super) fn confirm(&mut self, who: Who, request: &ConfirmPaymentRequest) -> Result<(), Wrong> {
-        self.pay(who, &request.order_id, &request.third_party_sn, false)
-    }
-
-    pub(super) fn pay_with_balance(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
-        self.pay(who, id, "", true)
-    }
-
-    fn pay(&mut self, who: Who, id: &str, sn: &str, by_balance: bool) -> Result<(), Wrong> {
-        let Some(number) = self.find_order(&who, id, Code::PaymentNotFound) else { return Ok(()) };
-        let now = self.here().time_ms;
-        let order = self.order(number);
-        let being_paid = matches!(order.phase, Phase::TakingMoney | Phase::Selling)
-            || order.phase == Phase::TakingBack && order.close == CloseReason::ParcelFailed;
-        let same = order.sn == sn;
-        use PaymentStatus::{Cancelled, Failed, Pending, Refunded};
-        let answer = match (order.payment, order.close) {
-            _ if order.by_balance != by_balance => refused(Code::PaymentMethodInvalid),
-            (Pending, _) if order.is_busy() && !being_paid => refused(Code::OrderInProgress),
-            (Pending, _) if !being_paid && now >= order.expires_at => refused(Code::PaymentExpired),
-            (Pending, _) if !being_paid => {
-                order.sn = sn.to_owned();
-                order.waiting.push(Waiting { who, again: false, wants_payment: true });
-                order.phase = if order.by_balance { Phase::TakingMoney } else { Phase::Selling };
-                if !order.by_balance {
-                    self.paid(number);
-                }
-                return self.go(number);
-            }
-            (Cancelled, CloseReason::Expired) => refused(Code::PaymentExpired),
-            (Cancelled, _) => refused(Code::PaymentAlreadyCancelled),
-            (Failed, _) => refused(Code::PaymentStatusInvalid),
-            (Refunded, _) if !same => refused(Code::PaymentStatusInvalid),
-            _ if !same => refused(Code::PaymentAlreadyPaid),
-            _ if being_paid => {
-                order.waiting.push(Waiting { who, again: true, wants_payment: true });
-                return Ok(());
-            }
-            (Refunded, CloseReason::ParcelFailed) => again(refused(order.refusal.ok_or("a failed parcel without a reason")?)),
-            (status, _) => again(payment(status)),
         };
         self.tell(who, answer);
         Ok(())
@@ -155,8 +158,7 @@ impl Turn<'_> {
         let answer = match order.status {
             _ if order.is_busy() => refused(Code::OrderInProgress),
             OrderStatus::Pending | OrderStatus::Paid => {
-                order.waiting.push(Waiting { who, again: false, wants_payment: false });
-                return self.close(number, CloseReason::Cancelled);
+                return self.close(number, CloseReason::Cancelled, who, Wants::Thing);
             }
             OrderStatus::Cancelled | OrderStatus::Refunded if order.close == CloseReason::Cancelled => {
                 again(order.receipt(order.status))
@@ -167,50 +169,15 @@ impl Turn<'_> {
         Ok(())
     }
 
-    pub(super) fn cancel_payment(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
-        let Some(number) = self.find_order(&who, id, Code::PaymentNotFound) else { return Ok(()) };
-        let order = self.order(number);
-        let answer = match (order.payment, order.is_busy()) {
-            (PaymentStatus::Cancelled, true) if order.close == CloseReason::PaymentCancelled => {
-                order.waiting.push(Waiting { who, again: true, wants_payment: true });
-                return Ok(());
-            }
-            (_, true) => refused(Code::OrderInProgress),
-            (PaymentStatus::Cancelled, false) => again(payment(PaymentStatus::Cancelled)),
-            (PaymentStatus::Pending, false) => {
-                order.payment = PaymentStatus::Cancelled;
-                order.waiting.push(Waiting { who, again: false, wants_payment: true });
-                return self.close(number, CloseReason::PaymentCancelled);
-            }
-            _ => refused(Code::PaymentCannotCancel),
-        };
-        self.tell(who, answer);
-        Ok(())
-    }
-
-    /// All of a payment.
-    pub(super) fn refund(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
-        let Some(number) = self.find_order(&who, id, Code::PaymentNotFound) else { return Ok(()) };
-        let order = self.order(number);
-        let is_refund = order.close == CloseReason::Refunded;
-        let answer = match (order.payment, order.status) {
-            _ if order.is_busy() => refused(Code::OrderInProgress),
-            (PaymentStatus::Refunded, _) if is_refund => again(payment(PaymentStatus::Refunded)),
-            (PaymentStatus::Paid, OrderStatus::Paid) => {
-                order.waiting.push(Waiting { who, again: false, wants_payment: true });
-                return self.close(number, CloseReason::Refunded);
-            }
-            _ => refused(Code::PaymentStatusInvalid),
-        };
-        self.tell(who, answer);
-        Ok(())
-    }
-
     pub(super) fn expire_order(&mut self, number: usize) -> Result<(), Wrong> {
         let order = self.order(number);
         order.timer = None;
         // One that is under way looks at the clock when that ends.
-        if order.is_busy() { Ok(()) } else { self.close(number, CloseReason::Expired) }
+        if order.is_busy() { Ok(()) } else { self.expire(number) }
+    }
+
+    fn expire(&mut self, number: usize) -> Result<(), Wrong> {
+        self.close(number, CloseReason::Expired, Who::default(), Wants::Thing)
     }
 
     pub(super) fn order_replied(&mut self, number: usize, refusal: Option<Code>) -> Result<(), Wrong> {
@@ -235,26 +202,37 @@ impl Turn<'_> {
         self.go(number)
     }
 
-    fn paid(&mut self, number: usize) {
+    pub(super) fn paid(&mut self, number: usize) {
         let order = self.order(number);
         order.payment = PaymentStatus::Paid;
         order.status = OrderStatus::Paid;
         order.timer = None;
     }
 
-    /// Takes an order back.
-    fn close(&mut self, number: usize, reason: CloseReason) -> Result<(), Wrong> {
+    /// Takes an order back, and a parcel that is not on its way yet.
+    pub(super) fn close(&mut self, number: usize, reason: CloseReason, who: Who, wants: Wants) -> Result<(), Wrong> {
         let order = self.order(number);
         order.close = reason;
+        order.waiting.push(Waiting { who, again: false, wants });
+        if let Some(parcel) = order.parcel.as_mut().filter(|parcel| parcel.status == LogisticsStatus::Pending) {
+            parcel.status = LogisticsStatus::Cancelled;
+        }
         order.phase = if order.status == OrderStatus::Pending { Phase::Releasing } else { Phase::TakingBack };
         self.go(number)
     }
 
     /// Goes on with an order until another log is asked, or nothing is left to do.
-    fn go(&mut self, number: usize) -> Result<(), Wrong> {
+    pub(super) fn go(&mut self, number: usize) -> Result<(), Wrong> {
         let by = (self.log, OwnerKind::Order, number as u64);
         loop {
             let mut order = self.order(number).clone();
+            if matches!(order.phase, Phase::TakingItems | Phase::PuttingBack) {
+                let Some(reply) = self.ask_cart(number) else { return Ok(()) };
+                if self.cart_replied(number, reply)? {
+                    continue;
+                }
+                return Ok(());
+            }
             if order.phase == Phase::TakingMoney {
                 let (user, delta) = (order.user, -order.total);
                 let log = self.model.partitioner.of_user(user).log;
@@ -284,7 +262,9 @@ impl Turn<'_> {
                 }
                 (Carried::Done, _) => {
                     self.done(number)?;
-                    return self.end(number, None);
+                    if self.order(number).phase != Phase::PuttingBack {
+                        return self.end(number, None);
+                    }
                 }
             }
         }
@@ -292,8 +272,7 @@ impl Turn<'_> {
 
     /// Notes that all units are where the phase brings them.
     fn done(&mut self, number: usize) -> Result<(), Wrong> {
-        let Order { phase, user, total, by_balance, .. } = *self.order(number);
-        match phase {
+        match self.order(number).phase {
             Phase::Reserving => {
                 let lines = self.order(number).lines.clone();
                 let price =
@@ -303,33 +282,36 @@ impl Turn<'_> {
             }
             Phase::Releasing => {
                 let order = self.order(number);
-                order.status = OrderStatus::Cancelled;
                 order.timer = None;
                 if order.payment == PaymentStatus::Pending {
                     order.payment = PaymentStatus::Cancelled;
                 }
+                if order.from_cart && order.close == CloseReason::Refused {
+                    order.phase = Phase::PuttingBack;
+                } else {
+                    order.status = OrderStatus::Cancelled;
+                }
             }
             Phase::TakingBack => {
-                if by_balance {
-                    let (log, delta) = (self.model.partitioner.of_user(user).log, total);
-                    if log == self.log {
-                        self.move_money(user, delta);
-                    } else {
-                        let by = (self.log, OwnerKind::Order, number as u64);
-                        self.say(log, Said::Money { by, user, delta });
-                    }
-                }
                 let order = self.order(number);
+                let left = order.total - order.refunded;
                 order.payment = PaymentStatus::Refunded;
-                order.status = OrderStatus::Refunded;
+                order.refunded = order.total;
+                let is_return = order.status == OrderStatus::Returning;
+                order.status = if is_return { OrderStatus::Returned } else { OrderStatus::Refunded };
+                self.pay_back(number, left);
             }
-            Phase::Idle | Phase::TakingMoney | Phase::Selling => {}
+            Phase::Selling => {
+                let order = self.order(number);
+                order.parcel = Some(Parcel::new(order.company));
+            }
+            Phase::Idle | Phase::TakingItems | Phase::PuttingBack | Phase::TakingMoney => {}
         }
         Ok(())
     }
 
     /// Tells those who wait how it ended. A payment that was refused leaves the order as it was.
-    fn end(&mut self, number: usize, refusal: Option<Code>) -> Result<(), Wrong> {
+    pub(super) fn end(&mut self, number: usize, refusal: Option<Code>) -> Result<(), Wrong> {
         let now = self.here().time_ms;
         let order = self.order(number);
         let told = refusal.or(match (order.phase, order.close) {
@@ -337,18 +319,19 @@ impl Turn<'_> {
             _ => None,
         });
         order.phase = Phase::Idle;
-        let (waiting, receipt, status) = (std::mem::take(&mut order.waiting), order.receipt(order.status), order.payment);
+        let (waiting, receipt, paid) = (std::mem::take(&mut order.waiting), order.receipt(order.status), order.paid());
+        let parcel = order.parcel.as_ref().map(Parcel::to_string).unwrap_or_default();
         let over = order.status == OrderStatus::Pending && now >= order.expires_at;
-        self.tell_all(waiting, |one| match told {
-            Some(code) => refused(code),
-            None if one.wants_payment => payment(status),
-            None => receipt.clone(),
+        self.tell_all(waiting, |one| match (told, one.wants) {
+            (Some(code), _) => refused(code),
+            (None, Wants::Payment) => paid.clone(),
+            (None, Wants::Parcel) => parcel.clone(),
+            (None, Wants::Thing) => receipt.clone(),
         });
-        if over { self.close(number, CloseReason::Expired) } else { Ok(()) }
+        if over { self.expire(number) } else { Ok(()) }
     }
 
-    /// The order with this id; when there is none, that is the answer.
-    fn find_order(&mut self, who: &Who, id: &str, code: Code) -> Option<usize> {
+    pub(super) fn find_order(&mut self, who: &Who, id: &str, code: Code) -> Option<usize> {
         let found = self.here().order_numbers.get(id).copied();
         if found.is_none() {
             self.tell(who.clone(), refused(code));
@@ -356,7 +339,7 @@ impl Turn<'_> {
         found
     }
 
-    fn order(&mut self, number: usize) -> &mut Order {
+    pub(super) fn order(&mut self, number: usize) -> &mut Order {
         &mut self.here().orders[number - 1]
     }
 }

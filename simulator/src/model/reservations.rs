@@ -4,8 +4,8 @@ use emshop_proto::errors::Code;
 use emshop_proto::internal::{OwnerKind, StockAction};
 use emshop_proto::v1::{GoodsQuantity, ReservationStatus, ReserveStockRequest};
 
-use super::stock::{At, Carried, Line};
-use super::{Turn, Waiting, Who, Wrong, again, refused};
+use super::stock::{Carried, Line};
+use super::{Turn, Waiting, Wants, Who, Wrong, again, refused};
 
 /// A reservation under a business id.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Turn<'_> {
         if let Some(number) = self.here().reservation_numbers.get(&request.business_id).copied() {
             return self.reserve_again(who, hash, number);
         }
-        let line = |line: &GoodsQuantity| Line { goods: line.goods_id, quantity: line.quantity, at: At::Nowhere };
+        let line = |line: &GoodsQuantity| Line { goods: line.goods_id, quantity: line.quantity, ..Line::default() };
         let lines = request.lines.iter().map(line).collect();
         let expires_at = match request.expires_in_seconds {
             0 => 0,
@@ -72,7 +72,7 @@ impl Turn<'_> {
             ReservationStatus::Released => refused(Code::StockReservationReleased),
             _ if row.hash != hash => refused(Code::IdempotencyKeyReused),
             ReservationStatus::Reserving => {
-                row.waiting.push(Waiting { who, again: true, wants_payment: false });
+                row.waiting.push(Waiting { who, again: true, wants: Wants::Thing });
                 return Ok(());
             }
             ReservationStatus::Refused => again(refused(row.refusal.ok_or("a refusal without a code")?)),
@@ -166,7 +166,7 @@ impl Turn<'_> {
         let row = self.reservation(number);
         row.timer = None;
         row.action = Some(action);
-        row.waiting = vec![Waiting { who, again: false, wants_payment: false }];
+        row.waiting = vec![Waiting { who, again: false, wants: Wants::Thing }];
         self.carry_on(number)
     }
 

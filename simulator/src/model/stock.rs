@@ -33,10 +33,12 @@ pub enum At {
 }
 
 /// Units of a SKU that somebody wants.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Line {
     pub goods: u64,
     pub quantity: u64,
+    /// When it was put into the cart that it came from.
+    pub added_at: i64,
     pub at: At,
 }
 
@@ -88,7 +90,10 @@ impl Turn<'_> {
         let (user, delta) = (request.user_id, request.delta.as_ref().map_or(0, |delta| delta.amount_minor));
         match self.move_money(user, delta) {
             Some(code) => refused(code),
-            None => format!("balance {}", self.here().balances[&user]),
+            None => {
+                *self.here().deposits.entry(user).or_default() += delta;
+                format!("balance {}", self.here().balances[&user])
+            }
         }
     }
 
@@ -126,7 +131,7 @@ impl Turn<'_> {
             let of_log = lines.iter_mut().filter(|line| line.at == from && log_of(line) == log);
             if log != self.log {
                 let lines = of_log.map(|line| (line.goods, line.quantity)).collect();
-                self.say(log, super::Said::Stock { by, action, lines });
+                self.say(log, super::said::Said::Stock { by, action, lines });
                 return Ok(Carried::Waiting);
             }
             let mut of_log: Vec<_> = of_log.collect();

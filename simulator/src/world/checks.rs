@@ -1,8 +1,12 @@
 //! What must hold, after each step and at the end.
 
 use super::World;
-use crate::host::{self, Host};
+use super::troubles::newer_rules;
+use crate::host::{self, Host, TOLERANCE};
 use crate::model::{Ticket, Wrong};
+
+/// What an engine may follow: its own time may be that of a log which is as far ahead as clocks may differ.
+const AHEAD_MAX_MS: i64 = 2 * TOLERANCE.as_millis() as i64;
 
 impl World {
     pub(super) fn check_told(&mut self, ticket: Ticket, answer: &str) -> Result<(), Wrong> {
@@ -35,6 +39,37 @@ impl World {
         Ok(())
     }
 
+    /// No engine has let time pass that is yet to come: whatever waits would be over too early.
+    pub(super) fn check_time(&mut self, number: usize) -> Result<(), Wrong> {
+        let Some(running) = self.hosts[number].running.as_ref().filter(|_| self.is_whole()) else { return Ok(()) };
+        let (log, applied) = (number as u32, running.applied());
+        let ahead_ms = self.model.time_ms(log, applied) - self.wall_ms();
+        if ahead_ms > AHEAD_MAX_MS {
+            return Err(format!("the engine of log {log} has applied entry {applied}, which is {ahead_ms} ms ahead of time"));
+        }
+        Ok(())
+    }
+
+    /// No engine has applied what is under rules that it does not know.
+    pub(super) fn check_rules(&mut self, number: usize) -> Result<(), Wrong> {
+        let applied = self.hosts[number].running.as_ref().map(host::Running::applied);
+        match self.newer_rules_at(number) {
+            Some(newer) if applied.is_some_and(|applied| applied >= newer) => {
+                Err(format!("the engine of log {number} is at {applied:?}, but does not know the rules from entry {newer} on"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a log has rules that no engine here knows.
+    pub(super) fn newer_rules_at(&self, number: usize) -> Option<u64> {
+        // A log that went back has something else there, or nothing.
+        let is_there = |at: &u64| {
+            self.logs[number].entries().get(*at as usize - 1).is_some_and(|it| it.payload == newer_rules(number as u32))
+        };
+        self.newer_rules[number].filter(is_there)
+    }
+
     /// All has come to its end, and everybody knows the same.
     pub(super) fn check_end(&mut self) -> Result<(), Wrong> {
         if let Some(broken) = &self.broken {
@@ -58,7 +93,21 @@ impl World {
         }
         self.model.check_books()?;
         self.check_downstream()?;
+        (1..=self.plan.users).try_for_each(|user| self.check_user(user))?;
         (0..self.hosts.len()).try_for_each(|host| self.check_replay(host))
+    }
+
+    /// What a user has in the cart and in the balance.
+    fn check_user(&mut self, user: u64) -> Result<(), Wrong> {
+        let log = self.partitioner.of_user(user).log as usize;
+        let now = host::now(self.now, self.hosts[log].started_us, self.wall_ms());
+        let Some(running) = self.hosts[log].running.as_mut() else { return Ok(()) };
+        let known = running.cart(user, now).zip(running.balance(user, now));
+        let expected = (self.model.cart(user), self.model.balance(user));
+        if known.as_ref().is_some_and(|known| *known != expected) {
+            return Err(format!("user {user} has {known:?}, not {expected:?}"));
+        }
+        Ok(())
     }
 
     pub(super) fn check_downstream(&self) -> Result<(), Wrong> {
@@ -73,6 +122,17 @@ impl World {
             let known = self.consumer.orders.get(&order.id).copied();
             if known != Some(order.status) {
                 return Err(format!("downstream knows {known:?} of order {}, not {:?}", order.id, order.status));
+            }
+            let known = self.consumer.parcels.get(&order.id).copied();
+            let parcel = order.parcel.as_ref().map(|parcel| parcel.status);
+            if known != parcel {
+                return Err(format!("downstream knows {known:?} of the parcel of order {}, not {parcel:?}", order.id));
+            }
+            // Of a payment that was never made it hears how it ended, or nothing.
+            let known = self.consumer.payments.get(&order.id).copied().filter(|(_, refunded)| *refunded != 0);
+            let refunded = Some((order.payment, order.refunded)).filter(|(_, refunded)| *refunded != 0);
+            if known != refunded {
+                return Err(format!("downstream knows {known:?} of what order {} gave back, not {refunded:?}", order.id));
             }
         }
         Ok(())

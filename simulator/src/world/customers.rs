@@ -78,7 +78,10 @@ impl World {
         let Some(ingress) = self.ingresses.iter().position(|ingress| ingress.writer == writer) else { return Ok(()) };
         for (ticket, outcome) in outcomes {
             let Some((client, number)) = self.ingresses[ingress].answered(ticket) else { continue };
-            self.clients[client].answered(number, &model::describe(&outcome))?;
+            let answer = model::describe(&outcome);
+            if let Some(command) = self.clients[client].answered(number, &answer)? {
+                self.customers.hear(&command, &answer);
+            }
         }
         Ok(())
     }

@@ -109,6 +109,8 @@ impl World {
             self.carry_out(number, generation, action)?;
         }
         self.check_stock(number)?;
+        self.check_time(number)?;
+        self.check_rules(number)?;
         let wait = if busy { self.delays.random_range(20..500) } else { IDLE };
         self.wake(number, wait);
         Ok(())

@@ -1,5 +1,6 @@
 //! The simulated world: one queue of what happens next, in one thread, out of one seed.
 
+mod backups;
 mod checks;
 mod customers;
 mod engines;
@@ -15,10 +16,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use emshop_core::replica::Checkpoint;
-use emshop_core::state::memory::MemoryStore;
 use emshop_engine::shell::relay::{Group, NotPublished, Places};
 use emshop_engine::shell::{Action, Input, Outcomes, Purpose};
-use emshop_log::{AppendError, Bounds};
+use emshop_log::AppendError;
 use emshop_proto::partitioner::Partitioner;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -31,6 +31,7 @@ use crate::ingress::Ingress;
 use crate::logs::{SimEvents, SimLog};
 use crate::model::{Model, Ticket, Wrong};
 use crate::plan::{Fault, Plan, Settings};
+use backups::{Backup, Taking};
 use leases::Relieved;
 
 const SECOND: u64 = 1_000_000;
@@ -129,6 +130,9 @@ enum Event {
     Thaw {
         is_new: bool,
     },
+    BackUp {
+        taking: Taking,
+    },
 }
 
 /// When something was sent to the server of the streams.
@@ -180,13 +184,6 @@ struct Full {
     left: u32,
 }
 
-/// All parts as they were at one moment.
-struct Backup {
-    logs: Vec<Bounds>,
-    events: usize,
-    states: Vec<Arc<MemoryStore>>,
-}
-
 /// Everything.
 pub struct World {
     /// The epoch, which begins anew when a backup is restored, and the process of the server of the streams.
@@ -208,6 +205,8 @@ pub struct World {
     logs: Vec<SimLog>,
     /// By log.
     full: Vec<Option<Full>>,
+    /// Where a newer release has put its rules in force, by log.
+    newer_rules: Vec<Option<u64>>,
     /// What was sent to the server of the streams since it answers nothing, while that is so.
     frozen: Option<Vec<Event>>,
     events: SimEvents,
@@ -222,9 +221,9 @@ pub struct World {
     model: Model,
     /// What was told while the logs were not whole; held against the model when they are.
     told: Vec<(Ticket, String)>,
-    /// The clock of the server of the streams was set back by so much, or was once.
-    server_back_ms: i64,
-    server_was_back: bool,
+    /// The clock of the server of the streams is ahead by so much, or behind if that is below 0; and whether it ever was wrong.
+    server_clock_ms: i64,
+    server_was_wrong: bool,
     /// Why the logs do not fit together, although nothing of them is missing: an engine has to notice.
     broken: Option<String>,
     /// When the operator last brought back what was lost.
@@ -241,7 +240,7 @@ impl World {
         let strikes = Fault::ALL.into_iter().zip(3..).map(|(fault, number)| (fault, stream(number))).collect();
         let mut world = Self {
             sent: Sent { epoch: 1, server: 1 },
-            backups: Vec::new(),
+            backups: vec![Backup::of_nothing(plan.logs as usize)],
             now: 0,
             queue: BinaryHeap::new(),
             ties: 0,
@@ -252,6 +251,7 @@ impl World {
             partitioner,
             logs: (0..plan.logs).map(SimLog::new).collect(),
             full: vec![None; plan.logs as usize],
+            newer_rules: vec![None; plan.logs as usize],
             frozen: None,
             events: SimEvents::default(),
             hosts: (0..plan.logs).map(Host::new).collect(),
@@ -264,8 +264,8 @@ impl World {
             consumed: 0,
             model: Model::new(partitioner),
             told: Vec::new(),
-            server_back_ms: 0,
-            server_was_back: false,
+            server_clock_ms: 0,
+            server_was_wrong: false,
             broken: None,
             restored_at: None,
             calm_since: None,
@@ -274,7 +274,6 @@ impl World {
             settings: settings.clone(),
         };
         (0..world.hosts.len()).for_each(|host| world.after(0, Event::Start { host }));
-        world.back_up();
         world.open();
         (0..world.clients.len()).for_each(|client| world.after(SECOND, Event::Ask { client }));
         world.after(SECOND, Event::Trouble);
@@ -380,10 +379,8 @@ impl World {
                 Ok(())
             }
             Event::Consume => self.consume(),
-            Event::Trouble => {
-                self.trouble();
-                Ok(())
-            }
+            Event::Trouble => self.trouble(),
+            Event::BackUp { taking } => self.go_on_with_backup(taking),
         }
     }
 

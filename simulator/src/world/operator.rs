@@ -1,16 +1,15 @@
-//! Who runs the shop: does what a refusal says, and keeps backups.
-
-use std::sync::Arc;
+//! Who runs the shop: does what a refusal says. Backups are in [`super::backups`].
 
 use emshop_engine::EngineError;
+use emshop_engine::shell::clock::AheadOfTime;
 use emshop_engine::shell::start::{BrokenHistory, Witness};
 
-use super::{Backup, Event, NEWS, RESTART, World};
-use crate::client::Client;
-use crate::consumer::Consumer;
-use crate::ingress::Ingress;
+use super::{Event, NEWS, RESTART, SECOND, World};
 use crate::logs::{SimLog, Stored};
 use crate::model::{Model, Wrong};
+
+/// So long a shop may stand still until a time has come.
+const WAIT_MAX: u64 = 60 * SECOND;
 
 impl World {
     /// An engine says why it does not go on. The operator does what it says, and starts it again.
@@ -20,12 +19,13 @@ impl World {
         // What was found before the operator came may be told afterwards.
         let restored = self.restored_at.is_some_and(|at| self.now < at + NEWS);
         // What was stamped then may be read late, such as when a log is brought back.
-        let clocks_differ = self.hosts[host].clock_back_ms > 0 || self.server_was_back;
+        let clocks_differ = self.hosts[host].clock_back_ms > 0 || self.server_was_wrong;
         let is_clock = matches!(error, EngineError::Clock(_) | EngineError::Clocks(_)) && clocks_differ;
         if is_clock {
-            self.server_back_ms = 0;
+            self.server_clock_ms = 0;
         }
-        if whole && !old_state && !restored && !is_clock {
+        let is_newer = matches!(error, EngineError::Rules { .. }) && self.newer_rules_at(host).is_some();
+        if whole && !old_state && !restored && !is_clock && !is_newer {
             return Err(format!("log {host} stops although nothing is lost: {error}"));
         }
         self.note("refusals to start", kind_of(error));
@@ -34,8 +34,7 @@ impl World {
         }
         self.hosts[host].crash();
         if is_clock {
-            self.after(RESTART, Event::Start { host });
-            return Ok(());
+            return self.wait_for_time(host, error);
         }
         if broken || whole && !old_state {
             return self.restore_backup();
@@ -45,38 +44,19 @@ impl World {
         Ok(())
     }
 
-    /// All parts as they are now, unless something is wrong with them.
-    pub(super) fn back_up(&mut self) {
-        if self.is_all_there() {
-            let logs = self.logs.iter().map(SimLog::bounds).collect();
-            let states = self.hosts.iter().map(|host| Arc::new(host.store.after_crash())).collect();
-            self.backups.push(Backup { logs, events: self.events.messages().len(), states });
+    /// With the clocks right, the time of what is a little ahead is waited for. What is further ahead goes back, and all that came after it.
+    fn wait_for_time(&mut self, host: usize, error: &EngineError) -> Result<(), Wrong> {
+        let ahead = match error {
+            EngineError::Clock(AheadOfTime { ahead, .. }) if self.hosts[host].clock_back_ms == 0 => ahead.as_micros() as u64,
+            _ => 0,
+        };
+        if ahead > WAIT_MAX {
+            return self.restore_backup();
         }
-    }
-
-    /// What cannot be put together again goes back to where it was as a whole. Whoever was told something since then is told to forget it.
-    pub(super) fn restore_backup(&mut self) -> Result<(), Wrong> {
-        self.note("recoveries", "a backup is restored");
-        // One that was made when something was wrong already is of no use: next time it is an older one.
-        let last = if self.backups.len() > 1 { self.backups.pop() } else { None };
-        let Backup { logs, events, states } = last.as_ref().unwrap_or(&self.backups[0]);
-        self.sent.epoch += 1;
-        self.logs.iter_mut().zip(logs).for_each(|(log, bounds)| log.restore_to(*bounds));
-        self.events.restore_to(*events);
-        for (host, state) in self.hosts.iter_mut().zip(states) {
-            host.restore(state, &self.partitioner, self.sent.epoch);
+        if ahead > 0 {
+            self.note("recoveries", "the time of a log that is ahead is waited for");
         }
-        (self.consumer, self.consumed) = (Consumer::default(), 0);
-        self.clients.iter_mut().for_each(Client::forget);
-        self.told.clear();
-        let mut writer = self.ingresses.iter().map(|ingress| ingress.writer).max().unwrap_or(0);
-        for ingress in &mut self.ingresses {
-            writer += 1;
-            *ingress = Ingress::new(writer, self.plan.logs);
-        }
-        (self.restored_at, self.broken) = (Some(self.now), None);
-        self.restore()?;
-        (0..self.hosts.len()).for_each(|host| self.after(RESTART, Event::Start { host }));
+        self.after(ahead.max(RESTART), Event::Start { host });
         Ok(())
     }
 
@@ -124,6 +104,7 @@ fn kind_of(error: &EngineError) -> String {
         EngineError::History(BrokenHistory::LostEvents { .. }) => "the state shows that events were lost".to_owned(),
         EngineError::Clock(_) => "the log is ahead of the engine's clock".to_owned(),
         EngineError::Clocks(_) => "the clocks differ".to_owned(),
+        EngineError::Rules { .. } => "the log is applied by rules of a newer release".to_owned(),
         EngineError::History(BrokenHistory::LostSteps { .. }) => "steps that a log acknowledged are not there".to_owned(),
         EngineError::Channel(_) => "steps of another log are missing, or others than before".to_owned(),
         other => other.to_string(),

@@ -13,7 +13,7 @@ impl World {
     pub(super) fn stranger_writes(&mut self, log: u32) -> Result<(), Wrong> {
         let payload = self.strange(log);
         self.note("strangers", "an entry without a seal");
-        let time_ms = self.wall_ms() - self.server_back_ms;
+        let time_ms = self.wall_ms() + self.server_clock_ms;
         let sequence = self.logs[log as usize].append(time_ms, payload);
         self.look_at(log, sequence)
     }

@@ -40,7 +40,7 @@ impl World {
                 return Ok(());
             }
         }
-        let time_ms = self.wall_ms() - self.server_back_ms;
+        let time_ms = self.wall_ms() + self.server_clock_ms;
         let sequence = self.logs[log as usize].append(time_ms, payload);
         self.look_at(log, sequence)?;
         if self.strikes(Fault::LostAcknowledgement) {
