@@ -12,6 +12,8 @@ INSTALLED := $(or $(CARGO_INSTALL_ROOT),$(CARGO_HOME),$(HOME)/.cargo)/bin
 
 # One profile and one set of features for everything, tests included, for the same reason.
 ALL := --release --workspace
+# What the model checker looks at; it needs a build of its own.
+HANDED_OFF := -p emshop-ingress -p emshop-engine -p emshop-log --features shuttle
 
 .PHONY: help run build install tools test test-core handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures
 
@@ -39,11 +41,12 @@ test-core: ## Test the rules of the shop and its formats: no C++ compiler, no se
 
 handoffs: ## Check what threads and tasks hand to each other, under a model checker; SEED=7 SCHEDULES=100000 for others, and more
 	$(if $(SCHEDULES),HANDOFFS_SCHEDULES=$(SCHEDULES)) $(if $(filter command line,$(origin SEED)),HANDOFFS_SEED=$(SEED)) \
-		cargo test --release -p emshop-ingress -p emshop-engine -p emshop-log --features shuttle --lib handoffs
+		cargo test --release $(HANDED_OFF) --lib handoffs
 
 lint: ## Check format and lints
 	cargo fmt --all --check
 	cargo clippy $(ALL) --all-targets -- -D warnings
+	cargo clippy --release $(HANDED_OFF) --all-targets -- -D warnings
 
 doc: ## Make the documentation of the code; dead links are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc $(ALL) --no-deps

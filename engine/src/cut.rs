@@ -16,6 +16,8 @@ pub struct Log {
     pub identities: BTreeMap<u64, u64>,
     /// Entries behind `applied` that hold steps of other logs, in order.
     pub steps: Vec<Steps>,
+    /// Entries behind `applied` that say that another one is void, with which one.
+    pub voids: Vec<Void>,
     /// What the state has taken of each other log, and what made it.
     pub taken: BTreeMap<u32, (u64, LogMark)>,
     /// Up to which step each other log has acknowledged what this one sent.
@@ -31,6 +33,14 @@ pub struct Steps {
     pub through: u64,
     /// The entry of its source that made it.
     pub cause: LogMark,
+}
+
+/// An entry which says that another one is void.
+#[derive(Clone, Copy, Debug)]
+pub struct Void {
+    pub sequence: u64,
+    /// The other one, before it.
+    pub void: u64,
 }
 
 impl Log {
@@ -68,7 +78,19 @@ pub fn cut(logs: &[Log]) -> Result<Vec<u64>, Vec<Misfit>> {
             };
             held.into_iter().find(|steps| !made(steps)).map(|steps| steps.sequence - 1)
         };
-        let shorter: Vec<_> = logs.iter().zip(&through).map(|(log, end)| unmade(log, *end).unwrap_or(*end)).collect();
+        // No engine gets past an entry without the word that it is void.
+        let unsaid = |log: &Log, end: u64| {
+            let unsaid = |void: &&Void| void.sequence > end && (log.applied + 1..=end).contains(&void.void);
+            log.voids.iter().filter(unsaid).map(|void| void.void - 1).min()
+        };
+        let shorter: Vec<_> = logs
+            .iter()
+            .zip(&through)
+            .map(|(log, end)| {
+                let end = unmade(log, *end).unwrap_or(*end);
+                unsaid(log, end).unwrap_or(end)
+            })
+            .collect();
         if shorter == through {
             break;
         }
@@ -138,6 +160,20 @@ mod tests {
         first.identities.insert(18, 7);
         let second = log(90, 110, vec![steps(95, 0, 7, 17), steps(103, 0, 8, 18)]);
         assert_eq!(cut(&[first, second]), Ok(vec![20, 102]));
+    }
+
+    /// The word that entry 14 is void is behind what is left, so a log that ends before it has to end before entry 14.
+    #[test]
+    fn an_entry_that_is_void_goes_with_the_word_that_it_is() {
+        let voids = vec![Void { sequence: 18, void: 14 }, Void { sequence: 19, void: 7 }];
+        let whole = Log { voids, ..log(10, 20, vec![]) };
+        assert_eq!(cut(std::slice::from_ref(&whole)), Ok(vec![20]));
+        let second = |end| log(90, end, vec![]);
+        let first = Log { steps: vec![steps(16, 1, 3, 95)], ..whole };
+        assert_eq!(cut(&[first.clone(), second(95)]), Ok(vec![20, 95]));
+        assert_eq!(cut(&[first.clone(), second(94)]), Ok(vec![13, 94]));
+        // The state has got past it.
+        assert_eq!(cut(&[Log { applied: 14, ..first }, second(94)]), Ok(vec![15, 94]));
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use console::style;
-use emshop_engine::cut::{self, Log, Steps};
+use emshop_engine::cut::{self, Log, Steps, Void};
 use emshop_log::jetstream::archive::{self, Archived};
 use emshop_log::{Bounds, Entry, LogError};
 use emshop_proto::envelope;
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{Channel, LogRow};
+use emshop_proto::internal::{Channel, LogRow, record};
 use emshop_proto::seal::Seal;
 use emshop_proto::subjects;
 use emshop_proto::v1::EventBatch;
@@ -133,7 +133,8 @@ impl Taking<'_> {
         let acknowledged = self.source.acknowledged(log)?;
         let mut file = self.archive.file(&log_file(log))?;
         let seal = self.source.key.seals.of(log);
-        let mut reading = Reading { seal: &seal, last: applied, steps: Vec::new(), identities: BTreeMap::new() };
+        let mut reading =
+            Reading { seal: &seal, last: applied, steps: Vec::new(), voids: Vec::new(), identities: BTreeMap::new() };
         if let Some(within) = self.behind_state(log, bounds).await? {
             let stream = subjects::log_stream(log);
             let read =
@@ -144,8 +145,8 @@ impl Taking<'_> {
             }
         }
         self.archive.add(file)?;
-        let Reading { last, steps, identities, .. } = reading;
-        Ok(Log { applied, last, identities, steps, taken, acknowledged })
+        let Reading { last, steps, voids, identities, .. } = reading;
+        Ok(Log { applied, last, identities, steps, voids, taken, acknowledged })
     }
 
     /// Which entries of a log belong behind its state; `None` when it has none that do.
@@ -264,6 +265,7 @@ struct Reading<'a> {
     seal: &'a Seal,
     last: u64,
     steps: Vec<Steps>,
+    voids: Vec<Void>,
     identities: BTreeMap<u64, u64>,
 }
 
@@ -276,6 +278,11 @@ impl Reading<'_> {
         if let Some(Channel { source_log, first_number, cause }) = envelope.channel {
             let through = (first_number + envelope.records.len() as u64).saturating_sub(1);
             self.steps.push(Steps { sequence, source: source_log, through, cause: cause.unwrap_or_default() });
+        }
+        for record in envelope.records {
+            if let Some(record::Body::Void(void)) = record.body {
+                self.voids.push(Void { sequence, void: void.sequence });
+            }
         }
         self.identities.insert(sequence, identity(&entry));
         file.write(&Item::from(entry)).context("the archive cannot be written")?;

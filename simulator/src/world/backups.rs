@@ -166,6 +166,7 @@ fn known(head: &LogRow, bounds: Bounds, log: &SimLog) -> cut::Log {
     };
     let taken = head.channels_in.iter().map(|(source, taken)| (*source, (taken.number, taken.cause.unwrap_or_default())));
     cut::Log {
+        voids: Vec::new(),
         applied,
         last: bounds.last.max(applied),
         identities: behind.clone().map(|entry| (entry.sequence, entry.identity())).collect(),
