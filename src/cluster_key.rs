@@ -19,15 +19,11 @@ pub async fn of(settings: &Settings, folder: &DataFolder, connection: &Connectio
     if settings.cluster.key_file.is_some() || path.exists() {
         return load(&path);
     }
+    let (is_there, data) = (Cluster::is_there(connection).await?, settings.data.display());
     if let Some(id) = folder.cluster()? {
-        bail!("{} is of cluster {id}, but has no key of it: {}", settings.data.display(), remedy(&path));
+        bail!("{data} is of cluster {id}, but has no key of it: {}", remedy(&path));
     }
-    ensure!(
-        !Cluster::is_there(connection).await?,
-        "the nats-server has a cluster, but {} has no key of it: {}",
-        settings.data.display(),
-        remedy(&path)
-    );
+    ensure!(!is_there, "the nats-server has a cluster, but {data} has no key of it: {}", remedy(&path));
     // On the disk before anything is sealed with it.
     secret::make(&path, hex::encode(rand::random::<[u8; KEY_BYTES]>()).as_bytes())?;
     load(&path)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fmt, fs};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use config::Environment;
 use emshop_ingress::{Algorithm, PaymentOptions, Tokens, Verification, WebhookSecret};
 use emshop_log::LOG_BYTES_MIN;
@@ -17,6 +17,7 @@ use emshop_log::jetstream::{ClusterOptions, SyncMode};
 use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
 use emshop_proto::partitioner::LOGS_MAX;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::cli::Override;
 use crate::secret;
@@ -311,8 +312,9 @@ impl Settings {
             "all ingresses must sign alike: name the file of their key in auth.key_file (--key-file), since an ingress alone makes none"
         );
         ensure!(
-            self.role != Role::Ingress || self.cluster.key_file.is_some(),
-            "engines take only what is sealed with the cluster's key: name its file in cluster.key_file (--cluster-key-file)"
+            self.role == Role::All || self.cluster.key_file.is_some(),
+            "engines and ingresses of a shop share the key that their logs are sealed with: name its file in cluster.key_file \
+             (--cluster-key-file)"
         );
         ensure!(self.auth.token_lifetime >= TOKEN_LIFETIME_MIN, "auth.token_lifetime must be 1s or more");
         ensure!(
@@ -381,10 +383,27 @@ impl Settings {
 }
 
 /// What a settings file holds, by a parser that a file cannot make use memory or stack without bound.
-fn read_file(file: &Path) -> Result<serde_json::Map<String, serde_json::Value>> {
-    let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let settings = serde_saphyr::from_str::<Option<_>>(&text);
-    Ok(settings.with_context(|| format!("{} is no settings file", file.display()))?.unwrap_or_default())
+fn read_file(file: &Path) -> Result<Map<String, Value>> {
+    let name = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
+    let settings = serde_saphyr::from_str::<Option<_>>(&text).with_context(|| format!("{name} is no settings file"))?;
+    let (settings, known) = (settings.unwrap_or_default(), serde_json::to_value(Settings::default())?);
+    check_names(&settings, &known, "").with_context(|| format!("{name} is no settings file"))?;
+    Ok(settings)
+}
+
+/// Whether each name is one of a setting. (The library takes names for paths, of which some are very long.)
+fn check_names(found: &Map<String, Value>, known: &Value, section: &str) -> Result<()> {
+    for (name, value) in found {
+        let full = format!("{section}{name}");
+        let Some(known) = known.get(name) else { bail!("there is no setting {full:?}") };
+        match value {
+            Value::Object(found) => check_names(found, known, &format!("{full}."))?,
+            Value::Array(_) => bail!("{full} is no list"),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The bytes of the file, without white space at either end: editors add a line feed.

@@ -96,7 +96,7 @@ impl DataFolder {
 
     /// Whether nothing of a shop is in it.
     pub fn is_new(&self) -> bool {
-        [STATE, NATS, CLUSTER].iter().all(|name| !self.layout.path.join(name).exists())
+        [STATE, NATS, CLUSTER, CLUSTER_KEY, KEY].iter().all(|name| !self.layout.path.join(name).exists())
     }
 
     /// From now on the folder is of this cluster.

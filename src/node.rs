@@ -58,11 +58,7 @@ impl Node {
             (None, Role::Ingress) => Create::Later(CLUSTER_WAIT),
             (None, Role::All | Role::Engine) => Create::Yes,
         };
-        let key = match create {
-            // What it waits for has a key already.
-            Create::Later(_) => cluster_key::find(settings.cluster.key_file.as_deref(), &folder)?,
-            Create::Yes | Create::Never(_) => cluster_key::of(settings, &folder, &connection).await?,
-        };
+        let key = cluster_key::of(settings, &folder, &connection).await?;
         let cluster = Cluster::open(&connection, settings.cluster_options(), create, &key).await?;
         folder.note_cluster(&cluster.id)?;
         let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();

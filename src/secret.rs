@@ -1,7 +1,7 @@
 //! Files with secrets: nobody but their owner may read them.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -20,17 +20,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mode = fs::metadata(path).with_context(unreadable)?.permissions().mode();
     ensure!(
         mode & OTHERS == 0,
-        "{path} can be read by others than its owner (mode {mode:04o}): what it holds may be known; make a new secret, or run chmod 600 {path} if nobody has seen it",
+        "{path} can be read by others than its owner (mode {mode:04o}): run chmod 600 {path}, and if somebody may have seen what it holds, it is no secret any more",
         path = path.display(),
         mode = mode & 0o7777,
     );
     fs::read(path).with_context(unreadable)
 }
 
-/// Writes a secret, as a whole or not at all. A file that is there already stays as it is.
+/// Writes a secret to a new file, as a whole or not at all.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When it cannot be written, or there is such a file.
 pub fn make(path: &Path, secret: &[u8]) -> Result<()> {
     write(path, secret).with_context(|| format!("a key cannot be written to {}", path.display()))
 }
@@ -41,8 +41,6 @@ fn write(path: &Path, secret: &[u8]) -> Result<()> {
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(secret)?;
     file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error.into()),
-        _ => Ok(fs::File::open(folder)?.sync_all()?),
-    }
+    file.persist_noclobber(path)?;
+    Ok(fs::File::open(folder)?.sync_all()?)
 }

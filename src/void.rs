@@ -82,7 +82,8 @@ async fn check(flags: &VoidFlags, folder: &DataFolder, logs: &[Arc<JetStreamLog>
         "events of log {number} up to entry {published} are published: entry {sequence} has had effects"
     );
     for other in logs.iter().filter(|other| other.number() != number) {
-        let sent = other.last_steps(number).await?.steps.and_then(|steps| steps.cause).map_or(0, |cause| cause.sequence);
+        let sent =
+            other.last_steps(number, u64::MAX).await?.steps.and_then(|steps| steps.cause).map_or(0, |cause| cause.sequence);
         ensure!(
             sequence > sent,
             "log {} has steps that entry {sent} of log {number} made: entry {sequence} has had effects",

@@ -122,7 +122,10 @@ fn a_webhook_secret_that_is_none_is_refused() {
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let folder = TempDir::new().unwrap();
-    let file = settings_file(&folder, "listen: 127.0.0.1:1\nrole: engine\nnats: {url: file, sync_interval: 1s}\nown: 1");
+    let file = settings_file(
+        &folder,
+        "listen: 127.0.0.1:1\nrole: engine\nnats: {url: file, sync_interval: 1s}\ncluster: {key_file: k}\nown: 1",
+    );
     let flags = ["serve", "--config", &file, "--listen", "127.0.0.1:3", "--print-config"];
     let environment = [("EMSHOP__LISTEN", "127.0.0.1:2"), ("EMSHOP__NATS__URL", "environment"), ("EMSHOP_LOG", "debug")];
     let printed = stdout(&emshop(&flags).envs(environment).output().unwrap());

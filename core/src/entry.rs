@@ -17,7 +17,7 @@ use crate::state::order_index::IdHash;
 pub struct Entry {
     /// Tells it from any other that could stand in its place; 0 when it is in no log.
     pub identity: u64,
-    /// Nobody who has the cluster's key wrote it: it is counted, and changes nothing else.
+    /// Nobody who has the cluster's key wrote it: it is counted, and nothing is done by it but what is due.
     pub is_strange: bool,
     /// Who wrote it; 0 for an engine.
     pub writer: u64,

@@ -94,7 +94,7 @@ pub fn assemble(writer: u64, first_ticket: u64, records: &[(Vec<u8>, bool)]) -> 
 /// # Errors
 /// When the bytes are not exactly that.
 pub fn decode(bytes: &Bytes, with: &Seal) -> Result<Envelope, DecodeError> {
-    let is_envelope = bytes.len() >= HEADER_BYTES && bytes[..4] == MAGIC;
+    let is_envelope = bytes.len() >= HEADER_BYTES && bytes[..4] == MAGIC && bytes[5..SEAL_AT] == [0; 3];
     if !is_envelope || !with.is_of(&bytes[SEAL_AT..HEADER_BYTES], &sealed_parts(bytes)) {
         return Err(DecodeError::Unsealed);
     }

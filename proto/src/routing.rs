@@ -147,7 +147,7 @@ pub fn asks<E>(body: &Body, mut each: impl FnMut(Key) -> Result<(), E>) -> Resul
         | Body::UpdateGoods(UpdateGoodsRequest { goods: Some(goods) })
             if goods.category_id != 0 || goods.brand_id != 0 =>
         {
-            each(Key::Category(goods.category_id))
+            each(if goods.category_id != 0 { Key::Category(goods.category_id) } else { Key::Brand(goods.brand_id) })
         }
         _ => Ok(()),
     }

@@ -208,7 +208,8 @@ impl Reader {
     /// The copy of a key; `None` when the archive has none of this name.
     pub fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
         match self.manifest.files.iter().any(|file| file.name == name) {
-            true => Ok(Some(secret::read(&self.folder.join(name))?)),
+            // Whatever its mode became where archives are kept: that it is as it was written is checked.
+            true => Ok(Some(fs::read(self.folder.join(name))?)),
             false => Ok(None),
         }
     }

@@ -12,7 +12,7 @@ use emshop_engine::shell::start;
 use emshop_log::jetstream::{Connection, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::internal::{ClusterRow, LogRow};
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::seal::Seals;
+use emshop_proto::seal::{ClusterKey, Seals};
 use emshop_state::{RocksRows, RocksStore};
 
 use crate::cli::ArchiveFlags;
@@ -42,6 +42,7 @@ pub struct Source {
 pub struct SourceKey {
     /// As its file has it.
     pub text: Vec<u8>,
+    pub key: ClusterKey,
     pub seals: Seals,
 }
 
@@ -104,8 +105,8 @@ impl Source {
         ensure!(clusters.iter().all(|row| row.cluster_id == cluster_id), "the states are of different clusters");
         let partitioner = Partitioner::from_assignment(&assignment).context("the state's partitions cannot be read")?;
         let connection = Connection::open(&url).await?;
-        let seals = cluster_key::parse(&text)?.seals(&cluster_id);
-        let key = SourceKey { text, seals };
+        let key = cluster_key::parse(&text)?;
+        let key = SourceKey { seals: key.seals(&cluster_id), key, text };
         Ok(Self { cluster: cluster_id, partitioner, states, connection, key, token_key, nats: server, _folders: folders })
     }
 

@@ -86,7 +86,7 @@ async fn take(source: &Source, flags: &ArchiveFlags, is_repair: bool) -> Result<
     // Where all logs end before any of them is read: what came later in one of them is not missed in another.
     let mut bounds = Vec::new();
     for log in numbers.clone() {
-        bounds.push(archive::bounds(&source.connection, &subjects::log_stream(log), &source.cluster).await?);
+        bounds.push(archive::bounds(&source.connection, &subjects::log_stream(log), &source.cluster, &source.key.key).await?);
     }
     let mut logs = Vec::new();
     for (log, bounds) in numbers.clone().zip(bounds) {
@@ -194,7 +194,7 @@ impl Taking<'_> {
     async fn take_events(&mut self, name: &str, logs: &[Log], through: &[u64]) -> Result<u64> {
         let mut file = self.archive.file(name)?;
         let mut there: BTreeMap<(u32, String), u64> = BTreeMap::new();
-        let bounds = archive::bounds(&self.source.connection, name, &self.source.cluster).await?;
+        let bounds = archive::bounds(&self.source.connection, name, &self.source.cluster, &self.source.key.key).await?;
         if bounds.is_none() && !self.is_repair {
             bail!("stream {name} is gone. Use `emshop repair` for what is left");
         }

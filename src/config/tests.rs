@@ -70,6 +70,22 @@ proptest! {
 }
 
 #[test]
+fn a_name_that_is_none_is_refused_whatever_it_stands_for() {
+    for text in [
+        "log[99999999999]: 1",
+        "log: {'bytes_max[9]': 1}",
+        "nats.url: x",
+        "foo: {}",
+        "nats: {bar: []}",
+        "own: [1]",
+        "log: {bytes_max: {a: 1}}",
+    ] {
+        assert!(read(text.as_bytes()).is_err(), "{text}");
+    }
+    assert!(read(b"").is_ok() && read(b"log: {}").is_ok());
+}
+
+#[test]
 fn a_file_that_is_deep_or_refers_to_itself_is_refused() {
     for text in
         ["[".repeat(100_000), "{a: ".repeat(100_000), format!("a: &a [*a, *a]\n{}", "b: *a\n".repeat(9)), "- ".repeat(50_000)]

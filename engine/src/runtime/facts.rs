@@ -19,7 +19,8 @@ pub async fn gather(replica: &Replica, logs: &[Arc<dyn CommandLog>], context: &C
     let events = publisher::last_batches(context, replica.number()).await?;
     let mut steps = Vec::new();
     for other in logs.iter().filter(|log| log.number() != replica.number()) {
-        steps.push(StepsThere { log: other.number(), last: other.last_steps(replica.number()).await? });
+        let acknowledged = start::acknowledged(replica, other.number());
+        steps.push(StepsThere { log: other.number(), last: other.last_steps(replica.number(), acknowledged).await? });
     }
     let mut found = Vec::new();
     for evidence in start::evidence(replica, &events, &steps) {

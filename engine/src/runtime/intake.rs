@@ -36,13 +36,13 @@ pub enum Message {
     Stop,
 }
 
-/// Which entries of a log an operator has declared void.
+/// Which entries of a log from this one on an operator has declared void: an entry which says so stands behind the other one.
 ///
 /// # Errors
 /// When the log does not tell.
-pub async fn void_entries(log: &dyn CommandLog) -> Result<BTreeSet<u64>, EngineError> {
+pub async fn void_entries(log: &dyn CommandLog, from: u64) -> Result<BTreeSet<u64>, EngineError> {
     let mut sequences = BTreeSet::new();
-    for entry in log.voids().await? {
+    for entry in log.voids(from).await? {
         let decoded = match envelope::decode(&entry.payload, log.seal()) {
             Err(DecodeError::Unsealed) => continue,
             decoded => decoded,

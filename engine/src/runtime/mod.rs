@@ -105,7 +105,7 @@ impl Engine {
         let heartbeat = Heartbeat::default();
         let lease = LeaseKeeper::start(lease.await?, clock, heartbeat.clone(), inbox.clone());
         let replica = Replica::open(&connections.store, &connections.cluster_id, number, connections.partitioner)?;
-        let voids = intake::void_entries(log.as_ref()).await?;
+        let voids = intake::void_entries(log.as_ref(), replica.applied_sequence() + 1).await?;
         let context = jetstream::new(connections.publish.clone());
         let facts = facts::gather(&replica, &connections.logs, &context).await?;
         let next = replica.applied_sequence() + 1;
@@ -316,7 +316,7 @@ impl Hands {
                 });
             }
             Action::LookAtSteps { target, acknowledged, after } => {
-                let look = self.logs[target as usize].last_steps(self.number);
+                let look = self.logs[target as usize].last_steps(self.number, acknowledged);
                 let inbox = self.inbox.clone();
                 self.runtime.spawn(async move {
                     let result = look.await;

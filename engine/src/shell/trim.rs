@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use emshop_core::planted::{self, Bug};
-use emshop_proto::envelope::ENVELOPE_BYTES_MAX;
+use emshop_log::MESSAGE_BYTES_MAX;
 
 use super::Now;
 
@@ -29,7 +29,7 @@ pub struct Trim {
 impl Trim {
     /// Of a log that may grow to so many bytes. If each envelope that stays were full, they leave room for new ones.
     pub fn new(log_bytes_max: u64, now: Now) -> Self {
-        let kept_envelopes = KEPT_ENVELOPES.min(log_bytes_max / KEPT_PART / ENVELOPE_BYTES_MAX as u64);
+        let kept_envelopes = KEPT_ENVELOPES.min(log_bytes_max / KEPT_PART / MESSAGE_BYTES_MAX as u64);
         Self { kept_envelopes, bytes_worth: log_bytes_max / WORTH_PART, bytes: 0, last: now.elapsed, durable_sequence: 0 }
     }
 
@@ -64,14 +64,14 @@ mod tests {
     #[test]
     fn what_stays_in_a_log_leaves_room_in_it() {
         let kept = |log_bytes_max| Trim::new(log_bytes_max, Now::default()).kept_envelopes;
-        assert_eq!([8 << 30, 256 << 20, 1 << 20].map(kept), [10_000, 1_365, 5]);
+        assert_eq!([8 << 30, 256 << 20, 1 << 20].map(kept), [10_000, 1_024, 4]);
     }
 
     #[test]
     fn trimming_stays_behind_what_is_durable() {
         let mut trim = Trim::new(1 << 20, Now::default());
         let mut due = |durable, seconds| trim.due(durable, Now { elapsed: Duration::from_secs(seconds), wall_ms: 0 });
-        assert_eq!([due(100, 9), due(100, 10), due(200, 11), due(5, 30), due(6, 50)], [None, Some(96), None, None, Some(2)]);
+        assert_eq!([due(100, 9), due(100, 10), due(200, 11), due(5, 30), due(6, 50)], [None, Some(97), None, Some(2), Some(3)]);
     }
 
     #[test]
@@ -81,11 +81,11 @@ mod tests {
         trim.applied(128 << 10);
         assert_eq!(trim.due(100, now), None);
         trim.applied(1);
-        assert_eq!([trim.due(100, now), trim.due(200, now)], [Some(96), None]);
+        assert_eq!([trim.due(100, now), trim.due(200, now)], [Some(97), None]);
         trim.hurry();
         assert_eq!(
             [trim.due(100, now), trim.due(101, now), trim.due(102, now)],
-            [None, Some(97), None],
+            [None, Some(98), None],
             "not while nothing is to drop"
         );
     }

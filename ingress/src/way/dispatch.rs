@@ -100,7 +100,7 @@ impl Dispatcher {
             return Err(Box::new(refusals::invalid(violations)));
         }
         let prepared = prepare(command, operator, self.partitioner, self.defaults);
-        if let Some(body) = command.body.as_ref().filter(|_| self.batchers.len() > 1) {
+        if let Some(body) = &command.body {
             routing::asks(body, |needed| self.check(needed))?;
         }
         Ok(prepared)

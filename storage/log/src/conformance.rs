@@ -105,7 +105,7 @@ async fn entries_are_found_by_sequence(log: &dyn CommandLog) {
 
 async fn last_steps_of_a_source(log: &dyn CommandLog) {
     append_numbers(log, 1..=3).await;
-    let last = async |source_log| log.last_steps(source_log).await.expect("the log answers");
+    let last = async |source_log| log.last_steps(source_log, 0).await.expect("the log answers");
     assert_eq!(last(1).await, LastSteps::none(Bounds { first: 1, last: 3 }), "nobody sent any");
     for (source_log, after, first_number, stored) in [(1, 0, 1, 4), (2, 0, 1, 5), (1, 4, 3, 6)] {
         let steps = steps(log, source_log, first_number);
@@ -122,14 +122,19 @@ async fn last_steps_of_a_source(log: &dyn CommandLog) {
 async fn what_a_stranger_writes_among_steps_is_none(log: &dyn CommandLog) {
     log.append_steps(1, 0, steps(log, 1, 1)).await.expect("the first ones");
     let of_another = steps(log, 2, 7);
+    // The copy is sealed, and of this log.
+    let copy = steps(log, 1, 1);
     for (after, strange) in [(1, Bytes::from_static(b"steps")), (2, of_another)] {
         log.append_steps(1, after, strange).await.expect("nobody keeps a stranger from it");
     }
-    let last = log.last_steps(1).await.expect("the log answers");
+    let last = log.last_steps(1, 0).await.expect("the log answers");
     assert_eq!((last.steps.map(|steps| (steps.sequence, steps.through)), last.at), (Some((1, 2)), 3));
     assert_eq!(log.append_steps(1, last.at, steps(log, 1, 3)).await.expect("the next ones go behind that"), 4);
-    let last = log.last_steps(1).await.expect("the log answers");
+    let last = log.last_steps(1, 0).await.expect("the log answers");
     assert_eq!((last.steps.map(|steps| (steps.sequence, steps.through)), last.at), (Some((4, 4)), 4));
+    log.append_steps(1, 4, copy).await.expect("nobody keeps a stranger from it");
+    let last = log.last_steps(1, 4).await.expect("the log answers");
+    assert_eq!((last.steps.map(|steps| (steps.sequence, steps.through)), last.at), (Some((4, 4)), 5));
 }
 
 async fn steps_get_in_only_behind_those_before(log: &dyn CommandLog) {

@@ -22,6 +22,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// The smallest size of a log with which an engine can work: what stays in it behind a checkpoint, what is read ahead and what is on its
 /// way are small parts of it.
 pub const LOG_BYTES_MIN: u64 = 16 << 20;
+/// The most that a message of a log takes, headers included: more than any envelope, and little enough for what is counted in messages.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// The part of a log that commands leave free, for steps of other logs and for what its engine has to say: a log that is full of commands
 /// must not keep orders of others from coming to their end.
 pub const RESERVED_PART: u64 = 8;
@@ -203,15 +205,16 @@ pub trait CommandLog: Send + Sync + 'static {
     /// So a log that lost some takes no more, and what a late engine still sends does not get in.
     fn append_steps(&self, source_log: u32, after: u64, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>>;
 
-    /// What was appended last by [`CommandLog::append_steps`] from this source and is still there.
-    fn last_steps(&self, source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>>;
+    /// What was appended last by [`CommandLog::append_steps`] from this source and is still there. Those up to number `at_least` are known
+    /// to be: if the last ones are others, somebody may have copied them, and it is looked further.
+    fn last_steps(&self, source_log: u32, at_least: u64) -> BoxFuture<'static, Result<LastSteps, LogError>>;
 
     /// All entries from `from` on in order, each once, waiting at the end for more. Interruptions of the connection only delay it.
     /// It ends after the first error. Asking for `last + 1` waits; asking for more is [`LogError::LostRecords`].
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>>;
 
-    /// The entries which say that others are void, in order.
-    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>>;
+    /// The entries from sequence `from` on which say that others are void, in order.
+    fn voids(&self, from: u64) -> BoxFuture<'static, Result<Vec<Entry>, LogError>>;
 
     /// The entry at a sequence; `None` when there is none, or none any more.
     fn entry(&self, sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>>;

@@ -56,7 +56,11 @@ impl Contents {
         let mut entries =
             sequences.filter_map(|sequence| self.entries.get(sequence.checked_sub(self.first)? as usize)).peekable();
         let at = entries.peek().map_or(0, |last| last.sequence);
-        LastSteps { steps: entries.find_map(|entry| Steps::of(entry, source_log, seal)), at, bounds: self.bounds() }
+        LastSteps {
+            steps: entries.filter_map(|entry| Steps::of(entry, source_log, seal)).max_by_key(|steps| steps.through),
+            at,
+            bounds: self.bounds(),
+        }
     }
 
     fn push(&mut self, payload: Bytes) -> u64 {
@@ -173,7 +177,7 @@ impl CommandLog for MemoryLog {
         future::ready(self.store(payload, Some((source_log, after)))).boxed()
     }
 
-    fn last_steps(&self, source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>> {
+    fn last_steps(&self, source_log: u32, _at_least: u64) -> BoxFuture<'static, Result<LastSteps, LogError>> {
         future::ready(Ok(self.contents().last_steps(source_log, &self.seal))).boxed()
     }
 
@@ -186,7 +190,7 @@ impl CommandLog for MemoryLog {
     }
 
     /// In memory nobody decides that.
-    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
+    fn voids(&self, _from: u64) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
         future::ready(Ok(Vec::new())).boxed()
     }
 

@@ -9,6 +9,8 @@ use emshop_proto::envelope;
 use emshop_proto::internal::{Channel, Envelope, Record};
 use emshop_proto::seal::{ClusterKey, KEY_BYTES};
 use emshop_proto::subjects;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 /// Publishes whatever they may come up with to all logs of a shop, where commands, steps and voids go. Gives how many entries each log got.
 pub async fn publish(url: &str) -> Vec<u64> {
@@ -24,10 +26,27 @@ pub async fn publish(url: &str) -> Vec<u64> {
                 context.send_publish(subject.clone(), message).await.expect("sent").await.expect("nobody keeps them from it");
                 count += 1;
             }
+            publish_broken(url, &subject).await;
+            count += 1;
         }
         published.push(count);
     }
     published
+}
+
+/// A message with headers that are none, which no client sends: whoever reads it as a client does loses the connection.
+async fn publish_broken(url: &str, subject: &str) {
+    let address = url.strip_prefix("nats://").expect("an address");
+    let mut server = BufReader::new(TcpStream::connect(address).await.expect("a server"));
+    let headers = "NATS/1.0\r\nno colon \u{fffd}\r\n\r\n";
+    let message = format!("HPUB {subject} {0} {1}\r\n{headers}x\r\nPING\r\n", headers.len(), headers.len() + 1);
+    let connect = "CONNECT {\"verbose\":false,\"headers\":true}\r\n";
+    server.write_all(format!("{connect}{message}").as_bytes()).await.expect("sent");
+    let mut line = String::new();
+    while line != "PONG\r\n" {
+        line.clear();
+        assert!(server.read_line(&mut line).await.expect("an answer") > 0 && !line.starts_with("-ERR"), "{line}");
+    }
 }
 
 fn strange(log: u32) -> Vec<Bytes> {

@@ -305,18 +305,22 @@ impl Worker {
 
     /// From now on records are refused at once rather than left to wait.
     fn close(&mut self, reason: &str) {
-        self.state.closed.store(true, Ordering::Relaxed);
-        if self.open.send_replace(false) {
+        if self.set_open(false) {
             tracing::warn!(log = self.log.number(), reason, "the log is unavailable");
             self.sent.values_mut().for_each(|sent| sent.stale = true);
             self.probe = Some(Box::pin(until_available(self.log.clone(), self.writer, self.reachable.clone())));
         }
     }
 
+    /// Gives what it was before.
+    fn set_open(&self, open: bool) -> bool {
+        self.state.closed.store(!open, Ordering::Relaxed);
+        self.open.send_replace(open)
+    }
+
     fn reopen(&mut self) {
         self.probe = None;
-        self.state.closed.store(false, Ordering::Relaxed);
-        self.open.send_replace(true);
+        self.set_open(true);
         tracing::info!(log = self.log.number(), "the log is available again");
     }
 }

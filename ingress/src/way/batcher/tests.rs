@@ -59,7 +59,7 @@ impl CommandLog for SlowLog {
         unreachable!("a batcher has commands only")
     }
 
-    fn last_steps(&self, _source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>> {
+    fn last_steps(&self, _source_log: u32, _at_least: u64) -> BoxFuture<'static, Result<LastSteps, LogError>> {
         unreachable!("a batcher only writes")
     }
 
@@ -71,7 +71,7 @@ impl CommandLog for SlowLog {
         unreachable!("a batcher only writes")
     }
 
-    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
+    fn voids(&self, _from: u64) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
         unreachable!("a batcher only writes")
     }
 

@@ -114,7 +114,7 @@ impl CommandLog for SlowLog {
         unreachable!("an ingress has commands only")
     }
 
-    fn last_steps(&self, _source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>> {
+    fn last_steps(&self, _source_log: u32, _at_least: u64) -> BoxFuture<'static, Result<LastSteps, LogError>> {
         unreachable!("an ingress only writes")
     }
 
@@ -122,7 +122,7 @@ impl CommandLog for SlowLog {
         unreachable!("an ingress only writes")
     }
 
-    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
+    fn voids(&self, _from: u64) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
         unreachable!("an ingress only writes")
     }
 

@@ -9,17 +9,19 @@ use bytes::Bytes;
 use emshop_proto::seal::{ClusterKey, Seal};
 use emshop_proto::subjects::{self, Epoch};
 use futures::TryStreamExt;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::cluster::{self, Identity, Streams, UNLIMITED};
 use super::connection::ANSWER_WAIT;
+use super::stored::{self, Stored};
 use super::{Connection, TIME_HEADER, time_header};
 use crate::{Bounds, LogError};
 
 /// Messages that are on their way into a stream at once.
 const WINDOW: usize = 256;
 /// For a server that reads what was written long ago.
-const MESSAGE_WAIT: Duration = Duration::from_secs(60);
+const MESSAGE_WAIT: Duration = Duration::from_secs(20);
 
 /// A message of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +46,15 @@ pub fn streams(logs: u32) -> Vec<String> {
 ///
 /// # Errors
 /// [`LogError::Unfit`] when the stream is of another cluster, and [`LogError::Unreachable`].
-pub async fn bounds(connection: &Connection, stream: &str, cluster_id: &str) -> Result<Option<Bounds>, LogError> {
+pub async fn bounds(
+    connection: &Connection,
+    stream: &str,
+    cluster_id: &str,
+    key: &ClusterKey,
+) -> Result<Option<Bounds>, LogError> {
     let Some(info) = cluster::find(&connection.read, stream).await? else { return Ok(None) };
     match Identity::from_metadata(&info.config.metadata) {
-        Some(identity) if identity.cluster == cluster_id => {}
+        Some(identity) if identity.cluster == cluster_id => identity.check_key(key)?,
         _ => return Err(LogError::Unfit(format!("stream {stream} is not of cluster {cluster_id}: point to the right server"))),
     }
     Ok(Some(Bounds { first: info.state.first_sequence.max(1), last: info.state.last_sequence }))
@@ -64,31 +71,58 @@ pub async fn read<E: From<LogError>>(
     within: Bounds,
     mut take: impl FnMut(Archived) -> Result<(), E>,
 ) -> Result<(), E> {
-    if within.first > within.last {
-        return Ok(());
-    }
-    let unreachable = |error: &dyn std::fmt::Display| LogError::Unreachable(format!("stream {stream}: {error}"));
     let link = &connection.read;
-    let found = link.jetstream.get_stream(stream).await.map_err(|error| unreachable(&error))?;
-    let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: within.first };
+    let mut next = within.first;
+    while next <= within.last {
+        let Err(reason) = deliver(connection, stream, seal, &mut next, within.last, &mut take).await? else { return Ok(()) };
+        // No delivery gets past a message whose headers break the connection.
+        let request = json!({ "seq": next, "next_by_subj": ">" });
+        let Some(message) = stored::get(link, stream, &request).await? else { return Err(reason.into()) };
+        next = message.sequence + 1;
+        if message.sequence <= within.last {
+            let sealed = |seal| super::time_ns(message.header(TIME_HEADER), &message.payload, seal, message.published_ns);
+            let time_ns = seal.map_or(message.published_ns, sealed);
+            let Stored { sequence, subject, payload, .. } = message;
+            take(Archived { sequence, time_ns, subject, payload })?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads on from `next`. `Ok(Err)` says why it broke, somewhere before `last`.
+async fn deliver<E: From<LogError>>(
+    connection: &Connection,
+    stream: &str,
+    seal: Option<&Seal>,
+    next: &mut u64,
+    last: u64,
+    take: &mut impl FnMut(Archived) -> Result<(), E>,
+) -> Result<Result<(), LogError>, E> {
+    let unreachable = |error: &dyn std::fmt::Display| LogError::Unreachable(format!("stream {stream}: {error}"));
+    let found = connection.read.jetstream.get_stream(stream).await.map_err(|error| unreachable(&error))?;
+    let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: *next };
     let config = pull::OrderedConfig { deliver_policy, ..Default::default() };
     let consumer = found.create_consumer(config).await.map_err(|error| unreachable(&error))?;
     let mut messages = consumer.messages().await.map_err(|error| unreachable(&error))?;
     loop {
-        let message = timeout(MESSAGE_WAIT, messages.try_next()).await.map_err(|_| unreachable(&"it is silent"))?;
-        let Some(message) = message.map_err(|error| unreachable(&error))? else {
-            return Err(unreachable(&"it ended before its last message").into());
+        let message = match timeout(MESSAGE_WAIT, messages.try_next()).await {
+            Ok(Ok(Some(message))) => message,
+            Ok(Ok(None)) => return Ok(Err(unreachable(&"it ended before its last message"))),
+            Ok(Err(error)) => return Ok(Err(unreachable(&error))),
+            Err(_) => return Ok(Err(unreachable(&"it is silent"))),
         };
         let info = message.info().map_err(|error| unreachable(&error))?;
         let (sequence, published_ns) = (info.stream_sequence, info.published.unix_timestamp_nanos() as i64);
+        *next = sequence + 1;
         // The last one may have been dropped meanwhile.
-        if sequence <= within.last {
-            let sealed = |seal| super::time_ns(message.headers.as_ref(), &message.payload, seal, published_ns);
+        if sequence <= last {
+            let time = super::time_of(message.headers.as_ref());
+            let sealed = |seal| super::time_ns(time, &message.payload, seal, published_ns);
             let time_ns = seal.map_or(published_ns, sealed);
             take(Archived { sequence, time_ns, subject: message.subject.to_string(), payload: message.payload.clone() })?;
         }
-        if sequence >= within.last {
-            return Ok(());
+        if sequence >= last {
+            return Ok(Ok(()));
         }
     }
 }

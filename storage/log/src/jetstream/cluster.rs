@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connection::Link;
 use super::{Connection, JetStreamLog, Leases};
-use crate::LogError;
+use crate::{LogError, MESSAGE_BYTES_MAX};
 
 const CLUSTER_POLL: Duration = Duration::from_millis(250);
 /// The oldest release of nats-server that is known to do what we need.
@@ -86,9 +86,11 @@ impl Cluster {
     /// Whether there is one on the server, in part at least.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not answer, or the cluster is of another format.
     pub async fn is_there(connection: &Connection) -> Result<bool, LogError> {
-        Ok(find(&connection.read, &subjects::log_stream(0)).await?.is_some())
+        let Some(info) = find(&connection.read, &subjects::log_stream(0)).await? else { return Ok(false) };
+        Identity::from_metadata(&info.config.metadata).map_or(Ok(()), |identity| identity.check_format())?;
+        Ok(true)
     }
 
     /// Opens a cluster that was made before, whose streams stay as large as they may be.
@@ -213,34 +215,46 @@ impl Identity {
 
     /// Whether this release, set up like this, can serve the cluster.
     fn check(&self, logs: Option<u32>, key: &ClusterKey) -> Result<(), LogError> {
-        let Self { cluster, format, .. } = self;
-        if *format != FORMAT {
-            return unfit(format!(
-                "cluster {cluster} has format {format}, but this release knows format {FORMAT} only. Run the release that fits it"
-            ));
-        }
+        self.check_format()?;
         if self.incomplete {
+            let cluster = &self.cluster;
             return unfit(format!(
                 "cluster {cluster} is not restored: that was cut short. Delete its streams, or the folder of its nats-server, and restore it again"
             ));
         }
         self.partitioner()?;
-        let ours = key.fingerprint();
-        if self.key != ours {
-            return unfit(format!(
-                "cluster {cluster} is sealed with key {}, but this process has key {ours}: what one of them writes is nothing to the other. \
-                 Copy the file cluster.key of the engine that made the cluster, and name it in cluster.key_file (--cluster-key-file)",
-                self.key
-            ));
-        }
+        self.check_key(key)?;
         match logs {
             Some(asked) if asked != self.logs => unfit(format!(
-                "cluster {cluster} has {} logs, but the settings ask for {asked}. Their number is fixed when a cluster is created: \
-                 correct the setting, or use a server without a cluster",
-                self.logs
+                "cluster {} has {} logs, but the settings ask for {asked}. Their number is fixed when a cluster is created: correct the \
+                 setting, or use a server without a cluster",
+                self.cluster, self.logs
             )),
             _ => Ok(()),
         }
+    }
+
+    fn check_format(&self) -> Result<(), LogError> {
+        let Self { cluster, format, .. } = self;
+        if *format == FORMAT {
+            return Ok(());
+        }
+        unfit(format!(
+            "cluster {cluster} has format {format}, but this release knows format {FORMAT} only. Run the release that fits it"
+        ))
+    }
+
+    /// Whether its envelopes are sealed with this key.
+    pub fn check_key(&self, key: &ClusterKey) -> Result<(), LogError> {
+        let ours = key.fingerprint();
+        if self.key == ours {
+            return Ok(());
+        }
+        unfit(format!(
+            "cluster {} is sealed with key {}, but this process has key {ours}: what one of them writes is nothing to the other. Copy the file \
+             cluster.key of the engine that made the cluster, or of a backup, and name it in cluster.key_file (--cluster-key-file)",
+            self.cluster, self.key
+        ))
     }
 
     fn partitioner(&self) -> Result<Partitioner, LogError> {
@@ -354,6 +368,7 @@ impl<'a> Streams<'a> {
             num_replicas: 1,
             discard: DiscardPolicy::New,
             deny_delete: true,
+            max_message_size: MESSAGE_BYTES_MAX as i32,
             max_bytes: bytes_limit(self.options.log_bytes_max),
             metadata: identity.to_metadata(),
             ..Default::default()

@@ -114,7 +114,7 @@ impl Delivery {
         self.idle_heartbeats = 0;
         let (sequence, published_ns) = (info.stream_sequence, info.published.unix_timestamp_nanos() as i64);
         let Message { headers, payload, .. } = message.message;
-        let time_ns = super::time_ns(headers.as_ref(), &payload, &self.seal, published_ns);
+        let time_ns = super::time_ns(super::time_of(headers.as_ref()), &payload, &self.seal, published_ns);
         Ok(Delivered::Entry(Entry { sequence, time_ns, payload }))
     }
 

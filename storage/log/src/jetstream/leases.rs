@@ -45,7 +45,7 @@ impl Leases {
     }
 
     /// Waits until the log is this holder's, also for the server. It is at once where nobody has it, or somebody with the same data folder.
-    /// `may_take` is asked before it is taken.
+    /// `may_take` is asked before it is taken: who may not waits on where another one has had the log, which can go on with it.
     ///
     /// # Errors
     /// [`LogError::Unfit`] when the bucket has something else; that of `may_take`.
@@ -57,7 +57,7 @@ impl Leases {
     ) -> Result<Lease, LogError> {
         let mut watch = Watch::default();
         let mut looked_at = Instant::now();
-        let mut told = None;
+        let (mut told, mut told_unfit) = (None, false);
         loop {
             let (found, revision) = match self.find(log).await {
                 Err(LogError::Unreachable(reason)) => {
@@ -74,8 +74,17 @@ impl Leases {
                 Some(_) => watch.is_over(revision, since, 2 * POLL),
             };
             let (before, epoch) = found.map_or((None, 0), |record| (Some(record.holder), record.epoch));
-            if free {
-                may_take().await?;
+            let fit = if free { may_take().await } else { Ok(()) };
+            match (fit, &before) {
+                // Another one has had it, and can go on.
+                (Err(error), Some(other)) if !holder.relieves(other) => {
+                    if !std::mem::replace(&mut told_unfit, true) {
+                        tracing::warn!(log, %error, "the log is free, but not for this engine: left to {other}");
+                    }
+                    sleep(POLL).await;
+                    continue;
+                }
+                (fit, _) => fit?,
             }
             // What is not known to be written is found the next time.
             if free && let Ok(Some(lease)) = self.take(log, holder, epoch + 1, revision).await {

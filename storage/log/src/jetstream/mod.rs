@@ -13,12 +13,15 @@ mod leases;
 mod pulse;
 mod reader;
 mod server;
+mod stored;
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::message::{PublishMessage, StreamMessage};
-use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, RawMessageErrorKind, Stream};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Info, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::subject::ToSubject;
 use async_nats::{HeaderMap, Subject};
@@ -28,6 +31,7 @@ use emshop_proto::subjects::{self, Epoch};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use serde_json::{Value, json};
 
 pub use cluster::{Cluster, ClusterOptions, Create};
 pub use connection::{Connection, Reachable};
@@ -51,13 +55,15 @@ pub struct JetStreamLog {
     read: Link,
     /// By way of `read`.
     stream: Stream<()>,
+    /// The last steps of each source that this process has seen here.
+    known_steps: Arc<Mutex<BTreeMap<u32, Steps>>>,
 }
 
 impl JetStreamLog {
     async fn new(connection: &Connection, epoch: Epoch, seal: Seal, number: u32) -> Self {
         let (publish, read, pulse) = (connection.publish.clone(), connection.read.clone(), connection.pulse());
         let stream = read.jetstream.get_stream_no_info(subjects::log_stream(number)).await.expect("the name is valid");
-        Self { number, epoch, seal, subject: epoch.log(number).into(), publish, pulse, read, stream }
+        Self { number, epoch, seal, subject: epoch.log(number).into(), publish, pulse, read, stream, known_steps: Arc::default() }
     }
 
     async fn append_to(&self, subject: impl ToSubject, message: PublishMessage) -> Result<u64, AppendError> {
@@ -97,40 +103,54 @@ impl JetStreamLog {
         Ok((bytes_max - bytes_max / RESERVED_PART).saturating_sub(info.state.bytes))
     }
 
-    async fn last_steps_of(&self, source_log: u32) -> Result<LastSteps, LogError> {
+    async fn last_steps_of(&self, source_log: u32, at_least: u64) -> Result<LastSteps, LogError> {
         let subject = self.epoch.steps(self.number, source_log);
-        let last = match self.read.ask(self.stream.get_last_raw_message_by_subject(&subject)).await? {
-            Ok(message) => Some(entry(message, &self.seal)),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
-            Err(error) => return Err(LogError::Unreachable(error.to_string())),
+        let known = self.known_steps().get(&source_log).copied();
+        let expected = known.map_or(0, |known| known.through).max(at_least);
+        let last = self.get(&json!({ "last_by_subj": subject })).await?;
+        let of_last = last.as_ref().and_then(|last| Steps::of(last, source_log, &self.seal));
+        let steps = match of_last.filter(|steps| steps.through >= expected) {
+            None if last.is_some() => self.steps_among_others(&subject, source_log, known).await?,
+            steps => steps,
         };
-        let steps = match &last {
-            Some(last) => match Steps::of(last, source_log, &self.seal) {
-                None => self.steps_among_others(&subject, source_log).await?,
-                steps => steps,
-            },
-            None => None,
-        };
+        if let Some(steps) = steps {
+            self.known_steps().insert(source_log, steps);
+        }
         Ok(LastSteps { steps, at: last.map_or(0, |last| last.sequence), bounds: self.current_bounds().await? })
     }
 
-    /// A stranger has written where another log's steps go: which are the last ones of these shows only one by one.
-    async fn steps_among_others(&self, subject: &str, source_log: u32) -> Result<Option<Steps>, LogError> {
-        let (mut last, mut next) = (None, 1);
+    /// A stranger has written where another log's steps go, or copied some of these: which are the last ones shows only one by one, behind
+    /// those that are known.
+    async fn steps_among_others(&self, subject: &str, source_log: u32, known: Option<Steps>) -> Result<Option<Steps>, LogError> {
+        let mut next = known.map_or(1, |known| known.sequence);
+        let mut last: Option<Steps> = None;
         while let Some(entry) = self.first_on(subject, next).await? {
-            last = Steps::of(&entry, source_log, &self.seal).or(last);
+            let steps = Steps::of(&entry, source_log, &self.seal);
+            if known.is_some_and(|known| known.sequence == next && steps != Some(known)) {
+                // They are not there any more: the log was trimmed, or replaced.
+                return Box::pin(self.steps_among_others(subject, source_log, None)).await;
+            }
+            last = last.into_iter().chain(steps).max_by_key(|steps| steps.through);
             next = entry.sequence + 1;
         }
         Ok(last)
     }
 
+    fn known_steps(&self) -> MutexGuard<'_, BTreeMap<u32, Steps>> {
+        self.known_steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The first entry on a subject from this sequence on.
     async fn first_on(&self, subject: &str, from: u64) -> Result<Option<Entry>, LogError> {
-        match self.read.ask(self.stream.get_first_raw_message_by_subject(subject, from)).await? {
-            Ok(message) => Ok(Some(entry(message, &self.seal))),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(LogError::Unreachable(error.to_string())),
-        }
+        self.get(&json!({ "seq": from, "next_by_subj": subject })).await
+    }
+
+    async fn get(&self, request: &Value) -> Result<Option<Entry>, LogError> {
+        let message = stored::get(&self.read, &subjects::log_stream(self.number), request).await?;
+        Ok(message.map(|message| {
+            let time_ns = time_ns(message.header(TIME_HEADER), &message.payload, &self.seal, message.published_ns);
+            Entry { sequence: message.sequence, time_ns, payload: message.payload }
+        }))
     }
 
     /// Appends an envelope which says that entries are void. Only who has the lease of the log does.
@@ -141,9 +161,13 @@ impl JetStreamLog {
         self.append_to(self.epoch.voids(self.number), PublishMessage::build().payload(payload)).await
     }
 
-    async fn all_voids(self) -> Result<Vec<Entry>, LogError> {
-        let (subject, mut voids, mut next) = (self.epoch.voids(self.number), Vec::new(), 1);
-        while let Some(entry) = self.first_on(&subject, next).await? {
+    async fn all_voids(self, from: u64) -> Result<Vec<Entry>, LogError> {
+        let (subject, mut voids, mut next) = (self.epoch.voids(self.number), Vec::new(), from);
+        // Whoever goes on writing there keeps nobody from coming to an end.
+        let end = self.current_bounds().await?.last;
+        while next <= end
+            && let Some(entry) = self.first_on(&subject, next).await?
+        {
             next = entry.sequence + 1;
             voids.push(entry);
         }
@@ -166,11 +190,7 @@ impl JetStreamLog {
         if sequence == 0 {
             return Ok(None);
         }
-        match self.read.ask(self.stream.get_raw_message(sequence)).await? {
-            Ok(message) => Ok(Some(entry(message, &self.seal))),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(LogError::Unreachable(error.to_string())),
-        }
+        self.get(&json!({ "seq": sequence })).await
     }
 }
 
@@ -189,32 +209,39 @@ impl CommandLog for JetStreamLog {
     }
 
     fn append_steps(&self, source_log: u32, after: u64, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
-        let message = PublishMessage::build().payload(payload).expected_last_subject_sequence(after);
+        let message = PublishMessage::build().payload(payload.clone()).expected_last_subject_sequence(after);
         let log = self.clone();
         async move {
-            let appended = log.append_to(log.epoch.steps(log.number, source_log), message).await;
-            if !matches!(appended, Err(AppendError::NotNext(_))) {
-                return appended;
-            }
-            match log.last_steps_of(source_log).await {
-                Ok(last) => Err(AppendError::NotNext(last)),
-                Err(error) => Err(AppendError::Unknown(error.to_string())),
+            match log.append_to(log.epoch.steps(log.number, source_log), message).await {
+                Ok(sequence) => {
+                    if let Some(steps) = Steps::of(&Entry { sequence, time_ns: 0, payload }, source_log, &log.seal) {
+                        let known = &mut log.known_steps();
+                        let known = known.entry(source_log).or_insert(steps);
+                        *known = if steps.through >= known.through { steps } else { *known };
+                    }
+                    Ok(sequence)
+                }
+                Err(AppendError::NotNext(_)) => match log.last_steps_of(source_log, 0).await {
+                    Ok(last) => Err(AppendError::NotNext(last)),
+                    Err(error) => Err(AppendError::Unknown(error.to_string())),
+                },
+                failed => failed,
             }
         }
         .boxed()
     }
 
-    fn last_steps(&self, source_log: u32) -> BoxFuture<'static, Result<LastSteps, LogError>> {
+    fn last_steps(&self, source_log: u32, at_least: u64) -> BoxFuture<'static, Result<LastSteps, LogError>> {
         let log = self.clone();
-        async move { log.last_steps_of(source_log).await }.boxed()
+        async move { log.last_steps_of(source_log, at_least).await }.boxed()
     }
 
     fn read(&self, from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
         Reader::stream(self.clone(), from)
     }
 
-    fn voids(&self) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
-        self.clone().all_voids().boxed()
+    fn voids(&self, from: u64) -> BoxFuture<'static, Result<Vec<Entry>, LogError>> {
+        self.clone().all_voids(from).boxed()
     }
 
     fn entry(&self, sequence: u64) -> BoxFuture<'static, Result<Option<Entry>, LogError>> {
@@ -243,25 +270,24 @@ const TIME_HEADER: &str = "Emshop-Time";
 
 /// What [`TIME_HEADER`] says.
 fn time_header(time_ns: i64, payload: &[u8], seal: &Seal) -> String {
-    let code = seal.over(&[&time_ns.to_le_bytes(), payload]);
+    let code = seal.of_times().over(&[&time_ns.to_le_bytes(), payload]);
     format!("{time_ns} {:032x}", u128::from_be_bytes(code))
 }
 
-/// When the log took an entry.
-fn time_ns(headers: Option<&HeaderMap>, payload: &[u8], seal: &Seal, published_ns: i64) -> i64 {
-    let sealed = || {
-        let (time, code) = headers?.get(TIME_HEADER)?.as_str().split_once(' ')?;
-        let (time_ns, code) = (time.parse::<i64>().ok()?, u128::from_str_radix(code, 16).ok()?);
-        let code: [u8; SEAL_BYTES] = code.to_be_bytes();
-        seal.is_of(&code, &[&time_ns.to_le_bytes(), payload]).then_some(time_ns)
-    };
-    sealed().unwrap_or(published_ns)
+/// What the headers of a delivered message say of it.
+fn time_of(headers: Option<&HeaderMap>) -> Option<&str> {
+    Some(headers?.get(TIME_HEADER)?.as_str())
 }
 
-fn entry(message: StreamMessage, seal: &Seal) -> Entry {
-    let StreamMessage { headers, payload, sequence, time, .. } = message;
-    let time_ns = time_ns(Some(&headers), &payload, seal, time.unix_timestamp_nanos() as i64);
-    Entry { sequence, time_ns, payload }
+/// When the log took an entry.
+fn time_ns(header: Option<&str>, payload: &[u8], seal: &Seal, published_ns: i64) -> i64 {
+    let sealed = || {
+        let (time, code) = header?.split_once(' ')?;
+        let (time_ns, code) = (time.parse::<i64>().ok()?, u128::from_str_radix(code, 16).ok()?);
+        let code: [u8; SEAL_BYTES] = code.to_be_bytes();
+        seal.of_times().is_of(&code, &[&time_ns.to_le_bytes(), payload]).then_some(time_ns)
+    };
+    sealed().unwrap_or(published_ns)
 }
 
 /// Tells a refusal, after which the envelope is surely not in the log, from what leaves its fate open.

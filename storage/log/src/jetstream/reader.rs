@@ -9,6 +9,8 @@ use super::JetStreamLog;
 use super::delivery::{Delivered, Delivery};
 use crate::{Bounds, Entry, LogError};
 
+/// Entries that are asked for one by one when a delivery broke twice at the same one: more of its kind may follow.
+const SINGLY: u32 = 100;
 const RESUME_RETRY: Duration = Duration::from_millis(100);
 
 /// An entry that was in the log.
@@ -26,11 +28,15 @@ pub(super) struct Reader {
     /// The newest entry that was seen in the log, whether it was read yet or not.
     newest: Option<Seen>,
     delivery: Option<Delivery>,
+    /// The sequence that came next when the last delivery broke.
+    broken_at: u64,
+    /// How many entries are asked for one by one, before there is a delivery again.
+    singly: u32,
 }
 
 impl Reader {
     pub fn stream(log: JetStreamLog, from: u64) -> BoxStream<'static, Result<Entry, LogError>> {
-        let reader = Self { log, next: from, newest: None, delivery: None };
+        let reader = Self { log, next: from, newest: None, delivery: None, broken_at: 0, singly: 0 };
         stream::try_unfold(reader, |mut reader| async move {
             let entry = reader.next().await?;
             Ok(Some((entry, reader)))
@@ -40,6 +46,11 @@ impl Reader {
 
     async fn next(&mut self) -> Result<Entry, LogError> {
         loop {
+            if self.singly > 0
+                && let Some(entry) = self.single().await?
+            {
+                return Ok(entry);
+            }
             let delivery = match &mut self.delivery {
                 Some(delivery) => delivery,
                 None => {
@@ -58,8 +69,28 @@ impl Reader {
                 Err(broken) => {
                     tracing::debug!(log = self.log.number, next = self.next, "delivery broke: {broken}");
                     self.delivery = None;
+                    if std::mem::replace(&mut self.broken_at, self.next) == self.next {
+                        self.singly = SINGLY;
+                    }
                 }
             }
+        }
+    }
+
+    /// The next entry by itself: no delivery gets past one whose headers break the connection, as anybody can write them.
+    async fn single(&mut self) -> Result<Option<Entry>, LogError> {
+        self.singly -= 1;
+        match self.log.find(self.next).await {
+            Ok(Some(entry)) => {
+                self.next += 1;
+                self.see(&entry)?;
+                Ok(Some(entry))
+            }
+            Ok(None) | Err(LogError::Unreachable(_)) => {
+                self.singly = 0;
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

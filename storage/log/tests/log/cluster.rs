@@ -163,7 +163,7 @@ async fn a_missing_server_is_a_clear_error() {
 async fn a_full_log_refuses_until_it_is_trimmed() {
     let setup = Setup::new(ClusterOptions { log_bytes_max: MEBIBYTE, ..OPTIONS }).await;
     let log = setup.cluster.log(0);
-    let big = Bytes::from(vec![1; 100 * 1024]);
+    let big = Bytes::from(vec![1; 50 * 1024]);
     let (mut last, mut full_for_commands) = (0, None);
     let refused = loop {
         match log.append(big.clone()).await {
@@ -184,7 +184,7 @@ async fn a_full_log_refuses_until_it_is_trimmed() {
     assert_eq!(log.room().await.unwrap(), MEBIBYTE - kept - setup.bytes().await);
 
     let roomier = Cluster::open(&setup.connection, OPTIONS, Create::Yes, &key()).await.unwrap();
-    for _ in 0..20 {
-        roomier.log(0).append(Bytes::from(vec![1; 100 * 1024])).await.expect("the limit is a setting that can be changed");
+    for _ in 0..40 {
+        roomier.log(0).append(Bytes::from(vec![1; 50 * 1024])).await.expect("the limit is a setting that can be changed");
     }
 }
