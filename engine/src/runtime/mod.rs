@@ -228,7 +228,7 @@ impl Loop {
             if self.shell.is_well(now) {
                 self.heartbeat.beat(now);
             }
-            self.shell.work(self.clock.now());
+            self.shell.work(now);
             while let Some(action) = self.shell.action(self.clock.now()) {
                 if matches!(action, Action::End) {
                     self.hands.writer.stop();
