@@ -13,6 +13,9 @@ use crate::state::timers::{Timer, TimerKey, TimerKind};
 use crate::stock::reservation;
 use crate::user::{code, hold};
 
+/// How long business ids of outside transaction managers are remembered once what they name has ended: by then nothing about it is on its way
+/// any more.
+pub const ENDED_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Timers that one tick fires: a turn stays short, and the next tick goes on.
 pub const FIRED_PER_TICK_MAX: usize = 4096;
 

@@ -14,7 +14,7 @@ use emshop_proto::events::EventType;
 use emshop_proto::internal::{Channel, LogRow, record};
 use emshop_proto::seal::Seal;
 use emshop_proto::subjects;
-use emshop_proto::v1::EventBatch;
+use emshop_proto::v1::{EventBatch, LogMark};
 use prost::Message as _;
 
 use super::archive::{
@@ -200,16 +200,20 @@ impl Taking<'_> {
         }
         let mut first = None;
         if let Some(within) = bounds {
-            let take = |message: Archived| {
+            let take = |mut message: Archived| {
                 first = first.or(Some(message.sequence));
-                let batch = EventBatch::decode(message.payload.clone())?;
+                let mut batch = EventBatch::decode(message.payload.clone())?;
                 let log = logs.get(batch.log as usize).zip(through.get(batch.log as usize));
-                // What came of later entries comes again when they do.
-                if batch.cause.is_none_or(|cause| log.is_some_and(|(log, through)| log.has(cause, *through))) {
-                    let last = batch.events.last().map_or(batch.lost_through, |event| event.number);
-                    there.insert((batch.log, batch.r#type), last);
-                    file.write(&Item::from(message))?;
+                if batch.cause.is_some_and(|cause| log.is_none_or(|(log, through)| !log.has(cause, *through))) {
+                    // What came of later entries comes again when they do.
+                    let state = self.source.head(batch.log);
+                    let Some(left) = of_state(batch, &state) else { return Ok(()) };
+                    batch = left;
+                    message.payload = batch.encode_to_vec().into();
                 }
+                let last = batch.events.last().map_or(batch.lost_through, |event| event.number);
+                there.insert((batch.log, batch.r#type), last);
+                file.write(&Item::from(message))?;
                 Ok::<_, Error>(())
             };
             match archive::read(&self.source.connection, name, None, within, take).await {
@@ -260,6 +264,17 @@ impl Taking<'_> {
     }
 }
 
+/// The events of a batch that a state has made, if there are any.
+fn of_state(mut batch: EventBatch, state: &LogRow) -> Option<EventBatch> {
+    batch.events.retain(|event| event.log_sequence <= state.applied_sequence);
+    if batch.events.is_empty() {
+        return None;
+    }
+    batch.through = state.events;
+    batch.cause = Some(LogMark { sequence: state.applied_sequence, identity: state.applied_identity });
+    Some(batch)
+}
+
 /// Entries of a log, one after the other.
 struct Reading<'a> {
     seal: &'a Seal,
@@ -293,4 +308,36 @@ impl Reading<'_> {
 
 fn identity(Archived { sequence, time_ns, payload, .. }: &Archived) -> u64 {
     Entry { sequence: *sequence, time_ns: *time_ns, payload: payload.clone() }.identity()
+}
+
+#[cfg(test)]
+mod tests {
+    use emshop_proto::v1::Event;
+
+    use super::*;
+
+    /// All events of a batch were given up when the entry that made its last ones was lost.
+    #[test]
+    fn a_batch_that_reaches_beyond_what_is_left_keeps_what_the_state_has_made() {
+        let event = |number, log_sequence| Event { number, log_sequence, ..Event::default() };
+        let cause = Some(LogMark { sequence: 12, identity: 120 });
+        let batch = EventBatch {
+            previous_number: 3,
+            events: vec![event(5, 9), event(6, 10), event(8, 12)],
+            through: 8,
+            cause,
+            complete_through: 4,
+            ..EventBatch::default()
+        };
+        let state = |applied_sequence| LogRow { applied_sequence, applied_identity: 100, events: 7, ..LogRow::default() };
+        let left = of_state(batch.clone(), &state(10));
+        let expected = EventBatch {
+            events: vec![event(5, 9), event(6, 10)],
+            through: 7,
+            cause: Some(LogMark { sequence: 10, identity: 100 }),
+            ..batch.clone()
+        };
+        assert_eq!(left, Some(expected));
+        assert_eq!(of_state(batch, &state(8)), None);
+    }
 }

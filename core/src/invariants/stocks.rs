@@ -53,7 +53,12 @@ impl Stocks {
     }
 
     pub fn reservation(&mut self, number: u64, row: &ReservationRow) {
-        if row.status() == ReservationStatus::Reserved && row.saga.is_none() && row.expires_at_ms != 0 {
+        let ends = match row.status() {
+            ReservationStatus::Reserved => row.saga.is_none() && row.expires_at_ms != 0,
+            ReservationStatus::Released | ReservationStatus::Refused => true,
+            _ => false,
+        };
+        if ends {
             self.expiring.insert((number, row.expires_at_ms));
         }
         let expected = match row.status() {

@@ -24,7 +24,7 @@ pub enum TimerKind {
     OrderCompletion(u64),
     /// The parcel of the order of this number comes to the next station of its simulated way.
     ParcelStation(u64),
-    /// The reservation of this number was not confirmed in time.
+    /// The reservation of this number was not confirmed in time, or has ended and is forgotten.
     ReservationExpiry(u64),
     /// The payment try was not confirmed in time.
     PaymentHoldExpiry(UserText),

@@ -1,7 +1,8 @@
 //! Reservations for outside transaction managers: several SKUs under one business id, in the id's log.
 //!
 //! A release or a reback that comes before its reserve leaves a row that is a tombstone, so the late reserve is refused. One with a
-//! time-out has a timer while it is reserved and nothing is under way with it: what is begun then ends as sold or as released.
+//! time-out has a timer while it is reserved and nothing is under way with it: what is begun then ends as sold or as released. What was released
+//! or refused holds nothing any more and is forgotten after a week; what was sold may come back whenever, and is kept like an order.
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{LineRow, OwnerKind, ReservationRow, SagaRow, StockAction, StockReply};
@@ -96,10 +97,14 @@ pub(crate) fn reback(turn: &mut Turn, request: RebackRequest) -> Handled {
     begin(turn, number, SagaStatus::Compensating, step)
 }
 
-/// The time of a reservation is over that was neither confirmed nor released.
+/// The time of a reservation is over that was neither confirmed nor released, or what has ended is forgotten.
 pub(crate) fn expire(turn: &mut Turn, number: u64) {
-    let status = idle_status(turn.state, number);
-    assert_eq!(status, Ok(ReservationStatus::Reserved), "reservation number {number} is not reserved but had an expiry timer");
+    match idle_status(turn.state, number) {
+        Ok(ReservationStatus::Released | ReservationStatus::Refused) => return forget(turn.state, number),
+        status => {
+            assert_eq!(status, Ok(ReservationStatus::Reserved), "reservation number {number} is not reserved but had an expiry timer")
+        }
+    }
     let begun = begin(turn, number, SagaStatus::Compensating, SagaStep::ReserveStock);
     assert!(matches!(begun, Ok(Answered::Later)), "a compensation is not refused");
 }
@@ -117,7 +122,7 @@ pub(crate) fn reply(turn: &mut Turn, number: u64, reply: StockReply) {
 fn begin(turn: &mut Turn, number: u64, status: SagaStatus, step: SagaStep) -> Handled {
     let mut row = turn.state.reservations.take(&number).expect("an indexed reservation exists");
     if row.status() == ReservationStatus::Reserved && row.expires_at_ms != 0 {
-        timer::remove(turn.state, &expiry(&row, number));
+        timer::remove(turn.state, &expiry(row.expires_at_ms, number));
     }
     let waiters = Some(turn.ctx.waiter.clone()).filter(is_waited_for).into_iter().collect();
     let mut saga = SagaRow { waiters, ..SagaRow::default() };
@@ -170,10 +175,14 @@ fn finish(turn: &mut Turn, number: u64, row: &mut ReservationRow) {
         _ => ReservationStatus::Released,
     };
     row.set_status(status);
-    if status == ReservationStatus::Reserved && row.expires_at_ms != 0 {
+    let is_over = matches!(status, ReservationStatus::Released | ReservationStatus::Refused);
+    if is_over {
+        row.expires_at_ms = turn.ctx.time_ms + timer::ENDED_KEPT_MS;
+    }
+    if is_over || (status == ReservationStatus::Reserved && row.expires_at_ms != 0) {
         // Another log may have replied late: a timer is never due in the past.
         row.expires_at_ms = row.expires_at_ms.max(turn.ctx.time_ms);
-        timer::set(turn.state, &expiry(row, number));
+        timer::set(turn.state, &expiry(row.expires_at_ms, number));
     }
     let waiters = row.saga.take().expect(HAS_SAGA).waiters;
     let told = row.refusal.clone().map_or_else(|| answer(row), Answer::from);
@@ -202,19 +211,27 @@ fn is_over(turn: &mut Turn, number: u64) -> bool {
     row.expires_at_ms != 0 && turn.ctx.time_ms >= row.expires_at_ms
 }
 
-/// The timer of a reservation that has a time-out, while it is reserved.
-fn expiry(row: &ReservationRow, number: u64) -> Timer {
-    Timer { due_ms: row.expires_at_ms, what: TimerKind::ReservationExpiry(number) }
+/// The timer of a reservation that has a time-out while it is reserved, or has ended.
+fn expiry(due_ms: i64, number: u64) -> Timer {
+    Timer { due_ms, what: TimerKind::ReservationExpiry(number) }
 }
 
 fn tombstone(turn: &mut Turn, business_id: String) -> Answer {
-    let mut row = new_row(business_id, turn.ctx.time_ms);
+    let forgotten_ms = turn.ctx.time_ms + timer::ENDED_KEPT_MS;
+    let mut row = ReservationRow { expires_at_ms: forgotten_ms, ..new_row(business_id, turn.ctx.time_ms) };
     row.set_status(ReservationStatus::Released);
     let answer = answer(&row);
     if !planted::is(Bug::TombstoneLeftOut) {
-        add(turn.state, row);
+        let number = add(turn.state, row);
+        timer::set(turn.state, &expiry(forgotten_ms, number));
     }
     answer
+}
+
+fn forget(state: &mut State, number: u64) {
+    let row = state.reservations.take(&number).expect("an indexed reservation exists");
+    state.reservation_ids.remove(&row.business_id);
+    state.reservations.remove(&number);
 }
 
 fn new_row(business_id: String, created_at_ms: i64) -> ReservationRow {

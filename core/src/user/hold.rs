@@ -17,9 +17,6 @@ use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 use crate::user::balance;
 
-/// Seven times the longest time-out of a try: by then nothing about it is on its way any more.
-pub const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
-
 pub(crate) fn try_hold(state: &mut State, ctx: &Context, request: &TryPaymentRequest, body_hash: u64) -> Answer {
     let key = UserText { user_id: request.user_id, text: request.business_id.clone() };
     if let Some(row) = settled(state, ctx, &key) {
@@ -110,7 +107,7 @@ fn end(state: &mut State, ctx: &Context, key: &UserText, status: PaymentHoldStat
 
 /// Remembers what has ended.
 fn keep(state: &mut State, ctx: &Context, key: UserText, row: PaymentHoldRow) {
-    timer::set(state, &timer(&key, ctx.time_ms + KEPT_MS));
+    timer::set(state, &timer(&key, ctx.time_ms + timer::ENDED_KEPT_MS));
     state.payment_holds.insert(key, row);
 }
 

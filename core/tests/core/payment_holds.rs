@@ -1,6 +1,6 @@
 //! Try, confirm, cancel on a user's balance.
 
-use emshop_core::user::hold::KEPT_MS;
+use emshop_core::timer::ENDED_KEPT_MS;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{Money, Outcome, PaymentHold, PaymentHoldStatus, outcome};
 
@@ -113,7 +113,7 @@ fn hanging_try_after_its_cancel_is_refused() {
     let mut shop = shop();
     shop.send_one(cancel_tried(USER, "b"));
     // For as long as a try may live, and longer.
-    for later_ms in [0, TRY_MS, 24 * 60 * 60 * 1000, KEPT_MS - 24 * 60 * 60 * 1000 - TRY_MS - 1] {
+    for later_ms in [0, TRY_MS, 24 * 60 * 60 * 1000, ENDED_KEPT_MS - 24 * 60 * 60 * 1000 - TRY_MS - 1] {
         shop.tick_after(later_ms);
         assert_refused(&shop.send_one(try_payment(USER, "b", 300)), Code::PaymentHoldCancelled);
     }
@@ -225,7 +225,7 @@ fn holds_are_forgotten_a_week_after_their_end() {
         let mut shop = shop();
         let without = shop.rows().len();
         end(&mut shop);
-        shop.tick_after(KEPT_MS - 1);
+        shop.tick_after(ENDED_KEPT_MS - 1);
         assert_ne!(refused(&shop.send_one(confirm_tried(USER, "b"))), Some(Code::PaymentHoldNotFound));
         shop.tick_after(1);
         assert_refused(&shop.send_one(confirm_tried(USER, "b")), Code::PaymentHoldNotFound);

@@ -1,5 +1,6 @@
 //! Try, confirm and cancel of stock by outside transaction managers: within one log, and over two.
 
+use emshop_core::timer::ENDED_KEPT_MS;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{Command, ReservationStatus};
 
@@ -43,7 +44,28 @@ fn hanging_try_is_refused() {
         assert_refused(&hanging, Code::StockReservationReleased);
         assert_refused(&shop.send_one(try_stock(&id, goods)), Code::StockReservationReleased);
         assert_levels(&mut shop, goods, UNTOUCHED);
+        assert_eq!(timers(&mut shop), 1, "it is forgotten some day");
+    }
+}
+
+/// Each business id that was ever released left two rows for good.
+#[test]
+fn what_has_ended_is_forgotten_after_a_week_and_what_is_sold_is_not() {
+    for (mut shop, goods, id) in shops() {
+        let sold = format!("{id}-sold");
+        let forgotten = [&id, &format!("{id}-tombstone"), &format!("{id}-refused")].map(String::clone);
+        shop.send([try_stock(&id, goods), reserve(&sold, &[(goods[0], 2)])]);
+        shop.send([release(&id), release(&forgotten[1]), reserve(&forgotten[2], &[(goods[0], 99)]), sell(&sold)]);
+        shop.tick_after(ENDED_KEPT_MS - 1_000);
+        assert_refused(&shop.send_one(try_stock(&id, goods)), Code::StockReservationReleased);
+        assert_eq!(timers(&mut shop), 3);
+        shop.tick_after(1_000);
         assert_eq!(timers(&mut shop), 0);
+        for id in &forgotten {
+            assert_refused(&shop.send_one(sell(id)), Code::StockReservationNotFound);
+        }
+        assert_reservation(shop.send_one(reback(&sold)), Released, false);
+        assert_levels(&mut shop, goods, UNTOUCHED);
     }
 }
 
@@ -99,16 +121,16 @@ fn repeated_cancel_gives_back_once() {
         shop.tick_after(TIMEOUT_MS);
         assert_reservation(shop.send_one(release(&id)), Released, true);
         assert_levels(&mut shop, goods, UNTOUCHED);
-        assert_eq!(timers(&mut shop), 0);
+        assert_eq!(timers(&mut shop), 1);
     }
 }
 
 #[test]
-fn refused_try_leaves_no_timer() {
+fn refused_try_does_not_time_out() {
     for (mut shop, goods, id) in shops() {
         let refused = shop.send_one(reserve_within(&id, &[(goods[0], 3), (goods[1], 11)], TIMEOUT_SECONDS));
         assert_refused(&refused, Code::StockInsufficientForReservation);
-        assert_eq!(timers(&mut shop), 0);
+        assert_eq!(timers(&mut shop), 1);
         shop.tick_after(TIMEOUT_MS);
         assert_levels(&mut shop, goods, UNTOUCHED);
     }
@@ -123,7 +145,7 @@ fn try_times_out_and_gives_back() {
         shop.tick_after(1);
         assert_levels(&mut shop, goods, UNTOUCHED);
         assert_reservation(shop.send_one(release(&id)), Released, true);
-        assert_eq!(timers(&mut shop), 0);
+        assert_eq!(timers(&mut shop), 1);
     }
 }
 
@@ -192,5 +214,5 @@ fn try_answered_late_times_out() {
     assert_eq!((late.status(), late.expires_at_ms), (Reserved, shop.now_ms));
     shop.tick_after(0);
     assert_levels(&mut shop, goods, UNTOUCHED);
-    assert_eq!(timers(&mut shop), 0);
+    assert_eq!(timers(&mut shop), 1);
 }

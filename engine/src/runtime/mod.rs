@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::{Client, jetstream};
-use emshop_core::replica::{self, Replica};
+use emshop_core::replica::{OpenError, Replica};
 use emshop_core::state::store::StateStore;
 use emshop_log::jetstream::{Lease, Leases, Pulse};
 use emshop_log::lease::Holder;
@@ -95,20 +95,21 @@ impl LeaseKeeper {
 }
 
 impl Engine {
-    /// Waits until no other engine has the log, opens the state, replays what the log has beyond it, and serves. Returns when it is as far
+    /// Opens the state, waits until no other engine has the log, replays what the log has beyond it, and serves. Returns when it is as far
     /// as the log was at the start.
     pub async fn start(number: u32, options: Options, connections: Connections) -> Result<Self, EngineError> {
         let (inbox, messages) = channel();
         let clock = Clock::start();
-        let (log, store) = (Arc::clone(&connections.logs[number as usize]), &connections.store);
-        let lease = connections.leases.acquire(number, &connections.holder, async || reaches(log.as_ref(), store.as_ref()).await);
+        let log = Arc::clone(&connections.logs[number as usize]);
+        // Before the lease: whose disk stands still does not get it.
+        let replica = open(number, &connections).await?;
+        let next = replica.applied_sequence() + 1;
+        let lease = connections.leases.acquire(number, &connections.holder, async || reaches(log.as_ref(), next).await);
         let heartbeat = Heartbeat::default();
         let lease = LeaseKeeper::start(lease.await?, clock, heartbeat.clone(), inbox.clone());
-        let replica = Replica::open(&connections.store, &connections.cluster_id, number, connections.partitioner)?;
-        let voids = intake::void_entries(log.as_ref(), replica.applied_sequence() + 1).await?;
+        let voids = intake::void_entries(log.as_ref(), next).await?;
         let context = jetstream::new(connections.publish.clone());
         let facts = facts::gather(&replica, &connections.logs, &context).await?;
-        let next = replica.applied_sequence() + 1;
         let shell = Shell::start(replica, &options, &facts, clock.now())?;
 
         let post = Post::start(connections.core.clone(), connections.local);
@@ -171,12 +172,19 @@ impl Engine {
     }
 }
 
+/// Reads what is kept in memory of a state, on a thread that may wait for its disk.
+async fn open(number: u32, connections: &Connections) -> Result<Replica, OpenError> {
+    let (store, cluster_id) = (Arc::clone(&connections.store), connections.cluster_id.clone());
+    let partitioner = connections.partitioner;
+    let opened = tokio::task::spawn_blocking(move || Replica::open(&store, &cluster_id, number, partitioner)).await;
+    opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+}
+
 /// Whether the log still has what comes behind a state: who waits for a log that is trimmed meanwhile must not take it from one that can go on.
-async fn reaches(log: &dyn CommandLog, store: &dyn StateStore) -> Result<(), LogError> {
-    let applied = replica::head(store).map_or(0, |(_, head)| head.applied_sequence);
+async fn reaches(log: &dyn CommandLog, next: u64) -> Result<(), LogError> {
     match log.bounds().await {
         Err(LogError::Unreachable(_)) => Ok(()),
-        bounds => bounds?.admit(log.number(), applied + 1),
+        bounds => bounds?.admit(log.number(), next),
     }
 }
 

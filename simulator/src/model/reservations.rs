@@ -7,6 +7,8 @@ use emshop_proto::v1::{GoodsQuantity, ReservationStatus, ReserveStockRequest};
 use super::stock::{Carried, Line};
 use super::{Turn, Waiting, Wants, Who, Wrong, again, refused};
 
+const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
 /// A reservation under a business id.
 #[derive(Clone, Debug)]
 pub struct Reservation {
@@ -130,7 +132,15 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// Its time is over, or it ended a week ago.
     pub(super) fn expire_reservation(&mut self, number: usize) -> Result<(), Wrong> {
+        let row = self.reservation(number);
+        if has_ended(row.status) {
+            row.timer = None;
+            let id = row.id.clone();
+            self.here().reservation_numbers.remove(&id);
+            return Ok(());
+        }
         self.begin(Who::default(), number, StockAction::Release)
     }
 
@@ -149,7 +159,8 @@ impl Turn<'_> {
 
     /// A release that came before its reservation.
     fn tombstone(&mut self, who: Who, id: &str) -> Result<(), Wrong> {
-        self.add(Reservation::new(id, ReservationStatus::Released));
+        let timer = Some(self.here().time_ms + WEEK_MS);
+        self.add(Reservation { timer, ..Reservation::new(id, ReservationStatus::Released) });
         self.tell(who, answer(ReservationStatus::Released));
         Ok(())
     }
@@ -203,6 +214,9 @@ impl Turn<'_> {
             row.expires_at = row.expires_at.max(now);
             row.timer = Some(row.expires_at);
         }
+        if has_ended(row.status) {
+            row.timer = Some(now + WEEK_MS);
+        }
         let (waiting, told) = (std::mem::take(&mut row.waiting), row.refusal.map_or_else(|| answer(row.status), refused));
         self.tell_all(waiting, |_| told.clone());
         Ok(())
@@ -211,6 +225,10 @@ impl Turn<'_> {
     fn reservation(&mut self, number: usize) -> &mut Reservation {
         &mut self.here().reservations[number - 1]
     }
+}
+
+fn has_ended(status: ReservationStatus) -> bool {
+    matches!(status, ReservationStatus::Released | ReservationStatus::Refused)
 }
 
 fn refuse(row: &mut Reservation, code: Code) {
