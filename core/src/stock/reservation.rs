@@ -102,7 +102,11 @@ pub(crate) fn expire(turn: &mut Turn, number: u64) {
     match idle_status(turn.state, number) {
         Ok(ReservationStatus::Released | ReservationStatus::Refused) => return forget(turn.state, number),
         status => {
-            assert_eq!(status, Ok(ReservationStatus::Reserved), "reservation number {number} is not reserved but had an expiry timer")
+            assert_eq!(
+                status,
+                Ok(ReservationStatus::Reserved),
+                "reservation number {number} is not reserved but had an expiry timer"
+            )
         }
     }
     let begun = begin(turn, number, SagaStatus::Compensating, SagaStep::ReserveStock);
