@@ -34,6 +34,7 @@ pub fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
 /// Field numbers in the requests that make orders.
 const ORDER_ID_FIELD: u32 = 1;
 const ADDRESS_FIELD: u32 = 5;
+const RECEIVER_FIELD: u32 = 6;
 /// Of `OrderNames` and `GoodsName`.
 const NAMES_FIELD: u32 = 100;
 const GOODS_ID_FIELD: u32 = 1;
@@ -49,18 +50,23 @@ pub fn id(order: &OrderRow) -> &str {
 /// # Errors
 /// What is wrong with them.
 pub fn check_request(request: &[u8]) -> Result<(), String> {
-    let (mut rest, mut ids) = (request, 0);
+    let (mut rest, mut seen) = (request, [false; 3]);
     while !rest.is_empty() {
         let (field, wire_type) = decode_key(&mut rest).map_err(|error| error.to_string())?;
         let mut value = rest;
+        // Some of them are read from the front and some from the back.
+        if let Some(place) = [ORDER_ID_FIELD, ADDRESS_FIELD, RECEIVER_FIELD].iter().position(|once| *once == field)
+            && std::mem::replace(&mut seen[place], true)
+        {
+            return Err("an order has two ids, addresses or receivers".to_owned());
+        }
         skip_field(wire_type, field, &mut rest, DecodeContext::default()).map_err(|error| error.to_string())?;
         match field {
             ORDER_ID_FIELD => {
-                ids += 1;
                 let length = decode_varint(&mut value).unwrap_or_default() as usize;
                 let is_text = wire_type == WireType::LengthDelimited && std::str::from_utf8(&value[..length]).is_ok();
-                if !is_text || ids > 1 {
-                    return Err("an order has another id than one text".to_owned());
+                if !is_text {
+                    return Err("an order has an id that is no text".to_owned());
                 }
             }
             NAMES_FIELD => return Err("an order has names of goods before it has reserved them".to_owned()),

@@ -6,10 +6,10 @@ use emshop_proto::errors::Code;
 use emshop_proto::internal::{RegisterUser, account_command, record};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    AddCartItemRequest, CheckoutCartRequest, Command, CreateCategoryRequest, GoodsQuantity, Money, ReserveStockRequest,
+    AddCartItemRequest, CheckoutCartRequest, Command, CreateCategoryRequest, GoodsQuantity, Money, Receiver, ReserveStockRequest,
     SetStockRequest, SubmitOrderRequest, UpdateCartItemRequest,
 };
-use prost::encoding::{bytes, string, uint64};
+use prost::encoding::{bytes, message, string, uint64};
 
 use crate::commands;
 use crate::shop::{Shop, assert_refused, envelope_of, record_of};
@@ -86,9 +86,11 @@ fn a_user_without_a_mobile_number_is_refused() {
 fn an_order_that_cannot_be_read_later_is_not_an_entry() {
     const SUBMIT_ORDER: u32 = 2;
     type Damage = fn(&mut Vec<u8>);
-    let table: [(&str, Damage); 6] = [
+    let table: [(&str, Damage); 8] = [
         ("an id that is a number", |order| uint64::encode(1, &7, order)),
         ("an id that is no text", |order| bytes::encode(1, &vec![0xFF], order)),
+        ("two addresses", |order| (0..2).for_each(|_| string::encode(5, &"路 1".to_owned(), order))),
+        ("two receivers", |order| (0..2).for_each(|_| message::encode(6, &Receiver::default(), order))),
         ("two ids", |order| (0..2).for_each(|_| string::encode(1, &"o1".to_owned(), order))),
         ("an address that is no text", |order| bytes::encode(5, &vec![0xFF], order)),
         ("a receiver that is none", |order| bytes::encode(6, &vec![0x0A, 0x05], order)),
