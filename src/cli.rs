@@ -85,6 +85,9 @@ pub struct ServeFlags {
     /// Logs whose engine this process runs, such as 0,2-3 [default: all]
     #[arg(long, value_name = "LOGS")]
     own: Option<String>,
+    /// For development, on a loopback address only: codes go to the log lines, and captchas can be read by machines
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    dev: Option<String>,
     /// Whether calls need a token [default: on]
     #[arg(long, value_name = "WHETHER", value_parser = ["on", "off"])]
     auth: Option<String>,
@@ -219,6 +222,7 @@ impl ServeFlags {
             ("cluster.key_file", self.cluster_key_file.as_deref()),
             ("role", self.role.as_deref()),
             ("own", self.own.as_deref()),
+            ("dev", self.dev.as_deref()),
             ("auth.required", self.auth.as_deref()),
             ("auth.key_file", self.key_file.as_deref()),
         ]

@@ -6,12 +6,15 @@ mod units;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fmt, fs};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use config::Environment;
-use emshop_ingress::{Algorithm, PaymentOptions, Tokens, Verification, WebhookSecret};
+use emshop_ingress::{
+    Algorithm, CaptchaProvider, Http, LogLines, PaymentOptions, Picture, Plain, SharedSecret, SmsProvider, Tokens,
+};
 use emshop_log::LOG_BYTES_MIN;
 use emshop_log::jetstream::{ClusterOptions, SyncMode};
 use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
@@ -59,6 +62,8 @@ pub struct Settings {
     pub role: Role,
     /// Logs whose engine this process runs, such as `0,2-3`; all when not set.
     pub own: Option<LogSet>,
+    /// For development, on a loopback address only: codes go to the log lines, and captchas can be read by machines.
+    pub dev: bool,
     pub nats: Nats,
     pub cluster: Cluster,
     pub log: Log,
@@ -78,6 +83,7 @@ impl Default for Settings {
             listen: emshop_ingress::Options::default().listen,
             role: Role::default(),
             own: None,
+            dev: false,
             nats: Nats::default(),
             cluster: Cluster::default(),
             log: Log::default(),
@@ -237,6 +243,34 @@ impl Default for Auth {
     }
 }
 
+/// Who verifies numbers and humans. What has no provider cannot be had: passwords do without.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Verification {
+    /// Who sends codes: `http` for a server of the shop's, or `log` for development. Without it nobody can register, or log in by SMS.
+    pub sms: Option<Sms>,
+    /// Where that server takes them, in a JSON body that is signed.
+    pub sms_url: Option<String>,
+    /// File with the secret that they are signed with, 16 bytes or more.
+    pub sms_secret_file: Option<PathBuf>,
+    /// Who draws captchas: `picture`, or `plain` for development. Without it nobody can register, or be sent a code.
+    pub captcha: Option<Captcha>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sms {
+    Http,
+    Log,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Captcha {
+    Picture,
+    Plain,
+}
+
 /// Who takes the money.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -316,6 +350,20 @@ impl Settings {
             "engines and ingresses of a shop share the key that their logs are sealed with: name its file in cluster.key_file \
              (--cluster-key-file)"
         );
+        let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;
+        ensure!(
+            !self.dev || self.listen.ip().is_loopback(),
+            "dev (--dev) lets everybody in, and {} is no loopback address: leave it out, or listen on 127.0.0.1",
+            self.listen
+        );
+        ensure!(
+            self.dev || (*sms != Some(Sms::Log) && *captcha != Some(Captcha::Plain)),
+            "verification.sms: log and verification.captcha: plain keep nobody out: they are for development (--dev)"
+        );
+        ensure!(
+            (*sms == Some(Sms::Http)) == sms_url.is_some() && sms_url.is_some() == sms_secret_file.is_some(),
+            "verification.sms: http goes with verification.sms_url and verification.sms_secret_file, and these with nothing else"
+        );
         ensure!(self.auth.token_lifetime >= TOKEN_LIFETIME_MIN, "auth.token_lifetime must be 1s or more");
         ensure!(
             self.payment.pay_url.is_none() || self.payment.webhook_secret_file.is_some(),
@@ -355,10 +403,26 @@ impl Settings {
     }
 
     /// # Errors
+    /// [`Unacceptable`], when a secret cannot be read or is none, or an address is none.
+    pub fn verification(&self) -> Result<emshop_ingress::Verification> {
+        let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;
+        let sms = sms.or(self.dev.then_some(Sms::Log)).map(|sms| match (sms, sms_url, sms_secret_file) {
+            (Sms::Http, Some(url), Some(file)) => sms_server(url, file).context(Unacceptable),
+            _ => Ok(Arc::new(LogLines) as Arc<dyn SmsProvider>),
+        });
+        let captcha = captcha.or(self.dev.then_some(Captcha::Plain)).map(|captcha| match captcha {
+            Captcha::Picture => Arc::new(Picture) as Arc<dyn CaptchaProvider>,
+            Captcha::Plain => Arc::new(Plain),
+        });
+        Ok(emshop_ingress::Verification { sms: sms.transpose()?, captcha })
+    }
+
+    /// # Errors
     /// [`Unacceptable`], when the secret cannot be read or is none.
     pub fn payment_options(&self) -> Result<PaymentOptions> {
         let Payment { webhook_secret_file, pay_url } = self.payment.clone();
-        let webhook_secret = webhook_secret_file.as_deref().map(webhook_secret).transpose().context(Unacceptable)?;
+        let secret = |file| shared_secret("payment.webhook_secret_file", file);
+        let webhook_secret = webhook_secret_file.as_deref().map(secret).transpose().context(Unacceptable)?;
         Ok(PaymentOptions { webhook_secret, pay_url })
     }
 
@@ -376,7 +440,6 @@ impl Settings {
             completes_after_seconds,
             auth_required: self.auth.required,
             tokens,
-            verification: self.verification,
             ..emshop_ingress::Options::default()
         }
     }
@@ -406,9 +469,14 @@ fn check_names(found: &Map<String, Value>, known: &Value, section: &str) -> Resu
     Ok(())
 }
 
-/// The bytes of the file, without white space at either end: editors add a line feed.
-fn webhook_secret(file: &Path) -> Result<WebhookSecret> {
-    let bytes = secret::read(file).context("payment.webhook_secret_file")?;
-    let secret = WebhookSecret::new(bytes.trim_ascii().to_vec());
-    secret.with_context(|| format!("payment.webhook_secret_file: the secret in {} is shorter than 16 bytes", file.display()))
+fn sms_server(url: &str, secret: &Path) -> Result<Arc<dyn SmsProvider>> {
+    let secret = shared_secret("verification.sms_secret_file", secret)?;
+    Ok(Arc::new(Http::new(url, secret).map_err(Error::msg).context("verification.sms_url")?))
+}
+
+/// The bytes of the file of a setting, without white space at either end: editors add a line feed.
+fn shared_secret(setting: &'static str, file: &Path) -> Result<SharedSecret> {
+    let bytes = secret::read(file).context(setting)?;
+    let secret = SharedSecret::new(bytes.trim_ascii().to_vec());
+    secret.with_context(|| format!("{setting}: the secret in {} is shorter than 16 bytes", file.display()))
 }

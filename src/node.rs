@@ -9,7 +9,7 @@ use anyhow::{Context, Error, Result, bail};
 use emshop_engine::runtime::Connections;
 use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
-use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, Tokens};
+use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, Tokens, Verification};
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, Connection, Create, Leases, NatsServer, ServerOptions};
 use emshop_log::lease::Holder;
@@ -46,7 +46,7 @@ impl Node {
     /// # Errors
     /// Whatever keeps a part from starting, in a sentence that says what to do.
     pub async fn start(settings: &Settings) -> Result<Self> {
-        let payment = settings.payment_options()?;
+        let providers = (settings.payment_options()?, settings.verification()?);
         let folder = DataFolder::create(&settings.data)?;
         let (nats, url) = start_nats(settings, &folder).await?;
         let connection = Connection::open(&url).await?;
@@ -75,7 +75,7 @@ impl Node {
             Role::Engine => (None, None),
             Role::All | Role::Ingress => {
                 let search = parts.open_search(&folder).await?;
-                (Some(search.clone()), Some(parts.start_ingress(&folder, search, payment).await?))
+                (Some(search.clone()), Some(parts.start_ingress(&folder, search, providers).await?))
             }
         };
         let listen = ingress.as_ref().map(Ingress::local_addr);
@@ -223,9 +223,15 @@ impl Parts<'_> {
         Ok(Arc::new(search))
     }
 
-    async fn start_ingress(&self, folder: &DataFolder, search: Arc<Search>, payment: PaymentOptions) -> Result<Ingress> {
+    async fn start_ingress(
+        &self,
+        folder: &DataFolder,
+        search: Arc<Search>,
+        providers: (PaymentOptions, Verification),
+    ) -> Result<Ingress> {
         let tokens = tokens(self.settings, folder)?;
-        let options = emshop_ingress::Options { payment, ..self.settings.ingress_options(tokens) };
+        let (payment, verification) = providers;
+        let options = emshop_ingress::Options { payment, verification, ..self.settings.ingress_options(tokens) };
         let (logs, outcomes) = (self.logs.clone(), self.outcomes.clone());
         Ok(emshop_ingress::bind(options, logs, self.partitioner, &self.connection, search, outcomes).await?)
     }

@@ -7,8 +7,8 @@ use emshop_testing::docs::{assert_section, table};
 use emshop_testing::read;
 use emshop_testing::source::{Part, Source};
 
-/// Where settings are declared; a section may be a type of another crate.
-const SOURCES: [&str; 2] = ["src/config.rs", "ingress/src/accounts/verification/mod.rs"];
+/// Where settings are declared.
+const SOURCES: [&str; 1] = ["src/config.rs"];
 
 /// Where the binary is told that a user's data goes.
 const DATA_HOME: &str = "/data-home";

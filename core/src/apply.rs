@@ -149,6 +149,7 @@ fn handle_account(turn: &mut Turn, body: account_command::Body, key: &str) -> Ha
         Body::IssueCode(command) => code::issue(turn.state, &turn.ctx, &command).now(),
         // What opens an account must not outlive its code, however long its key is remembered.
         Body::UseCode(command) => code::use_up(turn.state, &turn.ctx, &command, key).now(),
+        Body::UseOnce(command) => code::use_once(turn.state, &turn.ctx, &command, key).now(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use emshop_proto::errors::Code;
 use emshop_proto::ids;
-use emshop_proto::internal::{AccountCommand, account_command};
+use emshop_proto::internal::{AccountCommand, IssueCode, account_command};
 use emshop_proto::routing::{Key, key_of, key_of_account};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{CreateGoodsRequest, GoodsQuantity, Money, Refusal, SagaResolution, UpdateGoodsRequest};
@@ -66,6 +66,15 @@ pub(crate) fn check_account(ctx: &Context, command: &AccountCommand) -> Result<(
             check_key(ctx, &key_of_account(body))
         }
         Some(account_command::Body::RegisterUser(_)) => Err(broken("a user has a mobile number")),
+        Some(body @ account_command::Body::IssueCode(IssueCode { key, budget_key, .. })) => {
+            if budget_key == key {
+                return Err(broken("a code is no budget"));
+            }
+            if !budget_key.is_empty() {
+                check_key(ctx, &Key::Code(budget_key))?;
+            }
+            check_key(ctx, &key_of_account(body))
+        }
         Some(body) => check_key(ctx, &key_of_account(body)),
         None => Ok(()),
     }

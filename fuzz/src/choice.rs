@@ -105,8 +105,8 @@ impl<'a> Choices<'a> {
             "idempotency_key" => ["", "", "k1", "k2"][few].to_owned(),
             "currency" => ["CNY", "CNY", "CNY", "USD"][few].to_owned(),
             "mobile" => format!("1380000000{few}"),
-            "key" => {
-                ["sms:register:13800000000", "sms:register:13800000001", "sms:login:13800000000", "captcha:c"][few].to_owned()
+            "key" | "code_key" | "budget_key" => {
+                ["sms:register:v:13800000000", "sms:register:13800000000", "sms:login:v:13800000000", "captcha:c"][few].to_owned()
             }
             "tracking_number" => "SF000000002560".to_owned(),
             _ => ["", "a", "b", "c"][few].to_owned(),

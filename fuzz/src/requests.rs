@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
 use emshop_core::entry::Entry;
-use emshop_ingress::payment::{PaymentOptions, WebhookSecret};
 use emshop_ingress::{Defaults, prepare, validate};
+use emshop_ingress::{PaymentOptions, SharedSecret};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{Envelope, Record};
 use emshop_proto::partitioner::Partitioner;
@@ -22,7 +22,7 @@ const NOW: u64 = 1_700_000_000;
 
 /// Any bytes as a notification, with the right signature and with others.
 pub fn webhook(input: &[u8]) {
-    let secret = WebhookSecret::new(SECRET.to_vec()).expect("16 bytes");
+    let secret = SharedSecret::new(SECRET.to_vec()).expect("16 bytes");
     let provider = PaymentOptions { webhook_secret: Some(secret), pay_url: None }.provider();
     let verify = |timestamp: &[u8], signature: &[u8], body: &[u8]| {
         let mut headers = HeaderMap::new();

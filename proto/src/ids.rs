@@ -3,13 +3,14 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::v1::SmsPurpose;
+
 /// Longest order id or business id, in bytes.
 pub const ID_BYTES_MAX: usize = 64;
 
 const ORDER_PREFIX: &str = "o";
 const PAYMENT_PREFIX: &str = "pay-";
 const LOGISTICS_PREFIX: &str = "lg-";
-const CAPTCHA_KEY_PREFIX: &str = "captcha:";
 
 /// An id that a client may choose: 1 to 64 bytes of `A-Z a-z 0-9 - _ . :`.
 pub fn is_valid(id: &str) -> bool {
@@ -58,24 +59,23 @@ pub fn order_id_of_logistics(logistics_id: &str) -> Option<&str> {
     logistics_id.strip_prefix(LOGISTICS_PREFIX).filter(|id| is_valid(id))
 }
 
-/// Key of the code that a registration of this number needs.
-pub fn register_code_key(mobile: &str) -> String {
-    format!("sms:register:{mobile}")
+/// Key of what bounds how many codes are sent to this number. All keys that end in a number live in its partition.
+pub fn code_budget_key(purpose: SmsPurpose, mobile: &str) -> String {
+    let purpose = match purpose {
+        SmsPurpose::Login => "login",
+        SmsPurpose::Register | SmsPurpose::Unspecified => "register",
+    };
+    format!("sms:{purpose}:{mobile}")
 }
 
-/// Key of the code that logs in who has this number.
-pub fn login_code_key(mobile: &str) -> String {
-    format!("sms:login:{mobile}")
+/// Key of a code that was sent to this number. Only who asked for it knows the verification id.
+pub fn code_key(purpose: SmsPurpose, verification_id: &str, mobile: &str) -> String {
+    code_budget_key(purpose, &format!("{verification_id}:{mobile}"))
 }
 
-/// Key of what a captcha says.
-pub fn captcha_key(captcha_id: &str) -> String {
-    format!("{CAPTCHA_KEY_PREFIX}{captcha_id}")
-}
-
-/// Whether a code's key is that of a captcha.
-pub fn is_captcha_key(code_key: &str) -> bool {
-    code_key.starts_with(CAPTCHA_KEY_PREFIX)
+/// Key of a captcha that was used.
+pub fn captcha_key(nonce: &str) -> String {
+    format!("captcha:{nonce}")
 }
 
 #[cfg(test)]

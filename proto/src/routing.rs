@@ -127,6 +127,7 @@ pub fn key_of_account(body: &account_command::Body) -> Key<'_> {
         Body::SetPassword(command) => Key::User(command.user_id),
         Body::IssueCode(command) => Key::Code(&command.key),
         Body::UseCode(command) => Key::Code(&command.key),
+        Body::UseOnce(command) => Key::Code(&command.key),
     }
 }
 

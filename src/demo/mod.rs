@@ -7,6 +7,7 @@ mod audit;
 mod catalogue;
 mod client;
 mod ledger;
+mod phones;
 mod report;
 mod shopper;
 mod tour;
@@ -15,6 +16,7 @@ use std::fmt::Write;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -29,6 +31,7 @@ use crate::{EXIT_BROKEN, EXIT_INTERRUPTED};
 use audit::Facts;
 use client::Client;
 use ledger::Ledger;
+use phones::Phones;
 use report::Summary;
 use shopper::{Run, Visit};
 
@@ -40,10 +43,11 @@ const SPINNER_TICK: Duration = Duration::from_millis(100);
 
 /// Starts everything, drives the orders, reports, and serves on when all is well.
 pub async fn run(flags: &DemoFlags, settings: &Settings) -> Result<ExitCode> {
+    let phones = Arc::new(Phones::start().await?);
     let mut all_well = None;
-    serve_while(settings, async |address| {
+    serve_while(&phones.settings(settings), async |address| {
         let address = address.expect("a demo serves the API");
-        let good = perform(flags, address).await?;
+        let good = perform(flags, address, &phones).await?;
         all_well = Some(good);
         if good && !flags.once {
             pending::<()>().await;
@@ -59,11 +63,11 @@ pub async fn run(flags: &DemoFlags, settings: &Settings) -> Result<ExitCode> {
 }
 
 /// Returns whether all invariants hold and nothing is stuck.
-async fn perform(flags: &DemoFlags, address: SocketAddr) -> Result<bool> {
+async fn perform(flags: &DemoFlags, address: SocketAddr, phones: &Arc<Phones>) -> Result<bool> {
     let client = Client::connect(address).await?;
     let number = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let run = Run { number, orders: flags.orders as usize };
-    let stops = tour::take(&client, number).await?;
+    let stops = tour::take(&client, phones, number).await?;
     report::print_tour(&stops);
     let stock_before = catalogue::load(&client, run).await?;
     let visits = shop_all(&client, run).await?;

@@ -14,6 +14,7 @@ use emshop_proto::v1::{
 };
 use futures::StreamExt;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -70,27 +71,52 @@ impl Person {
         Self { users: UserServiceClient::new(channel), token: token.to_owned() }
     }
 
-    async fn send_code(&self, mobile: &str, purpose: SmsPurpose) -> Result<(), Status> {
-        let request = SendSmsCodeRequest { mobile: mobile.to_owned(), purpose: purpose.into() };
-        self.users.clone().send_sms_code(request).await.map(drop)
+    /// A captcha that somebody has read as a human does, off the picture: its id and answer.
+    async fn captcha(&self) -> Result<(String, String), Status> {
+        let captcha = self.users.clone().get_captcha(GetCaptchaRequest {}).await?.into_inner();
+        let picture = String::from_utf8(captcha.image).expect("SVG");
+        let answer = picture.split('>').filter_map(|part| part.split_once("</text")).next().expect("a text").0.to_owned();
+        Ok((captcha.captcha_id, answer))
     }
 
-    async fn register(&self, mobile: &str, password: &str, key: &str) -> Result<RegisterResponse, Status> {
+    /// The id that goes with the code.
+    async fn send_code(&self, mobile: &str, purpose: SmsPurpose) -> Result<String, Status> {
+        let (captcha_id, captcha_answer) = self.captcha().await?;
+        let request = SendSmsCodeRequest { mobile: mobile.to_owned(), purpose: purpose.into(), captcha_id, captcha_answer };
+        Ok(self.users.clone().send_sms_code(request).await?.into_inner().verification_id)
+    }
+
+    /// The code, and the id that goes with it: the server that sent it has said so.
+    async fn code(&self, server: &Process, mobile: &str, purpose: SmsPurpose) -> (String, String) {
+        let verification_id = self.send_code(mobile, purpose).await.expect("sent");
+        let line: Value = serde_json::from_str(&server.says("an SMS would be sent")).expect("JSON");
+        assert_eq!(line["mobile"], mobile);
+        (line["code"].as_str().expect("digits").to_owned(), verification_id)
+    }
+
+    async fn register(
+        &self,
+        mobile: &str,
+        password: &str,
+        code: &(String, String),
+        key: &str,
+    ) -> Result<RegisterResponse, Status> {
+        let ((sms_code, verification_id), (captcha_id, captcha_answer)) = (code.clone(), self.captcha().await?);
         let request = RegisterRequest {
             mobile: mobile.to_owned(),
             password: password.to_owned(),
-            sms_code: "123456".to_owned(),
-            ..RegisterRequest::default()
+            nick_name: String::new(),
+            sms_code,
+            verification_id,
+            captcha_id,
+            captcha_answer,
         };
         self.users.clone().register(call(key, request)).await.map(tonic::Response::into_inner)
     }
 
-    /// Logs in by password, and reads the captcha as a human does: off the picture.
     async fn login(&self, mobile: &str, password: &str) -> Result<LoginResponse, Status> {
-        let captcha = self.users.clone().get_captcha(GetCaptchaRequest {}).await?.into_inner();
-        let picture = String::from_utf8(captcha.image).expect("SVG");
-        let answer = picture.split('>').filter_map(|part| part.split_once("</text")).next().expect("a text").0.to_owned();
-        self.login_with(mobile, password, &captcha.captcha_id, &answer).await
+        let (captcha_id, answer) = self.captcha().await?;
+        self.login_with(mobile, password, &captcha_id, &answer).await
     }
 
     async fn login_with(&self, mobile: &str, password: &str, captcha: &str, answer: &str) -> Result<LoginResponse, Status> {
@@ -128,20 +154,23 @@ impl Person {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_registers_and_logs_in() {
     let data = TempDir::new().unwrap();
-    let process = Process::guarded(&["--data", path(data.path())]);
+    let process = Process::guarded(&["--dev", "--data", path(data.path())]);
     let channel = process.channel().await;
     let nobody = Person::new(channel.clone(), "");
 
-    assert_eq!(refused(nobody.register(MOBILE, PASSWORD, "k").await), "SMS_CODE_NOT_FOUND");
-    nobody.send_code(MOBILE, SmsPurpose::Register).await.expect("sent");
+    let unsent = ("123456".to_owned(), "v".to_owned());
+    assert_eq!(refused(nobody.register(MOBILE, PASSWORD, &unsent, "k").await), "SMS_CODE_NOT_FOUND");
+    let code = nobody.code(&process, MOBILE, SmsPurpose::Register).await;
     assert_eq!(refused(nobody.send_code(MOBILE, SmsPurpose::Register).await), "SMS_TOO_OFTEN");
-    let first = nobody.register(MOBILE, PASSWORD, "k").await.expect("registered");
+    let another = (unsent.0, code.1.clone());
+    assert_eq!(refused(nobody.register(MOBILE, PASSWORD, &another, "k").await), "SMS_CODE_INCORRECT");
+    let first = nobody.register(MOBILE, PASSWORD, &code, "k").await.expect("registered");
     let user = first.user.expect("a user");
     let user_id = user.user_id;
     assert_eq!((user.mobile.as_str(), user.nick_name.as_str(), user.role()), (MOBILE, "user-5678", Role::User));
-    let again = nobody.register(MOBILE, PASSWORD, "k").await.expect("the same again");
+    let again = nobody.register(MOBILE, PASSWORD, &code, "k").await.expect("the same again");
     assert_eq!((again.user.as_ref(), again.repeated), (Some(&user), true));
-    assert_eq!(refused(nobody.register(MOBILE, NEW_PASSWORD, "k").await), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(refused(nobody.register(MOBILE, NEW_PASSWORD, &code, "k").await), "IDEMPOTENCY_KEY_REUSED");
 
     let own = Person::new(channel.clone(), &first.token.expect("a token").token);
     assert_eq!(own.get(user_id).await.expect("oneself"), user);
@@ -156,8 +185,8 @@ async fn a_user_registers_and_logs_in() {
     for (mobile, password) in [(MOBILE, NEW_PASSWORD), ("13800000000", PASSWORD)] {
         assert_eq!(refused(nobody.login(mobile, password).await), "PASSWORD_INCORRECT");
     }
-    nobody.send_code(MOBILE, SmsPurpose::Login).await.expect("sent");
-    let by_sms = LoginBySmsRequest { mobile: MOBILE.to_owned(), sms_code: "123456".to_owned() };
+    let (sms_code, verification_id) = nobody.code(&process, MOBILE, SmsPurpose::Login).await;
+    let by_sms = LoginBySmsRequest { mobile: MOBILE.to_owned(), sms_code, verification_id };
     let log_in = async |key: &str| nobody.users.clone().login_by_sms(call(key, by_sms.clone())).await;
     log_in("k").await.expect("the right code");
     log_in("k").await.expect("the answer was lost");
@@ -168,12 +197,12 @@ async fn a_user_registers_and_logs_in() {
     assert_eq!(own.change_password("l", user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(true), "asked again");
     assert_eq!(refused(own.change_password("m", user_id, PASSWORD, NEW_PASSWORD).await), "PASSWORD_INCORRECT");
     assert_eq!(refused(nobody.login(MOBILE, PASSWORD).await), "PASSWORD_INCORRECT");
-    assert_eq!(refused(nobody.register(MOBILE, PASSWORD, "k").await), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(refused(nobody.register(MOBILE, PASSWORD, &code, "k").await), "IDEMPOTENCY_KEY_REUSED");
     nobody.login(MOBILE, NEW_PASSWORD).await.expect("the new password");
 
     // It comes back with the process.
     drop(process);
-    let process = Process::guarded(&["--data", path(data.path())]);
+    let process = Process::guarded(&["--dev", "--data", path(data.path())]);
     let channel = process.channel().await;
     assert_eq!(Person::new(channel.clone(), &own.token).get(user_id).await.expect("the key is the same").nick_name, "李");
     Person::new(channel, "").login(MOBILE, NEW_PASSWORD).await.expect("the new password");
@@ -182,26 +211,67 @@ async fn a_user_registers_and_logs_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_captcha_is_good_for_one_login() {
     let data = TempDir::new().unwrap();
-    let process = Process::guarded(&["--data", path(data.path())]);
+    let process = Process::guarded(&["--dev", "--data", path(data.path())]);
     let nobody = Person::new(process.channel().await, "");
-    let captcha = nobody.users.clone().get_captcha(GetCaptchaRequest {}).await.expect("drawn").into_inner();
-    let id = captcha.captcha_id.as_str();
-    assert_eq!((captcha.media_type.as_str(), captcha.expires_in_seconds), ("image/svg+xml", 120));
     let login = async |captcha: &str, answer: &str| refused(nobody.login_with(MOBILE, PASSWORD, captcha, answer).await);
-    assert_eq!(login("another", "12345").await, "CAPTCHA_INCORRECT");
-    assert_eq!(login(id, "54321").await, "CAPTCHA_INCORRECT");
-    assert_eq!(login(id, "12345").await, "PASSWORD_INCORRECT");
-    assert_eq!(login(id, "12345").await, "CAPTCHA_INCORRECT");
+    let (id, answer) = nobody.captcha().await.expect("drawn");
+    assert_eq!(login("another", &answer).await, "CAPTCHA_INCORRECT");
+    assert_eq!(login("", "").await, "CAPTCHA_INCORRECT");
+    assert_eq!(login(&id, &answer).await, "PASSWORD_INCORRECT");
+    assert_eq!(login(&id, &answer).await, "CAPTCHA_INCORRECT");
+    let (id, answer) = nobody.captcha().await.expect("drawn");
+    assert_eq!(login(&id, "54321").await, "CAPTCHA_INCORRECT");
+    assert_eq!(login(&id, &answer).await, "CAPTCHA_INCORRECT");
+}
+
+/// Whoever knew a number could use up the tries of its code, or log in by one that everybody knew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_cannot_try_the_code_of_somebody_else() {
+    let data = TempDir::new().unwrap();
+    let process = Process::guarded(&["--dev", "--data", path(data.path())]);
+    let nobody = Person::new(process.channel().await, "");
+    let code = nobody.code(&process, MOBILE, SmsPurpose::Register).await;
+    nobody.register(MOBILE, PASSWORD, &code, "k").await.expect("registered");
+    let (sms_code, verification_id) = nobody.code(&process, MOBILE, SmsPurpose::Login).await;
+    let log_in = async |sms_code: &str, verification_id: &str| {
+        let (sms_code, verification_id) = (sms_code.to_owned(), verification_id.to_owned());
+        let request = LoginBySmsRequest { mobile: MOBILE.to_owned(), sms_code, verification_id };
+        nobody.users.clone().login_by_sms(request).await
+    };
+    for guess in 0..20 {
+        assert_eq!(refused(log_in(&format!("{guess:06}"), "guessed").await), "SMS_CODE_NOT_FOUND");
+    }
+    assert_eq!(refused(log_in(&sms_code, "guessed").await), "SMS_CODE_NOT_FOUND");
+    log_in(&sms_code, &verification_id).await.expect("it is still good");
+}
+
+/// Nothing that lets everybody in is served to a network, whatever the settings say besides.
+#[test]
+fn what_is_for_development_is_not_served_to_others() {
+    let data = TempDir::new().unwrap();
+    let refused = |flags: &[&str], sentence: &str| {
+        let output = command(&[&["serve", "--data", path(data.path())], flags].concat()).output().expect("the binary runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains(sentence), "{flags:?}: {told}");
+    };
+    refused(&["--dev", "--listen", "0.0.0.0:0"], "no loopback address");
+    let file = data.path().join("settings.yaml");
+    for setting in ["sms: log", "captcha: plain"] {
+        fs::write(&file, format!("verification:\n  {setting}\n")).expect("written");
+        refused(&["--config", path(&file)], "keep nobody out");
+    }
+    fs::write(&file, "verification:\n  sms: http\n").expect("written");
+    refused(&["--config", path(&file)], "verification.sms_url");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_super_admin_comes_from_the_command_line() {
     let data = TempDir::new().unwrap();
-    let process = Process::guarded(&["--data", path(data.path())]);
+    let process = Process::guarded(&["--dev", "--data", path(data.path())]);
     let channel = process.channel().await;
     let nobody = Person::new(channel.clone(), "");
-    nobody.send_code(MOBILE, SmsPurpose::Register).await.expect("sent");
-    let user = nobody.register(MOBILE, PASSWORD, "").await.expect("registered").user.expect("a user");
+    let code = nobody.code(&process, MOBILE, SmsPurpose::Register).await;
+    let user = nobody.register(MOBILE, PASSWORD, &code, "").await.expect("registered").user.expect("a user");
     let user_id = user.user_id;
 
     let [admin, superuser] = ["admin", "super"].map(|role| Person::new(channel.clone(), &token(data.path(), 1, role)));
@@ -220,8 +290,8 @@ async fn the_first_super_admin_comes_from_the_command_line() {
 
     assert_eq!(admin.set_status(user_id, UserStatus::Disabled).await.expect("may").status(), UserStatus::Disabled);
     assert_eq!(refused(nobody.login(MOBILE, PASSWORD).await), "USER_DISABLED");
-    nobody.send_code(MOBILE, SmsPurpose::Login).await.expect("sent");
-    let by_sms = LoginBySmsRequest { mobile: MOBILE.to_owned(), sms_code: "123456".to_owned() };
+    let (sms_code, verification_id) = nobody.code(&process, MOBILE, SmsPurpose::Login).await;
+    let by_sms = LoginBySmsRequest { mobile: MOBILE.to_owned(), sms_code, verification_id };
     assert_eq!(refused(nobody.users.clone().login_by_sms(by_sms).await), "USER_DISABLED");
     admin.set_status(user_id, UserStatus::Active).await.expect("may");
     nobody.login(MOBILE, PASSWORD).await.expect("enabled again");
@@ -249,7 +319,7 @@ async fn what_one_ingress_began_another_goes_on_with() {
     fs::copy(maker.path().join("auth.key"), &key).expect("a key");
     let ingress = |name: &str| {
         let data = data.path().join(name);
-        Process::guarded(&["--role", "ingress", "--nats", &url, "--key-file", path(&key), "--data", path(&data)])
+        Process::guarded(&["--dev", "--role", "ingress", "--nats", &url, "--key-file", path(&key), "--data", path(&data)])
     };
     let (first, second) = (ingress("first"), ingress("second"));
     let (here, there) = (Person::new(first.channel().await, ""), Person::new(second.channel().await, ""));
@@ -258,13 +328,14 @@ async fn what_one_ingress_began_another_goes_on_with() {
     let mut users = Vec::new();
     for number in 0..6 {
         let mobile = format!("1390000000{number}");
-        here.send_code(&mobile, SmsPurpose::Register).await.expect("sent");
-        let user = there.register(&mobile, PASSWORD, "k").await.expect("registered").user.expect("a user");
+        let code = here.code(&first, &mobile, SmsPurpose::Register).await;
+        let user = there.register(&mobile, PASSWORD, &code, "k").await.expect("registered").user.expect("a user");
         users.push((user.user_id, mobile));
     }
     let (user_id, mobile) = users[0].clone();
-    let captcha = here.users.clone().get_captcha(GetCaptchaRequest {}).await.expect("drawn").into_inner();
-    let logged_in = there.login_with(&mobile, PASSWORD, &captcha.captcha_id, "12345").await.expect("logged in");
+    let (captcha_id, answer) = here.captcha().await.expect("drawn");
+    let logged_in = there.login_with(&mobile, PASSWORD, &captcha_id, &answer).await.expect("logged in");
+    assert_eq!(refused(here.login_with(&mobile, PASSWORD, &captcha_id, &answer).await), "CAPTCHA_INCORRECT");
     let own = Person::new(first.channel().await, &logged_in.token.expect("a token").token);
     assert_eq!(own.get(user_id).await.expect("the key is the same").mobile, mobile);
 
@@ -316,20 +387,22 @@ async fn w43_passwords_show_nowhere() {
     let data = TempDir::new().unwrap();
     let lines = data.path().join("lines");
     let stderr = File::create(&lines).expect("a file");
-    let flags = ["serve", "--listen", "127.0.0.1:0", "--data", path(data.path())];
+    let flags = ["serve", "--dev", "--listen", "127.0.0.1:0", "--data", path(data.path())];
     let mut child = command(&flags).env("EMSHOP_LOG", "trace").stderr(Stdio::from(stderr)).spawn().expect("the binary runs");
-    let serving = until_serving(&lines).await;
+    let serving = line_with(&lines, r#""message":"serving""#).await;
     let text = |name: &str| serving[name].as_str().expect("an address").to_owned();
     let channel = Endpoint::from_shared(format!("http://{}", text("listen"))).unwrap().connect().await.expect("it serves");
     let nobody = Person::new(channel.clone(), "");
 
     let mut answers = Vec::new();
-    nobody.send_code(MOBILE, SmsPurpose::Register).await.expect("sent");
-    let registered = nobody.register(MOBILE, PASSWORD, "k").await.expect("registered");
+    let verification_id = nobody.send_code(MOBILE, SmsPurpose::Register).await.expect("sent");
+    let sent = line_with(&lines, "an SMS would be sent").await;
+    let code = (sent["code"].as_str().expect("digits").to_owned(), verification_id);
+    let registered = nobody.register(MOBILE, PASSWORD, &code, "k").await.expect("registered");
     let user_id = registered.user.as_ref().expect("a user").user_id;
     let own = Person::new(channel.clone(), &registered.token.as_ref().expect("a token").token);
     answers.push(format!("{registered:?}"));
-    answers.push(format!("{:?}", nobody.register(MOBILE, NEW_PASSWORD, "k").await));
+    answers.push(format!("{:?}", nobody.register(MOBILE, NEW_PASSWORD, &code, "k").await));
     answers.push(format!("{:?}", nobody.login(MOBILE, PASSWORD).await));
     answers.push(format!("{:?}", nobody.login(MOBILE, NEW_PASSWORD).await));
     answers.push(format!("{:?}", own.change_password("k", user_id, PASSWORD, NEW_PASSWORD).await));
@@ -357,15 +430,15 @@ fn shows(bytes: &[u8], secret: &str) -> bool {
     bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
-/// The line that tells where it serves.
-async fn until_serving(lines: &Path) -> serde_json::Value {
+/// The first line with this in it.
+async fn line_with(lines: &Path, part: &str) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let text = fs::read_to_string(lines).unwrap_or_default();
-        if let Some(line) = text.lines().find(|line| line.contains(r#""message":"serving""#) && line.ends_with('}')) {
+        if let Some(line) = text.lines().find(|line| line.contains(part) && line.ends_with('}')) {
             return serde_json::from_str(line).expect("JSON");
         }
-        assert!(Instant::now() < deadline, "it does not serve: {text}");
+        assert!(Instant::now() < deadline, "it does not say {part}: {text}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

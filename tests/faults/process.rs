@@ -60,6 +60,7 @@ pub fn shared_key() -> &'static Path {
 /// A process that serves.
 pub struct Process {
     child: Child,
+    lines: Receiver<String>,
     listen: Option<String>,
     pub nats: String,
 }
@@ -95,6 +96,11 @@ impl Process {
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
+    }
+
+    /// Waits for a line with this in it.
+    pub fn says(&self, text: &str) -> String {
+        self.lines.iter().find(|line| line.contains(text)).unwrap_or_else(|| panic!("it ends without {text}"))
     }
 
     pub fn terminate(mut self) -> ExitStatus {
@@ -146,7 +152,7 @@ impl Starting {
     pub fn serves(self) -> Process {
         let fields: Value = serde_json::from_str(&self.says(r#""message":"serving""#)).expect("JSON");
         let text = |name: &str| fields[name].as_str().map(str::to_owned);
-        Process { child: self.child, listen: text("listen"), nats: text("nats").expect("an address") }
+        Process { listen: text("listen"), nats: text("nats").expect("an address"), child: self.child, lines: self.lines }
     }
 }
 

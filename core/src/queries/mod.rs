@@ -51,6 +51,7 @@ pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
         Some(Question::Credentials(query)) => users::credentials(replica, &query),
         Some(Question::Mobile(query)) => users::mobile(replica, &query),
         Some(Question::Users(query)) => users::page(replica, &query),
+        Some(Question::Code(query)) => users::code(replica, &query),
         Some(Question::Balance(query)) => users::balance(replica, &query),
         Some(Question::Inspect(_)) => return None,
         None => Answer::Refusal(Code::ValidationFailed.refusal()),

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::query_reply::Body as Answer;
 use emshop_proto::internal::{
-    BalanceRow, Credentials, FavouriteQuery, Messages, MobileQuery, PageQuery, UserQuery, UserRow, Users, UsersQuery,
+    BalanceRow, CodeState, Credentials, FavouriteQuery, Messages, MobileQuery, PageQuery, UseCode, UserQuery, UserRow, Users,
+    UsersQuery,
 };
 use emshop_proto::v1::{CartItems, ListAddressesResponse, ListFavouritesResponse, MessageKind};
 
@@ -14,7 +15,13 @@ use super::{LOOKED_AT_MAX, refused};
 use crate::replica::Replica;
 use crate::state::rows::Newest;
 use crate::user;
-use crate::user::{address, balance, cart, favourite};
+use crate::user::{address, balance, cart, code as codes, favourite};
+
+/// Whether a code is right, as of log time. Nothing is used up, and no try is counted.
+pub fn code(replica: &mut Replica, query: &UseCode) -> Answer {
+    let time_ms = replica.log_time_ms();
+    Answer::Code(CodeState { is_right: codes::is_known(&mut replica.state, time_ms, &query.key, &query.code_hash) })
+}
 
 /// All items, newest first.
 pub fn cart(replica: &Replica, query: &UserQuery) -> Answer {

@@ -1,8 +1,7 @@
-//! One-time codes: sent by SMS, or read from a captcha. Only their hashes are known here.
+//! One-time codes that were sent by SMS, and captchas that were used. Only hashes of codes are known here, made with a key that is not.
 
 use emshop_proto::errors::Code;
-use emshop_proto::ids;
-use emshop_proto::internal::{CodeRow, IssueCode, UseCode};
+use emshop_proto::internal::{CodeRow, IssueCode, UseCode, UseOnce};
 use emshop_proto::v1::{Done, Refusal, outcome};
 
 use crate::context::{Context, Turn};
@@ -13,46 +12,69 @@ use crate::timer;
 
 /// After so many wrong tries a code is dead.
 pub const FAILED_TRIES_MAX: u32 = 5;
-/// Time between two codes under one limited key.
+/// Time between two codes of one budget.
 pub const ISSUE_INTERVAL_MS: i64 = 60 * 1000;
-/// A limited key gives so many codes within a window. The first code opens it, and the first after its end the next one.
+/// A budget is so many codes within a window. The first code opens it, and the first after its end the next one.
 pub const ISSUED_MAX: u32 = 10;
 /// The time in which so many codes are issued at most, in milliseconds.
 pub const ISSUE_WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Makes a code valid, in place of the one before it.
+/// Makes a code valid, if as many were not issued lately.
 pub(crate) fn issue(state: &mut State, ctx: &Context, command: &IssueCode) -> Answer {
-    let before = state.codes.get(&command.key).cloned();
-    let (issued, window_at_ms) = match &before {
-        Some(row) if ctx.time_ms < row.window_at_ms + ISSUE_WINDOW_MS => (row.issued, row.window_at_ms),
-        _ => (0, ctx.time_ms),
-    };
-    if let Some(row) = before.as_ref().filter(|_| command.limited) {
-        let after_window = if issued < ISSUED_MAX { 0 } else { window_at_ms + ISSUE_WINDOW_MS };
-        let next_ms = after_window.max(row.issued_at_ms + ISSUE_INTERVAL_MS);
-        if ctx.time_ms < next_ms {
-            return Refusal { retry_after_ms: next_ms.abs_diff(ctx.time_ms), ..Code::SmsTooOften.refusal() }.into();
-        }
-    }
-    if let Some(row) = before {
-        timer::remove(state, &timer(&command.key, &row));
+    if !command.budget_key.is_empty()
+        && let Err(retry_after_ms) = spend(state, ctx, &command.budget_key)
+    {
+        return Refusal { retry_after_ms, ..Code::SmsTooOften.refusal() }.into();
     }
     let expires_at_ms = ctx.time_ms + i64::from(command.expires_in_seconds) * 1000;
-    let window_end_ms = if command.limited { window_at_ms + ISSUE_WINDOW_MS } else { 0 };
     let row = CodeRow {
         code_hash: command.code_hash.clone(),
         expires_at_ms,
-        failed_tries: 0,
-        used: false,
-        used_key: String::new(),
         issued_at_ms: ctx.time_ms,
-        issued: issued + 1,
-        window_at_ms,
-        forgotten_at_ms: expires_at_ms.max(window_end_ms),
+        forgotten_at_ms: expires_at_ms,
+        ..CodeRow::default()
     };
-    timer::set(state, &timer(&command.key, &row));
-    state.codes.insert(command.key.clone(), row);
+    keep(state, &command.key, row);
     done()
+}
+
+/// Takes a code out of a budget; otherwise tells how many milliseconds later there is one.
+fn spend(state: &mut State, ctx: &Context, key: &str) -> Result<(), u64> {
+    let before = state.codes.get(&key.to_owned()).cloned().unwrap_or_default();
+    let is_open = before.issued > 0 && ctx.time_ms < before.window_at_ms + ISSUE_WINDOW_MS;
+    let (issued, window_at_ms) = if is_open { (before.issued, before.window_at_ms) } else { (0, ctx.time_ms) };
+    let after_window = if issued < ISSUED_MAX { 0 } else { window_at_ms + ISSUE_WINDOW_MS };
+    let next_ms = if before.issued > 0 { after_window.max(before.issued_at_ms + ISSUE_INTERVAL_MS) } else { 0 };
+    if ctx.time_ms < next_ms {
+        return Err(next_ms.abs_diff(ctx.time_ms));
+    }
+    let forgotten_at_ms = (window_at_ms + ISSUE_WINDOW_MS).max(ctx.time_ms + ISSUE_INTERVAL_MS);
+    let row = CodeRow { issued_at_ms: ctx.time_ms, issued: issued + 1, window_at_ms, forgotten_at_ms, ..CodeRow::default() };
+    keep(state, key, row);
+    Ok(())
+}
+
+/// Notes that something was used. Under the key that it was used with it may be used again.
+pub(crate) fn use_once(state: &mut State, ctx: &Context, command: &UseOnce, idempotency_key: &str) -> Answer {
+    match state.codes.get(&command.key) {
+        Some(row) if !row.used_key.is_empty() && row.used_key == idempotency_key => done().repeated(),
+        Some(_) => Code::CaptchaIncorrect.into(),
+        None => {
+            let forgotten_at_ms = ctx.time_ms + i64::from(command.expires_in_seconds) * 1000;
+            let used_key = idempotency_key.to_owned();
+            keep(state, &command.key, CodeRow { used: true, used_key, forgotten_at_ms, ..CodeRow::default() });
+            done()
+        }
+    }
+}
+
+fn keep(state: &mut State, key: &str, row: CodeRow) {
+    let key = key.to_owned();
+    if let Some(before) = state.codes.get(&key).cloned() {
+        timer::remove(state, &timer(&key, &before));
+    }
+    timer::set(state, &timer(&key, &row));
+    state.codes.insert(key, row);
 }
 
 /// Uses a code up, or counts a failed try.
@@ -60,8 +82,6 @@ pub(crate) fn use_up(state: &mut State, ctx: &Context, command: &UseCode, idempo
     match check(state, ctx, &command.key, &command.code_hash, idempotency_key) {
         Ok(Use::First) => done(),
         Ok(Use::Repeated) => done().repeated(),
-        // Whoever reads a captcha for a machine is told as little as possible.
-        Err(_) if ids::is_captcha_key(&command.key) => Code::CaptchaIncorrect.into(),
         Err(code) => code.into(),
     }
 }
@@ -80,7 +100,7 @@ pub(crate) enum Use {
 pub(crate) fn check(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8], idempotency_key: &str) -> Result<Use, Code> {
     let key = key.to_owned();
     let may_be_used = |row: &CodeRow| !row.used || (!row.used_key.is_empty() && row.used_key == idempotency_key);
-    if !state.codes.get(&key).is_some_and(|row| may_be_used(row) && is_alive(row, ctx)) {
+    if !state.codes.get(&key).is_some_and(|row| may_be_used(row) && is_alive(row, ctx.time_ms)) {
         return Err(Code::SmsCodeNotFound);
     }
     let row = state.codes.change(&key).expect("just looked at");
@@ -96,16 +116,16 @@ pub(crate) fn check(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8
     Ok(Use::First)
 }
 
-/// Whether somebody has the code that was sent last, though it may be used up already.
-pub(crate) fn is_known(state: &mut State, ctx: &Context, key: &str, code_hash: &[u8]) -> bool {
-    state.codes.get(&key.to_owned()).is_some_and(|row| is_alive(row, ctx) && row.code_hash == code_hash)
+/// Whether somebody has the code that was sent, though it may be used up already.
+pub(crate) fn is_known(state: &mut State, time_ms: i64, key: &str, code_hash: &[u8]) -> bool {
+    state.codes.get(&key.to_owned()).is_some_and(|row| is_alive(row, time_ms) && row.code_hash == code_hash)
 }
 
-fn is_alive(row: &CodeRow, ctx: &Context) -> bool {
-    row.failed_tries < FAILED_TRIES_MAX && ctx.time_ms < row.expires_at_ms
+fn is_alive(row: &CodeRow, time_ms: i64) -> bool {
+    row.failed_tries < FAILED_TRIES_MAX && time_ms < row.expires_at_ms
 }
 
-/// Neither the code nor how many there were matters any more.
+/// Neither the code, nor how many there were, nor that it was used matters any more.
 pub(crate) fn forget(turn: &mut Turn, key: &str) {
     let key = key.to_owned();
     let row = turn.state.codes.get(&key).unwrap_or_else(|| panic!("the code {key} had a timer, but is not there"));

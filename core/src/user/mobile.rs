@@ -1,7 +1,6 @@
 //! Mobile numbers: each belongs to one user.
 
 use emshop_proto::errors::Code;
-use emshop_proto::ids;
 use emshop_proto::internal::{MobileReply, MobileRequest, MobileRow, Owner, step};
 use emshop_proto::partitioner::{Partitioner, Place};
 
@@ -27,13 +26,13 @@ impl Ask for MobileRequest {
 }
 
 fn give(state: &mut State, ctx: &Context, request: &MobileRequest) -> Result<(), Code> {
-    let key = ids::register_code_key(&request.mobile);
+    let key = &request.code_key;
     let taken = state.mobiles.get(&request.mobile).is_some();
     // Only who was sent the code is told that the number belongs to somebody.
-    if taken && code::is_known(state, ctx, &key, &request.code_hash) {
+    if taken && code::is_known(state, ctx.time_ms, key, &request.code_hash) {
         return Err(Code::UserAlreadyExists);
     }
-    code::check(state, ctx, &key, &request.code_hash, "")?;
+    code::check(state, ctx, key, &request.code_hash, "")?;
     assert!(!taken, "a code that is right was not known");
     state.mobiles.insert(request.mobile.clone(), MobileRow { user_id: request.user_id });
     Ok(())

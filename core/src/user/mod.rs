@@ -23,7 +23,7 @@ use crate::idempotency::{KEY_LIFETIME_MS, too_many_wait};
 use crate::state::State;
 
 pub(crate) fn register(turn: &mut Turn, command: RegisterUser) -> Handled {
-    let RegisterUser { user_id, mobile, nick_name, password_hash, code_hash } = command;
+    let RegisterUser { user_id, mobile, nick_name, password_hash, code_hash, code_key } = command;
     if turn.state.users.get(&user_id).is_some() {
         return repeat_register(turn, user_id, &password_hash);
     }
@@ -42,7 +42,7 @@ pub(crate) fn register(turn: &mut Turn, command: RegisterUser) -> Handled {
     row.set_status(UserStatus::Active);
     turn.state.users.insert(user_id, row);
     let owner = turn.ctx.owner(OwnerKind::User, user_id);
-    if let Some(reply) = turn.ask(owner, MobileRequest { mobile, user_id, code_hash }) {
+    if let Some(reply) = turn.ask(owner, MobileRequest { mobile, user_id, code_hash, code_key }) {
         mobile_reply(turn, user_id, reply);
     }
     Ok(Answered::Later)

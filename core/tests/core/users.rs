@@ -10,12 +10,12 @@ use emshop_proto::events::EventType;
 use emshop_proto::ids;
 use emshop_proto::internal::account_command::Body as Account;
 use emshop_proto::internal::{
-    IssueCode, MobileQuery, Query, RegisterUser, SetPassword, UseCode, UserQuery, Users, UsersQuery, query, query_reply,
+    IssueCode, MobileQuery, Query, RegisterUser, SetPassword, UseCode, UseOnce, UserQuery, Users, UsersQuery, query, query_reply,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    Command, Gender, Outcome, Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User, UserStatus, event,
-    outcome,
+    Command, Gender, Outcome, Role, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, User, UserStatus,
+    event, outcome,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -59,12 +59,13 @@ fn registration(user_id: u64, mobile: &str, code: &[u8]) -> RegisterUser {
         nick_name: "Li".to_owned(),
         password_hash: "$hash".to_owned(),
         code_hash: code.to_vec(),
+        code_key: code_key_of(mobile),
     }
 }
 
 /// As the ingress does it: the body hash leaves the code out.
 fn register_only(shop: &mut Shop, registration: RegisterUser) -> u64 {
-    let hashed = RegisterUser { code_hash: Vec::new(), ..registration.clone() };
+    let hashed = RegisterUser { code_hash: Vec::new(), code_key: String::new(), ..registration.clone() };
     shop.send_account_only(Account::RegisterUser(registration), "", xxh3_64(&hashed.encode_to_vec()))
 }
 
@@ -87,9 +88,16 @@ fn set_password(shop: &mut Shop, user_id: u64, replaced_hash: &str, password_has
     account(shop, key, Account::SetPassword(command), body_hash)
 }
 
-pub fn issue(shop: &mut Shop, key: &str, limited: bool) -> Outcome {
-    let expires_in_seconds = CODE_LIFETIME_S;
-    let code = IssueCode { key: key.to_owned(), code_hash: CODE.to_vec(), expires_in_seconds, limited };
+/// Uses a captcha, under an idempotency key.
+pub fn use_once(shop: &mut Shop, key: &str, idempotency_key: &str) -> Outcome {
+    let used = UseOnce { key: key.to_owned(), expires_in_seconds: CODE_LIFETIME_S };
+    account(shop, idempotency_key, Account::UseOnce(used), 0)
+}
+
+/// A code under a key, out of a budget if it has one.
+pub fn issue(shop: &mut Shop, key: &str, budget_key: &str) -> Outcome {
+    let (key, budget_key) = (key.to_owned(), budget_key.to_owned());
+    let code = IssueCode { key, code_hash: CODE.to_vec(), expires_in_seconds: CODE_LIFETIME_S, budget_key };
     account(shop, "", Account::IssueCode(code), 0)
 }
 
@@ -102,10 +110,14 @@ pub fn use_code_under(shop: &mut Shop, key: &str, code: &[u8], idempotency_key: 
     account(shop, idempotency_key, Account::UseCode(UseCode { key: key.to_owned(), code_hash: code.to_vec() }), 0)
 }
 
+fn code_key_of(mobile: &str) -> String {
+    ids::code_key(SmsPurpose::Register, "v", mobile)
+}
+
 /// Sends a code to a number, as soon as it may be.
 fn send_code(shop: &mut Shop, mobile: &str) {
     shop.now_ms += ISSUE_INTERVAL_MS;
-    assert_done(&issue(shop, &ids::register_code_key(mobile), true));
+    assert_done(&issue(shop, &code_key_of(mobile), &ids::code_budget_key(SmsPurpose::Register, mobile)));
 }
 
 /// A user who is there.
@@ -422,7 +434,10 @@ proptest! {
         let mobiles = [mobile_of(&shop, 0), mobile_of(&shop, 1), "13700000000".to_owned()];
         for action in actions {
             match action {
-                Action::SendCode(mobile) => drop(issue(&mut shop, &ids::register_code_key(&mobiles[mobile]), true)),
+                Action::SendCode(mobile) => {
+                    let mobile = &mobiles[mobile];
+                    issue(&mut shop, &code_key_of(mobile), &ids::code_budget_key(SmsPurpose::Register, mobile));
+                },
                 Action::Register { user_id, mobile, right } => {
                     register_only(&mut shop, registration(user_id, &mobiles[mobile], if right { CODE } else { WRONG }));
                 }

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::thread;
 
 use emshop_proto::errors::Code;
-use emshop_proto::v1::{Token, User, UserStatus};
+use emshop_proto::v1::{Refusal, Token, User, UserStatus};
 use sha2::{Digest, Sha256};
 
 use crate::access::Caller;
 use crate::accounts::password::Passwords;
 use crate::accounts::token::Tokens;
-use crate::accounts::verification::{CaptchaProvider, SmsProvider, Verification};
+use crate::accounts::verification::captcha::Captchas;
+use crate::accounts::verification::codes::Codes;
+use crate::accounts::verification::{SmsProvider, Verification};
 
 /// User ids have so many bits, so that JavaScript counts them right.
 const USER_ID_BITS: u32 = 53;
@@ -22,19 +24,39 @@ const USER_ID_BITS: u32 = 53;
 pub struct Accounts {
     tokens: Arc<Tokens>,
     pub passwords: Passwords,
-    pub sms: Arc<dyn SmsProvider>,
-    pub captcha: Arc<dyn CaptchaProvider>,
+    pub codes: Codes,
+    sms: Option<Arc<dyn SmsProvider>>,
+    captchas: Option<Captchas>,
 }
 
 impl Accounts {
     pub fn new(tokens: Arc<Tokens>, verification: Verification) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            tokens,
-            passwords: Passwords::new(cores),
-            sms: verification.sms.provider(),
-            captcha: verification.captcha.provider(),
-        }
+        let Verification { sms, captcha } = verification;
+        let captchas = captcha.map(|provider| Captchas::new(provider, tokens.secret()));
+        // Half of the cores, so that passwords, which anybody can send, leave some to those who shop.
+        Self { passwords: Passwords::new(cores.div_ceil(2)), codes: Codes::new(tokens.secret()), sms, captchas, tokens }
+    }
+
+    /// Who sends codes.
+    ///
+    /// # Errors
+    /// `VERIFICATION_MISSING`.
+    pub fn sms(&self) -> Result<&dyn SmsProvider, Box<Refusal>> {
+        self.sms.as_deref().ok_or_else(|| missing("sends no codes: its operator has not set verification.sms"))
+    }
+
+    /// Who draws captchas; a login needs none where nobody does.
+    pub fn captchas(&self) -> Option<&Captchas> {
+        self.captchas.as_ref()
+    }
+
+    /// As [`Accounts::captchas`], for what needs one.
+    ///
+    /// # Errors
+    /// `VERIFICATION_MISSING`.
+    pub fn needed_captchas(&self) -> Result<&Captchas, Box<Refusal>> {
+        self.captchas().ok_or_else(|| missing("draws no captchas: its operator has not set verification.captcha"))
     }
 
     /// A token for a user who has shown who they are.
@@ -44,6 +66,10 @@ impl Accounts {
             _ => Err(Code::UserDisabled),
         }
     }
+}
+
+fn missing(what: &str) -> Box<Refusal> {
+    Box::new(Refusal { message: format!("This server {what}"), ..Code::VerificationMissing.refusal() })
 }
 
 /// The id of who registers a number under a key. A repeat gives the same one.

@@ -50,6 +50,8 @@ pub struct Tokens {
     /// What a token must say, made once: each call has one.
     validation: Validation,
     lifetime: Duration,
+    /// The key as its file has it, for what else only ingresses may know.
+    secret: Vec<u8>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,12 +82,17 @@ impl Tokens {
                 (EncodingKey::from_ed_der(der.as_bytes()), DecodingKey::from_ed_der(public.as_bytes()))
             }
         };
-        Ok(Self { algorithm, signing, verifying, validation: validation(algorithm), lifetime })
+        Ok(Self { algorithm, signing, verifying, validation: validation(algorithm), lifetime, secret: key.trim().into() })
     }
 
     /// With a key that nobody else has, for a process that believes no token but its own.
     pub fn of_chance(lifetime: Duration) -> Self {
         Self::new(Algorithm::Hs256, &new_key(Algorithm::Hs256), lifetime).expect("a key that was made for it")
+    }
+
+    /// What all ingresses share and nobody else has.
+    pub fn secret(&self) -> &[u8] {
+        &self.secret
     }
 
     pub fn sign(&self, caller: Caller) -> Token {

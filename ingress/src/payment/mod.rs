@@ -12,8 +12,8 @@ use emshop_proto::errors::Code;
 use emshop_proto::v1::{Money, Payment, PaymentMethod, PaymentStatus, Refusal};
 
 use self::signed::SignedProvider;
-pub use self::signed::WebhookSecret;
 use self::simulator::Simulator;
+use crate::signature::SharedSecret;
 
 /// What the shop needs of whoever takes its users' money.
 pub trait PaymentProvider: Send + Sync {
@@ -44,7 +44,7 @@ pub struct Notification {
 #[derive(Clone, Debug, Default)]
 pub struct PaymentOptions {
     /// What the provider signs its notifications with.
-    pub webhook_secret: Option<WebhookSecret>,
+    pub webhook_secret: Option<SharedSecret>,
     /// Where users pay, with `{payment_id}`, `{amount_minor}`, `{currency}` and `{method}` in it.
     pub pay_url: Option<String>,
 }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_real_provider_has_its_own_place_or_none() {
         let with = |pay_url: Option<&str>| {
-            let webhook_secret = WebhookSecret::new(vec![7; 32]);
+            let webhook_secret = SharedSecret::new(vec![7; 32]);
             PaymentOptions { webhook_secret, pay_url: pay_url.map(str::to_owned) }.provider()
         };
         let page = with(Some("https://pay.example/{method}?id={payment_id}&sum={amount_minor}{currency}"));

@@ -1,57 +1,25 @@
-//! A provider that signs what it tells: HMAC-SHA256 over time and body, with a secret that both sides have.
+//! A provider that signs what it tells.
 
-use std::fmt;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{Money, Payment, Refusal};
-use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
-use sha2::Sha256;
 
 use super::{Notification, PaymentProvider, fill_in, malformed};
-
-/// When it was signed, in Unix seconds.
-const TIMESTAMP_HEADER: &str = "x-emshop-timestamp";
-/// Hex of the HMAC over `<timestamp>.<body>`.
-const SIGNATURE_HEADER: &str = "x-emshop-signature";
+use crate::signature::{SIGNATURE_HEADER, SharedSecret, TIMESTAMP_HEADER};
 
 /// How far from now a notification may have been signed, since clocks differ and networks take their time.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// Shorter ones could be guessed.
-const SECRET_BYTES_MIN: usize = 16;
-
-/// What both sides sign with.
-#[derive(Clone)]
-pub struct WebhookSecret(Vec<u8>);
-
-impl WebhookSecret {
-    /// `None` when it is shorter than 16 bytes.
-    pub fn new(bytes: Vec<u8>) -> Option<Self> {
-        (bytes.len() >= SECRET_BYTES_MIN).then_some(Self(bytes))
-    }
-
-    fn mac(&self, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
-        let mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        mac.chain_update(timestamp).chain_update(".").chain_update(body)
-    }
-}
-
-impl fmt::Debug for WebhookSecret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("WebhookSecret")
-    }
-}
-
 pub struct SignedProvider {
-    secret: WebhookSecret,
+    secret: SharedSecret,
     pay_url: Option<String>,
 }
 
 impl SignedProvider {
-    pub fn new(secret: WebhookSecret, pay_url: Option<String>) -> Self {
+    pub fn new(secret: SharedSecret, pay_url: Option<String>) -> Self {
         Self { secret, pay_url }
     }
 
@@ -59,9 +27,7 @@ impl SignedProvider {
         let timestamp = header(headers, TIMESTAMP_HEADER)?;
         let signature = header(headers, SIGNATURE_HEADER)?;
         let signed_at = timestamp.parse().map_err(|_| malformed(format_args!("{TIMESTAMP_HEADER} is not in Unix seconds")))?;
-        let signature = hex::decode(signature).unwrap_or_default();
-        // In constant time.
-        if self.secret.mac(timestamp, body).verify_slice(&signature).is_err() {
+        if !self.secret.verifies(timestamp, body, signature) {
             return Err(Box::new(Code::SignatureInvalid.refusal()));
         }
         if now.abs_diff(Duration::from_secs(signed_at)) > TOLERANCE {
@@ -134,12 +100,12 @@ mod tests {
         r#"{"payment_id":"pay-o1","third_party_sn":"sn-1","status":"success","amount_minor":3000,"currency":"CNY","more":1}"#;
 
     fn signature(secret: &[u8], timestamp: &str, body: &str) -> String {
-        let secret = WebhookSecret::new(secret.to_vec()).expect("long enough");
-        hex::encode(secret.mac(timestamp, body.as_bytes()).finalize().into_bytes())
+        let secret = SharedSecret::new(secret.to_vec()).expect("long enough");
+        secret.sign(timestamp, body.as_bytes())
     }
 
     fn verify(headers: &[(&str, &str)], body: &str) -> Result<Notification, (i32, String)> {
-        let provider = SignedProvider::new(WebhookSecret::new(SECRET.to_vec()).expect("long enough"), None);
+        let provider = SignedProvider::new(SharedSecret::new(SECRET.to_vec()).expect("long enough"), None);
         let header =
             |(name, value): &(&str, &str)| (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
         let mut map = HeaderMap::new();
@@ -248,8 +214,8 @@ mod tests {
 
     #[test]
     fn secrets_are_long_and_not_shown() {
-        assert!(WebhookSecret::new(vec![b'x'; 15]).is_none());
-        let secret = WebhookSecret::new(vec![b'x'; 16]).expect("long enough");
+        assert!(SharedSecret::new(vec![b'x'; 15]).is_none());
+        let secret = SharedSecret::new(vec![b'x'; 16]).expect("long enough");
         assert!(!format!("{secret:?}").contains('x'));
     }
 }

@@ -60,6 +60,7 @@ questions! {
     Users(UsersQuery) => Users(internal::Users),
     Credentials(UserQuery) => Credentials(internal::Credentials),
     Mobile(MobileQuery) => Mobile(UserQuery),
+    Code(UseCode) => Code(CodeState),
     Waiting(WaitingQuery) => Waiting(WaitingOrders),
     Balance(UserQuery) => Balance(v1::Balance),
     Inspect(v1::InspectRequest) => Inspection(v1::LogInspection),

@@ -4,7 +4,7 @@ use emshop_proto::errors::Code;
 use emshop_proto::ids;
 use emshop_proto::internal::account_command::Body as AccountBody;
 use emshop_proto::internal::{
-    Credentials, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UserQuery, Users, UsersQuery,
+    Credentials, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UseOnce, UserQuery, Users, UsersQuery,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
@@ -20,7 +20,9 @@ use tonic::{Request, Response, Status};
 
 use super::{Gateway, accept, respond};
 use crate::accounts::password::{salt_of_change, salt_of_registration};
-use crate::accounts::verification::{CAPTCHA_SECONDS, SMS_CODE_SECONDS, code_hash};
+use crate::accounts::verification::captcha::{CAPTCHA_SECONDS, Captchas, Read};
+use crate::accounts::verification::codes::Codes;
+use crate::accounts::verification::sms::{CODE_SECONDS, Message};
 use crate::accounts::{nick_name_of, user_id_of_registration};
 use crate::queries::{questions, unexpected};
 use crate::way::dispatch::idempotency_key;
@@ -35,25 +37,22 @@ const NOBODY: u64 = 0;
 impl UserService for Gateway {
     async fn send_sms_code(&self, request: Request<SendSmsCodeRequest>) -> Result<Response<SendSmsCodeResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let sms = self.accounts.sms().map_err(|missing| status::of_refusal(*missing))?;
+        let captchas = self.accounts.needed_captchas().map_err(|missing| status::of_refusal(*missing))?;
         accept(validate::user::send_sms_code(&request))?;
-        let key = match request.purpose() {
-            SmsPurpose::Register => ids::register_code_key(&request.mobile),
-            _ => ids::login_code_key(&request.mobile),
-        };
-        let code = self.accounts.sms.new_code();
-        self.issue(&metadata, key, &code, SMS_CODE_SECONDS, true).await?;
-        if let Err(error) = self.accounts.sms.send(&request.mobile, request.purpose(), &code).await {
+        let SendSmsCodeRequest { mobile, captcha_id, captcha_answer, .. } = &request;
+        self.use_captcha(&metadata, captchas, captcha_id, captcha_answer).await?;
+        let (purpose, verification_id, code) = (request.purpose(), random_hex(), Codes::draw());
+        self.issue(&metadata, purpose, &verification_id, mobile, &code).await?;
+        if let Err(error) = sms.send(Message { mobile, purpose, code: &code }).await {
             tracing::warn!(error, "an SMS could not be sent");
             return Err(refused(Code::SmsSendFailed));
         }
-        Ok(Response::new(SendSmsCodeResponse { expires_in_seconds: SMS_CODE_SECONDS }))
+        Ok(Response::new(SendSmsCodeResponse { expires_in_seconds: CODE_SECONDS, verification_id }))
     }
 
-    async fn get_captcha(&self, request: Request<GetCaptchaRequest>) -> Result<Response<GetCaptchaResponse>, Status> {
-        let captcha_id = random_hex();
-        let drawing = self.accounts.captcha.draw();
-        let key = ids::captcha_key(&captcha_id);
-        self.issue(request.metadata(), key, &drawing.answer, CAPTCHA_SECONDS, false).await?;
+    async fn get_captcha(&self, _: Request<GetCaptchaRequest>) -> Result<Response<GetCaptchaResponse>, Status> {
+        let (captcha_id, drawing) = self.accounts.needed_captchas().map_err(|missing| status::of_refusal(*missing))?.draw();
         Ok(Response::new(GetCaptchaResponse {
             captcha_id,
             image: drawing.image,
@@ -64,15 +63,26 @@ impl UserService for Gateway {
 
     async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterResponse>, Status> {
         let (metadata, extensions, request) = request.into_parts();
+        self.accounts.sms().map_err(|missing| status::of_refusal(*missing))?;
+        let captchas = self.accounts.needed_captchas().map_err(|missing| status::of_refusal(*missing))?;
         accept(validate::user::register(&request))?;
-        let RegisterRequest { mobile, password, sms_code, nick_name } = request;
         let key = key_of_call(&metadata)?;
+        let user_id = user_id_of_registration(&request.mobile, &key);
+        let code_key = ids::code_key(SmsPurpose::Register, &request.verification_id, &request.mobile);
+        let code_hash = self.accounts.codes.hash(&code_key, &request.sms_code);
+        // A repeat needs neither captcha nor code, which may be over by now.
+        if unless_missing(self.user(user_id).await)?.is_none() {
+            self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer).await?;
+            self.look_at_code(&metadata, &request.mobile, &code_key, &code_hash).await?;
+        }
+        let RegisterRequest { mobile, password, nick_name, .. } = request;
         let password_hash = self.accounts.passwords.hash(password, salt_of_registration(&mobile, &key)).await;
         let command = RegisterUser {
-            user_id: user_id_of_registration(&mobile, &key),
+            user_id,
             password_hash: password_hash.map_err(status::of_refusal)?,
             nick_name: if nick_name.is_empty() { nick_name_of(&mobile) } else { nick_name },
-            code_hash: code_hash(&ids::register_code_key(&mobile), &sms_code),
+            code_hash,
+            code_key,
             mobile,
         };
         // Whoever is registered by it: the user's id is made of the key, so that the record needs none.
@@ -88,7 +98,9 @@ impl UserService for Gateway {
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         accept(validate::user::login(&request))?;
-        self.use_up(&metadata, ids::captcha_key(&request.captcha_id), &request.captcha_answer).await?;
+        if let Some(captchas) = self.accounts.captchas() {
+            self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer).await?;
+        }
         let found = self.credentials_of_mobile(request.mobile).await?;
         let (user, hash) = match found {
             Some(Credentials { user, password_hash }) => (user, Some(password_hash)),
@@ -104,8 +116,11 @@ impl UserService for Gateway {
 
     async fn login_by_sms(&self, request: Request<LoginBySmsRequest>) -> Result<Response<LoginResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
+        self.accounts.sms().map_err(|missing| status::of_refusal(*missing))?;
         accept(validate::user::login_by_sms(&request))?;
-        self.use_up(&metadata, ids::login_code_key(&request.mobile), &request.sms_code).await?;
+        let code_key = ids::code_key(SmsPurpose::Login, &request.verification_id, &request.mobile);
+        let code_hash = self.accounts.codes.hash(&code_key, &request.sms_code);
+        self.use_code(&metadata, code_key, code_hash).await?;
         self.logged_in(self.user_of_mobile(request.mobile).await?)
     }
 
@@ -167,26 +182,51 @@ impl UserService for Gateway {
 }
 
 impl Gateway {
-    /// Makes a code valid under a key.
+    /// Makes a code valid for whoever has this number and asked for it.
     async fn issue(
         &self,
         metadata: &MetadataMap,
-        key: String,
+        purpose: SmsPurpose,
+        verification_id: &str,
+        mobile: &str,
         code: &str,
-        expires_in_seconds: u32,
-        limited: bool,
     ) -> Result<(), Status> {
-        let command = IssueCode { code_hash: code_hash(&key, code), key, expires_in_seconds, limited };
+        let key = ids::code_key(purpose, verification_id, mobile);
+        let code_hash = self.accounts.codes.hash(&key, code);
+        let budget_key = ids::code_budget_key(purpose, mobile);
+        let command = IssueCode { key, code_hash, expires_in_seconds: CODE_SECONDS, budget_key };
         // Codes are for those who are nobody yet.
         let issued = self.dispatcher.account(metadata, None, String::new(), AccountBody::IssueCode(command)).await;
         issued.map(drop).map_err(status::of_refusal)
     }
 
-    async fn use_up(&self, metadata: &MetadataMap, key: String, code: &str) -> Result<(), Status> {
+    async fn use_code(&self, metadata: &MetadataMap, key: String, code_hash: Vec<u8>) -> Result<(), Status> {
+        self.use_under_key(metadata, AccountBody::UseCode(UseCode { key, code_hash })).await
+    }
+
+    /// A captcha that was read right is good for one call, at whichever ingress.
+    async fn use_captcha(&self, metadata: &MetadataMap, captchas: &Captchas, id: &str, answer: &str) -> Result<(), Status> {
+        let Read { nonce, seconds } = captchas.read(id, answer).map_err(refused)?;
+        let command = UseOnce { key: ids::captcha_key(&nonce), expires_in_seconds: seconds };
+        self.use_under_key(metadata, AccountBody::UseOnce(command)).await
+    }
+
+    async fn use_under_key(&self, metadata: &MetadataMap, command: AccountBody) -> Result<(), Status> {
         let idempotency_key = key_of_call(metadata)?;
-        let command = AccountBody::UseCode(UseCode { code_hash: code_hash(&key, code), key });
         let used = self.dispatcher.account(metadata, None, idempotency_key.clone(), command).await;
         used.map(drop).map_err(|refusal| status::of(refusal, [("idempotency_key", idempotency_key)]))
+    }
+
+    /// Before a password is hashed, which is what costs. A wrong code is a try, and a right one is not used up by it.
+    async fn look_at_code(&self, metadata: &MetadataMap, mobile: &str, key: &str, code_hash: &[u8]) -> Result<(), Status> {
+        let log = self.queries.partitioner.of_mobile(mobile).log;
+        let (key, code_hash) = (key.to_owned(), code_hash.to_vec());
+        let said = UseCode { key: key.clone(), code_hash: code_hash.clone() };
+        if self.queries.ask(log, questions::Code(said)).await?.is_right {
+            return Ok(());
+        }
+        self.use_code(metadata, key, code_hash).await?;
+        Err(refused(Code::SmsCodeNotFound))
     }
 
     fn logged_in(&self, user: User) -> Result<Response<LoginResponse>, Status> {

@@ -12,7 +12,8 @@ const NICK_NAME_BYTES_MAX: usize = 64;
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=64;
 /// Of what a client says back to an SMS or a captcha.
 const ANSWER_BYTES_MAX: usize = 16;
-const CAPTCHA_ID_BYTES_MAX: usize = 64;
+const CAPTCHA_ID_BYTES_MAX: usize = 128;
+const VERIFICATION_ID_BYTES_MAX: usize = 64;
 const BIRTH_YEAR_MIN: u32 = 1900;
 
 pub fn update_profile(check: &mut Check, request: &UpdateProfileRequest) {
@@ -49,6 +50,7 @@ pub fn send_sms_code(request: &SendSmsCodeRequest) -> Vec<FieldViolation> {
     mobile(&mut check, &request.mobile);
     let known = SmsPurpose::try_from(request.purpose).is_ok_and(|purpose| purpose != SmsPurpose::Unspecified);
     check.require(known, "purpose", "must be one of the purposes");
+    captcha(&mut check, &request.captcha_id, &request.captcha_answer, 1);
     check.into_violations()
 }
 
@@ -56,7 +58,8 @@ pub fn register(request: &RegisterRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     mobile(&mut check, &request.mobile);
     check.text("password", &request.password, PASSWORD_BYTES);
-    check.text("sms_code", &request.sms_code, 1..=ANSWER_BYTES_MAX);
+    code(&mut check, &request.sms_code, &request.verification_id);
+    captcha(&mut check, &request.captcha_id, &request.captcha_answer, 1);
     check.text("nick_name", &request.nick_name, 0..=NICK_NAME_BYTES_MAX);
     check.into_violations()
 }
@@ -66,16 +69,25 @@ pub fn login(request: &LoginRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     mobile(&mut check, &request.mobile);
     check.text("password", &request.password, 1..=*PASSWORD_BYTES.end());
-    check.text("captcha_id", &request.captcha_id, 1..=CAPTCHA_ID_BYTES_MAX);
-    check.text("captcha_answer", &request.captcha_answer, 1..=ANSWER_BYTES_MAX);
+    captcha(&mut check, &request.captcha_id, &request.captcha_answer, 0);
     check.into_violations()
 }
 
 pub fn login_by_sms(request: &LoginBySmsRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     mobile(&mut check, &request.mobile);
-    check.text("sms_code", &request.sms_code, 1..=ANSWER_BYTES_MAX);
+    code(&mut check, &request.sms_code, &request.verification_id);
     check.into_violations()
+}
+
+fn code(check: &mut Check, code: &str, verification_id: &str) {
+    check.text("sms_code", code, 1..=ANSWER_BYTES_MAX);
+    check.text("verification_id", verification_id, 1..=VERIFICATION_ID_BYTES_MAX);
+}
+
+fn captcha(check: &mut Check, id: &str, answer: &str, bytes_min: usize) {
+    check.text("captcha_id", id, bytes_min..=CAPTCHA_ID_BYTES_MAX);
+    check.text("captcha_answer", answer, bytes_min..=ANSWER_BYTES_MAX);
 }
 
 pub fn change_password(request: &ChangePasswordRequest) -> Vec<FieldViolation> {
@@ -184,18 +196,27 @@ mod tests {
 
     #[test]
     fn every_field_is_looked_at() {
-        assert_eq!(fields(register(&RegisterRequest::default())), ["mobile", "password", "sms_code"]);
+        assert_eq!(
+            fields(register(&RegisterRequest::default())),
+            ["mobile", "password", "sms_code", "verification_id", "captcha_id", "captcha_answer"]
+        );
         let long = "x".repeat(65);
         let request = RegisterRequest {
             mobile: "13800000000".to_owned(),
             password: long.clone(),
             sms_code: "x".repeat(17),
-            nick_name: long,
+            nick_name: long.clone(),
+            verification_id: long.clone(),
+            captcha_id: "x".repeat(129),
+            captcha_answer: long,
         };
-        assert_eq!(fields(register(&request)), ["password", "sms_code", "nick_name"]);
-        assert_eq!(fields(login(&LoginRequest::default())), ["mobile", "password", "captcha_id", "captcha_answer"]);
-        assert_eq!(fields(login_by_sms(&LoginBySmsRequest::default())), ["mobile", "sms_code"]);
-        assert_eq!(fields(send_sms_code(&SendSmsCodeRequest { purpose: 9, ..Default::default() })), ["mobile", "purpose"]);
+        let too_long = ["password", "sms_code", "verification_id", "captcha_id", "captcha_answer", "nick_name"];
+        assert_eq!(fields(register(&request)), too_long);
+        // Not every server draws captchas.
+        assert_eq!(fields(login(&LoginRequest::default())), ["mobile", "password"]);
+        assert_eq!(fields(login_by_sms(&LoginBySmsRequest::default())), ["mobile", "sms_code", "verification_id"]);
+        let unread = ["mobile", "purpose", "captcha_id", "captcha_answer"];
+        assert_eq!(fields(send_sms_code(&SendSmsCodeRequest { purpose: 9, ..Default::default() })), unread);
         let request = ChangePasswordRequest { old_password: "old".to_owned(), new_password: "short".to_owned(), user_id: 0 };
         assert_eq!(fields(change_password(&request)), ["user_id", "new_password"]);
         let request = ListUsersRequest { page_size: 101, page_token: "x".to_owned(), role: 9, status: 9 };

@@ -1,13 +1,15 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
-use emshop_ingress::{Algorithm, Caller, Options, Tokens, new_key};
+use emshop_ingress::{Algorithm, Caller, LogLines, Options, Plain, Tokens, Verification, new_key};
 use emshop_proto::access::{Access, METHODS, Method};
 use emshop_proto::v1::Role;
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::pipeline_service_client::PipelineServiceClient;
-use emshop_proto::v1::{Command, CommandBatch, InspectRequest, SetUserRoleRequest, outcome};
+use emshop_proto::v1::user_service_client::UserServiceClient;
+use emshop_proto::v1::{Command, CommandBatch, InspectRequest, LoginRequest, SetUserRoleRequest, outcome};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -89,7 +91,8 @@ fn naming(field: Option<u32>, user_id: u64) -> Bytes {
 
 async fn guarded() -> (Shop, impl Fn(Role) -> String) {
     let tokens = Tokens::new(Algorithm::EdDsa, &new_key(Algorithm::EdDsa), PATIENCE).expect("a new key");
-    let shop = Shop::guarded(1, Options { tokens: tokens.clone(), ..Options::default() }).await;
+    let verification = Verification { sms: Some(Arc::new(LogLines)), captcha: Some(Arc::new(Plain)) };
+    let shop = Shop::guarded(1, Options { tokens: tokens.clone(), verification, ..Options::default() }).await;
     (shop, move |role| tokens.sign(Caller { user_id: USER, role }).token)
 }
 
@@ -123,6 +126,21 @@ async fn every_rpc_that_is_served_is_guarded() {
             _ => assert_eq!(refused(Some(&admin), USER).await, denied, "{path}"),
         }
     }
+    shop.close().await;
+}
+
+/// Codes that everybody knows were the default, so whoever asked was let in as anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_providers_there_are_no_codes_and_passwords_do() {
+    let shop = Shop::guarded(1, Options::default()).await;
+    let users = ["SendSmsCode", "GetCaptcha", "Register", "LoginBySms"].map(|name| format!("/emshop.v1.UserService/{name}"));
+    for Method { path, .. } in METHODS.iter().filter(|method| users.iter().any(|path| path == method.path)) {
+        let refused = told(call(&shop.channel, path, None, Bytes::new(), PATIENCE).await);
+        assert_eq!(refused, (Code::Unimplemented, "VERIFICATION_MISSING".to_owned()), "{path}");
+    }
+    let login = LoginRequest { mobile: "13800000000".to_owned(), password: "x".to_owned(), ..LoginRequest::default() };
+    let refused = UserServiceClient::new(shop.channel.clone()).login(login).await.expect_err("there is no such user");
+    assert_eq!(reason(&refused), "PASSWORD_INCORRECT");
     shop.close().await;
 }
 

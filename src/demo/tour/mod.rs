@@ -9,6 +9,8 @@ mod parcel;
 mod people;
 mod shelves;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail, ensure};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::Money;
@@ -16,6 +18,7 @@ use tonic::{Response, Status};
 use tonic_types::StatusExt;
 
 use super::client::Client;
+use super::phones::Phones;
 
 /// Currency of all prices.
 const CURRENCY: &str = "CNY";
@@ -29,6 +32,7 @@ pub struct Stop {
 /// The walk so far.
 pub struct Tour {
     client: Client,
+    phones: Arc<Phones>,
     /// Keeps the ids of two tours over the same data folder apart.
     number: u64,
     pub stops: Vec<Stop>,
@@ -38,8 +42,8 @@ pub struct Tour {
 ///
 /// # Errors
 /// When something is not as it should be, with the stop where.
-pub async fn take(client: &Client, number: u64) -> Result<Vec<Stop>> {
-    let mut tour = Tour { client: client.clone(), number, stops: Vec::new() };
+pub async fn take(client: &Client, phones: &Arc<Phones>, number: u64) -> Result<Vec<Stop>> {
+    let mut tour = Tour { client: client.clone(), phones: phones.clone(), number, stops: Vec::new() };
     let customer = people::arrive(&mut tour).await.context("the tour fails at its people")?;
     let shelf = shelves::fill(&mut tour).await.context("the tour fails at the shelves")?;
     let order_id = checkout::shop(&mut tour, &customer, &shelf).await.context("the tour fails at the checkout")?;

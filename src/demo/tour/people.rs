@@ -9,10 +9,7 @@ use emshop_proto::v1::{
 };
 
 use super::{Tour, refused};
-
-// What the development providers send and draw.
-const SMS_CODE: &str = "123456";
-const CAPTCHA_ANSWER: &str = "12345";
+use crate::demo::phones;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -30,37 +27,52 @@ pub async fn arrive(tour: &mut Tour) -> Result<Customer> {
     Ok(Customer { user_id, address_id })
 }
 
+/// A captcha that somebody has read: its id and answer.
+async fn captcha(tour: &Tour) -> Result<(String, String)> {
+    let captcha = tour.client.users().get_captcha(GetCaptchaRequest {}).await?.into_inner();
+    Ok((captcha.captcha_id, phones::read(&captcha.image)?))
+}
+
 async fn register(tour: &mut Tour, mobile: &str) -> Result<u64> {
     let mut users = tour.client.users();
-    let code = SendSmsCodeRequest { mobile: mobile.to_owned(), purpose: SmsPurpose::Register.into() };
-    users.send_sms_code(code.clone()).await.context("a code is not sent")?;
-    refused(users.send_sms_code(code).await, Code::SmsTooOften)?;
-    let request = |key: &str, nick_name: &str, sms_code: &str| {
-        let (mobile, password, sms_code) = (mobile.to_owned(), PASSWORD.to_owned(), sms_code.to_owned());
-        call(key, RegisterRequest { mobile, password, sms_code, nick_name: nick_name.to_owned() })
+    let ask = async || {
+        let (captcha_id, captcha_answer) = captcha(tour).await?;
+        let (mobile, purpose) = (mobile.to_owned(), SmsPurpose::Register.into());
+        anyhow::Ok(SendSmsCodeRequest { mobile, purpose, captcha_id, captcha_answer })
     };
-    refused(users.register(request("first", "小明", "000000")).await, Code::SmsCodeIncorrect)?;
-    let user = users.register(request("first", "小明", SMS_CODE)).await?.into_inner().user.context("no user is registered")?;
-    let again = users.register(request("first", "小明", SMS_CODE)).await?.into_inner();
+    let sent = users.send_sms_code(ask().await?).await.context("a code is not sent")?.into_inner();
+    refused(users.send_sms_code(ask().await?).await, Code::SmsTooOften)?;
+    let right = tour.phones.code(mobile)?;
+    let wrong = if right == "000000" { "000001" } else { "000000" };
+    let request = async |key: &str, nick_name: &str, sms_code: &str| {
+        let (captcha_id, captcha_answer) = captcha(tour).await?;
+        let (mobile, password, sms_code) = (mobile.to_owned(), PASSWORD.to_owned(), sms_code.to_owned());
+        let (verification_id, nick_name) = (sent.verification_id.clone(), nick_name.to_owned());
+        let request = RegisterRequest { mobile, password, sms_code, nick_name, verification_id, captcha_id, captcha_answer };
+        anyhow::Ok(call(key, request))
+    };
+    refused(users.register(request("first", "小明", wrong).await?).await, Code::SmsCodeIncorrect)?;
+    let first = users.register(request("first", "小明", &right).await?).await?.into_inner();
+    let user = first.user.context("no user is registered")?;
+    let again = users.register(request("first", "小明", &right).await?).await?.into_inner();
     ensure!(again.repeated && again.user.as_ref() == Some(&user), "registering again is no repeat");
-    refused(users.register(request("second", "小红", SMS_CODE)).await, Code::UserAlreadyExists)?;
+    refused(users.register(request("second", "小红", &right).await?).await, Code::UserAlreadyExists)?;
     tour.saw("register", format!("{mobile} is user {}; sent again: repeated; the number is nobody else's", user.user_id));
     Ok(user.user_id)
 }
 
 async fn log_in(tour: &mut Tour, mobile: &str) -> Result<()> {
     let mut users = tour.client.users();
-    let captcha_id = users.get_captcha(GetCaptchaRequest {}).await?.into_inner().captcha_id;
-    let login = |captcha_id: String, password: &str| LoginRequest {
+    let login = |(captcha_id, captcha_answer): (String, String), password: &str| LoginRequest {
         mobile: mobile.to_owned(),
         password: password.to_owned(),
         captcha_id,
-        captcha_answer: CAPTCHA_ANSWER.to_owned(),
+        captcha_answer,
     };
-    refused(users.login(login(captcha_id.clone(), "wrong")).await, Code::PasswordIncorrect)?;
-    refused(users.login(login(captcha_id, PASSWORD)).await, Code::CaptchaIncorrect)?;
-    let captcha_id = users.get_captcha(GetCaptchaRequest {}).await?.into_inner().captcha_id;
-    let answer = users.login(login(captcha_id, PASSWORD)).await?.into_inner();
+    let used = captcha(tour).await?;
+    refused(users.login(login(used.clone(), "wrong")).await, Code::PasswordIncorrect)?;
+    refused(users.login(login(used, PASSWORD)).await, Code::CaptchaIncorrect)?;
+    let answer = users.login(login(captcha(tour).await?, PASSWORD)).await?.into_inner();
     let token = answer.token.context("a login gives a token")?;
     ensure!(token.token.split('.').count() == 3, "the token is no JSON Web Token");
     tour.saw("login", format!("a token of {} bytes; a captcha is good for one try", token.token.len()));

@@ -91,14 +91,15 @@ pub fn prepare_account(command: &AccountCommand, operator: Option<Operator>, par
     let compared = match &command.body {
         // A repeat may bring a newer code.
         Some(account_command::Body::RegisterUser(request)) => {
-            RegisterUser { code_hash: Vec::new(), ..request.clone() }.encode_to_vec()
+            RegisterUser { code_hash: Vec::new(), code_key: String::new(), ..request.clone() }.encode_to_vec()
         }
         // A repeat finds another password in force.
         Some(account_command::Body::SetPassword(request)) => {
             SetPassword { replaced_hash: String::new(), ..request.clone() }.encode_to_vec()
         }
         // No repeat is told by its hash.
-        Some(account_command::Body::IssueCode(_) | account_command::Body::UseCode(_)) | None => Vec::new(),
+        Some(account_command::Body::IssueCode(_) | account_command::Body::UseCode(_) | account_command::Body::UseOnce(_))
+        | None => Vec::new(),
     };
     let mut record = encode(ACCOUNT_COMMAND_FIELD, command, |_| xxh3_64(&compared));
     encode_operator(operator, &mut record);
