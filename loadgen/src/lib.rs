@@ -21,6 +21,7 @@ pub mod sample;
 pub mod schedule;
 pub mod settings;
 pub mod setup;
+pub mod shelf;
 pub mod stream;
 pub mod tally;
 pub mod unary;
@@ -41,6 +42,7 @@ use crate::readers::Readers;
 pub use crate::report::Report;
 use crate::schedule::Arrivals;
 pub use crate::settings::{Mode, Settings};
+use crate::shelf::Shelf;
 use crate::tally::Tally;
 use crate::workload::Workload;
 
@@ -49,6 +51,7 @@ use crate::workload::Workload;
 pub struct Load {
     pub workload: Workload,
     pub arrivals: Arrivals,
+    pub shelf: Shelf,
     /// How long the answer to one command may take.
     pub timeout: Duration,
     /// Commands in one message of a stream.
@@ -82,7 +85,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     let cost = meter.stop(load.arrivals.taken())?;
 
     progress.phase("verifying");
-    let verification = verify::run(&server, &load.workload, settings.stock, &mut tally).await?;
+    let verification = verify::run(&server, &load, settings.stock, &mut tally).await?;
     progress.finish();
     Ok(Report::new(settings, &load, elapsed, &tally, &reads, cost, verification))
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::Load;
 use crate::schedule::{Arrivals, Extent, PACE_OF_CALLS, PACE_OF_STREAMS};
+use crate::shelf::Shelf;
 use crate::workload::{Kind, SKUS_MAX, Workload};
 
 /// How orders reach the server.
@@ -28,7 +29,7 @@ const DURATION: Duration = Duration::from_secs(10);
 /// Loads an emshop server with orders, measures, and verifies afterwards that its state is exactly what it answered.
 ///
 /// Exits with failure when the verification finds a difference, or when an order met an error. An order refused for lack of
-/// stock is no error.
+/// stock is no error, but a difference when the stock was there.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "emshop-loadgen", version)]
 pub struct Settings {
@@ -131,6 +132,7 @@ impl Settings {
             Mode::Stream => PACE_OF_STREAMS,
         };
         Load {
+            shelf: Shelf::new(workload.skus(), self.stock),
             workload,
             arrivals: Arrivals::start(self.rate, pace, self.extent()),
             timeout: self.timeout,

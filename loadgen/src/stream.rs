@@ -1,6 +1,6 @@
 //! One bidirectional stream: batches of commands out, outcomes back in any order, a bounded number of orders under way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use tonic::Status;
 use crate::Load;
 use crate::answer::{Answer, Failure};
 use crate::schedule::Arrival;
-use crate::tally::Tally;
+use crate::tally::{Begun, Tally};
 use crate::workload::Step;
 
 /// How often it is looked for orders without answer.
@@ -24,7 +24,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Before a broken stream is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 const TIMED_OUT: &str = "timed out";
-/// An outcome with a tag that is not under way: a second one, or one that came after its order had timed out.
+/// An outcome with a tag that is not under way and did not time out: a second one, or one that nobody asked for.
 const UNMATCHED: &str = "unmatched outcome";
 
 /// Keeps one stream busy until no order is left; opens it again when it breaks.
@@ -41,7 +41,7 @@ pub async fn run(load: Arc<Load>, channel: Connection) -> Tally {
 /// An order whose last answer has not come.
 #[derive(Clone, Copy)]
 struct UnderWay {
-    arrival: Arrival,
+    begun: Begun,
     /// The step that an answer is awaited to.
     step: Step,
     /// When that step was taken.
@@ -52,6 +52,8 @@ struct Client<'load> {
     load: &'load Load,
     tally: Tally,
     under_way: HashMap<u64, UnderWay>,
+    /// Orders that timed out; an outcome that comes all the same is no second error.
+    timed_out: HashSet<u64>,
     /// Commands that go with the next message.
     commands: Vec<Command>,
     /// All orders of the run have begun.
@@ -61,7 +63,8 @@ struct Client<'load> {
 impl<'load> Client<'load> {
     fn new(load: &'load Load) -> Self {
         let under_way = HashMap::with_capacity(load.window);
-        Self { load, tally: Tally::new(load.workload.skus()), under_way, commands: Vec::new(), over: false }
+        let tally = Tally::new(load.workload.skus());
+        Self { load, tally, under_way, timed_out: HashSet::new(), commands: Vec::new(), over: false }
     }
 
     /// Returns when all is done, or with the error that broke the stream.
@@ -117,8 +120,8 @@ impl<'load> Client<'load> {
             return;
         };
         let since = Instant::now();
-        self.tally.begin(arrival, since);
-        self.under_way.insert(arrival.number, UnderWay { arrival, step: Step::Submit, since });
+        let begun = self.tally.begin(self.load, arrival, since);
+        self.under_way.insert(arrival.number, UnderWay { begun, step: Step::Submit, since });
         self.commands.push(self.load.workload.command(Step::Submit, arrival.number));
     }
 
@@ -135,7 +138,9 @@ impl<'load> Client<'load> {
         let now = Instant::now();
         for outcome in outcomes {
             let Some(under_way) = self.under_way.get_mut(&outcome.tag) else {
-                self.tally.error(UNMATCHED);
+                if !self.timed_out.remove(&outcome.tag) {
+                    self.tally.error(UNMATCHED);
+                }
                 continue;
             };
             let number = outcome.tag;
@@ -146,9 +151,9 @@ impl<'load> Client<'load> {
                     self.commands.push(self.load.workload.command(next, number));
                 }
                 _ => {
-                    let UnderWay { arrival, step, .. } = *under_way;
+                    let UnderWay { begun, step, .. } = *under_way;
                     self.under_way.remove(&number);
-                    self.tally.end(&self.load.workload, arrival, step, &answer, now);
+                    self.tally.end(self.load, begun, step, &answer, now);
                 }
             }
         }
@@ -157,8 +162,9 @@ impl<'load> Client<'load> {
     fn expire(&mut self) {
         let (now, timeout) = (Instant::now(), self.load.timeout);
         let timed_out = Answer::Failed(Failure::new(TIMED_OUT));
-        for (_, expired) in self.under_way.extract_if(|_, order| now.duration_since(order.since) > timeout) {
-            self.tally.end(&self.load.workload, expired.arrival, expired.step, &timed_out, now);
+        for (number, expired) in self.under_way.extract_if(|_, order| now.duration_since(order.since) > timeout) {
+            self.tally.end(self.load, expired.begun, expired.step, &timed_out, now);
+            self.timed_out.insert(number);
         }
     }
 
@@ -166,8 +172,9 @@ impl<'load> Client<'load> {
     fn fail_all(&mut self, status: &Status) {
         let broken = Answer::Failed(Failure::new(format!("stream broken: {:?}", status.code())));
         self.commands.clear();
+        self.timed_out.clear();
         for (_, lost) in self.under_way.drain() {
-            self.tally.end(&self.load.workload, lost.arrival, lost.step, &broken, Instant::now());
+            self.tally.end(self.load, lost.begun, lost.step, &broken, Instant::now());
         }
     }
 }

@@ -1,13 +1,15 @@
 //! What was answered, counted while the run goes on: one tally for each connection, added up at the end.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::Load;
 use crate::answer::Answer;
 use crate::sample::Sample;
 use crate::schedule::Arrival;
+use crate::shelf::Before;
 use crate::workload::{Step, Workload};
 
 /// Digits that a latency is kept with.
@@ -21,8 +23,11 @@ pub struct Tally {
     pub refused: u64,
     /// Orders that met an error, by its code.
     pub errors: BTreeMap<String, u64>,
-    /// Microseconds from the intended start to the last answer, of orders that were accepted or refused.
+    /// Microseconds from the intended start to the last answer, of all orders. One that met an error counts with at least the time-out:
+    /// its customer waits on, so a server that fails fast must not look fast.
     pub latency_us: Histogram<u64>,
+    /// The same of accepted orders alone.
+    pub accepted_latency_us: Histogram<u64>,
     /// Microseconds from the intended to the real start, of all orders.
     pub lag_us: Histogram<u64>,
     /// Units that accepted orders took, by SKU.
@@ -32,6 +37,34 @@ pub struct Tally {
     pub turned_down: Sample,
     /// Orders of which it is not known what became of them.
     pub unknown: Vec<u64>,
+    /// Refusals for lack of stock that was there.
+    pub wrong_refusals: WrongRefusals,
+}
+
+/// How many there were, and one of them.
+#[derive(Clone, Debug, Default)]
+pub struct WrongRefusals {
+    pub count: u64,
+    pub example: Option<String>,
+}
+
+impl WrongRefusals {
+    pub fn note(&mut self, objection: Option<String>) {
+        self.count += u64::from(objection.is_some());
+        self.example = self.example.take().or(objection);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.example = self.example.take().or(other.example);
+    }
+}
+
+/// An order that has begun.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    pub arrival: Arrival,
+    before: Before,
 }
 
 /// An empty one, of microseconds.
@@ -46,34 +79,48 @@ impl Tally {
             refused: 0,
             errors: BTreeMap::new(),
             latency_us: histogram(),
+            accepted_latency_us: histogram(),
             lag_us: histogram(),
             units: vec![0; skus],
             accepted: Sample::default(),
             turned_down: Sample::default(),
             unknown: Vec::new(),
+            wrong_refusals: WrongRefusals::default(),
         }
     }
 
     /// An order begins now.
-    pub fn begin(&mut self, arrival: Arrival, now: Instant) {
-        record(&mut self.lag_us, arrival.intended, now);
+    pub fn begin(&mut self, load: &Load, arrival: Arrival, now: Instant) -> Begun {
+        record(&mut self.lag_us, now.saturating_duration_since(arrival.intended));
+        Begun { arrival, before: load.shelf.ask(&load.workload, arrival.number) }
     }
 
     /// An order has got its last answer, to `step`.
-    pub fn end(&mut self, workload: &Workload, arrival: Arrival, step: Step, answer: &Answer, now: Instant) {
+    pub fn end(&mut self, load: &Load, begun: Begun, step: Step, answer: &Answer, now: Instant) {
+        let Begun { arrival: Arrival { number, intended }, before } = begun;
+        let passed = now.saturating_duration_since(intended);
         match answer {
-            Answer::Accepted { .. } => self.ok += 1,
-            Answer::Refused => self.refused += 1,
+            Answer::Accepted { .. } => {
+                self.ok += 1;
+                record(&mut self.accepted_latency_us, passed);
+            }
+            Answer::Refused => {
+                self.refused += 1;
+                self.wrong_refusals.note(load.shelf.objection(&load.workload, number, before));
+                load.shelf.give_back(&load.workload, number);
+            }
             Answer::Failed(failure) => {
                 self.error(&failure.code);
-                if step != Step::Submit || !failure.was_not_taken() {
-                    self.unknown.push(arrival.number);
+                if step == Step::Submit && failure.was_not_taken() {
+                    load.shelf.give_back(&load.workload, number);
+                } else {
+                    self.unknown.push(number);
                 }
-                return;
             }
         }
-        record(&mut self.latency_us, arrival.intended, now);
-        self.settle(workload, arrival.number, answer);
+        let failed = matches!(answer, Answer::Failed(_));
+        record(&mut self.latency_us, if failed { passed.max(load.timeout) } else { passed });
+        self.settle(&load.workload, number, answer);
     }
 
     /// Notes what an accepted or refused order did to the stock.
@@ -106,6 +153,7 @@ impl Tally {
             *self.errors.entry(code).or_default() += count;
         }
         self.latency_us.add(other.latency_us).expect(GROWS);
+        self.accepted_latency_us.add(other.accepted_latency_us).expect(GROWS);
         self.lag_us.add(other.lag_us).expect(GROWS);
         for (sum, units) in self.units.iter_mut().zip(other.units) {
             *sum += units;
@@ -113,10 +161,10 @@ impl Tally {
         self.accepted.add(other.accepted);
         self.turned_down.add(other.turned_down);
         self.unknown.extend(other.unknown);
+        self.wrong_refusals.add(other.wrong_refusals);
     }
 }
 
-pub(crate) fn record(histogram_us: &mut Histogram<u64>, from: Instant, to: Instant) {
-    let passed_us = to.saturating_duration_since(from).as_micros() as u64;
-    histogram_us.record(passed_us).expect(GROWS);
+pub(crate) fn record(histogram_us: &mut Histogram<u64>, passed: Duration) {
+    histogram_us.record(passed.as_micros() as u64).expect(GROWS);
 }

@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::call::Calls;
 use crate::encoder::Encoder;
 use crate::schedule::Arrival;
-use crate::tally::Tally;
+use crate::tally::{Begun, Tally};
 use crate::workload::Step;
 
 /// So few connections that many calls share a packet, and enough that the server has work for all its cores.
@@ -26,7 +26,7 @@ pub fn callers_by_connection(callers: usize) -> impl Iterator<Item = usize> {
 
 /// A call that was answered, and when.
 struct Answered {
-    arrival: Arrival,
+    begun: Begun,
     step: Step,
     answer: Answer,
     at: Instant,
@@ -46,7 +46,7 @@ pub async fn run(load: Arc<Load>, mut calls: Calls) -> Tally {
         {
             over = arrival.is_none();
             let next = arrival.map(|arrival| callers.begin(arrival));
-            under_way.extend(next.map(|(arrival, step)| callers.call(&calls, arrival, step)));
+            under_way.extend(next.map(|(begun, step)| callers.call(&calls, begun, step)));
         }
         if over && under_way.is_empty() {
             return callers.tally;
@@ -58,7 +58,7 @@ pub async fn run(load: Arc<Load>, mut calls: Calls) -> Tally {
                 arrival.map(|arrival| callers.begin(arrival))
             }
         };
-        under_way.extend(next.map(|(arrival, step)| callers.call(&calls, arrival, step)));
+        under_way.extend(next.map(|(begun, step)| callers.call(&calls, begun, step)));
     }
 }
 
@@ -69,24 +69,23 @@ struct Callers<'load> {
 }
 
 impl Callers<'_> {
-    fn begin(&mut self, arrival: Arrival) -> (Arrival, Step) {
-        self.tally.begin(arrival, Instant::now());
-        (arrival, Step::Submit)
+    fn begin(&mut self, arrival: Arrival) -> (Begun, Step) {
+        (self.tally.begin(self.load, arrival, Instant::now()), Step::Submit)
     }
 
     /// Counts an order that has come to its end; says which step is next of one that has not.
-    fn take_in(&mut self, answered: Answered) -> Option<(Arrival, Step)> {
-        let Answered { arrival, step, answer, at } = answered;
+    fn take_in(&mut self, answered: Answered) -> Option<(Begun, Step)> {
+        let Answered { begun, step, answer, at } = answered;
         if let (Answer::Accepted { .. }, Some(next)) = (&answer, self.load.workload.next_step(step)) {
-            return Some((arrival, next));
+            return Some((begun, next));
         }
-        self.tally.end(&self.load.workload, arrival, step, &answer, at);
+        self.tally.end(self.load, begun, step, &answer, at);
         None
     }
 
     /// Lasts until the caller is free again.
-    fn call(&mut self, calls: &Calls, arrival: Arrival, step: Step) -> impl Future<Output = Answered> + use<> {
-        let request = self.encoder.call(&self.load.workload, step, arrival.number);
+    fn call(&mut self, calls: &Calls, begun: Begun, step: Step) -> impl Future<Output = Answered> + use<> {
+        let request = self.encoder.call(&self.load.workload, step, begun.arrival.number);
         let call = tokio::time::timeout(self.load.timeout, calls.call(step, request));
         async move {
             let result = call.await.unwrap_or_else(|_| Err(Status::cancelled("timed out")));
@@ -94,7 +93,7 @@ impl Callers<'_> {
             if let Answer::Failed(failure) = &answer {
                 tokio::time::sleep(failure.retry_after).await;
             }
-            Answered { arrival, step, answer, at }
+            Answered { begun, step, answer, at }
         }
     }
 }

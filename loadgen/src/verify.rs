@@ -12,10 +12,11 @@ use emshop_proto::v1::{
 };
 use futures::{StreamExt, stream};
 
+use crate::Load;
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::connection::Server;
-use crate::tally::Tally;
+use crate::tally::{Tally, WrongRefusals};
 use crate::workload::{Step, Workload};
 
 /// Most SKUs that one BatchGetStock takes.
@@ -47,11 +48,13 @@ enum Expected {
 
 /// # Errors
 /// When the server cannot be connected to.
-pub async fn run(server: &Server, workload: &Workload, stock: u64, tally: &mut Tally) -> anyhow::Result<Verification> {
+pub async fn run(server: &Server, load: &Load, stock: u64, tally: &mut Tally) -> anyhow::Result<Verification> {
+    let workload = &load.workload;
     let channel = server.connect().await?;
     let caller = Caller::new(channel.clone());
     let mut found = Verification::default();
-    resolve_unknown(&caller, workload, tally, &mut found).await;
+    resolve_unknown(&caller, load, tally, &mut found).await;
+    check_refusals(&tally.wrong_refusals, &mut found);
     check_orders(&caller, workload, tally.accepted.numbers(), Expected::Accepted, &mut found).await;
     check_orders(&caller, workload, tally.turned_down.numbers(), Expected::Refused, &mut found).await;
     // After the orders were submitted once more, so this shows as well that it changed nothing.
@@ -61,7 +64,8 @@ pub async fn run(server: &Server, workload: &Workload, stock: u64, tally: &mut T
 }
 
 /// Carries out again, under the same ids, the orders that met an error: what counted is answered as it was.
-async fn resolve_unknown(caller: &Caller, workload: &Workload, tally: &mut Tally, found: &mut Verification) {
+async fn resolve_unknown(caller: &Caller, load: &Load, tally: &mut Tally, found: &mut Verification) {
+    let workload = &load.workload;
     let mut answers = stream::iter(std::mem::take(&mut tally.unknown))
         .map(|number| {
             let mut caller = caller.clone();
@@ -75,11 +79,22 @@ async fn resolve_unknown(caller: &Caller, workload: &Workload, tally: &mut Tally
                 found.differences.push(format!("order {order_id}: its outcome could not be found out: {}", failure.code));
             }
             known => {
+                if *known == Answer::Refused {
+                    tally.wrong_refusals.note(load.shelf.objection_at_any_time(workload, number));
+                }
                 tally.settle(workload, number, known);
                 found.orders_resolved += 1;
             }
         }
     }
+}
+
+fn check_refusals(wrong: &WrongRefusals, found: &mut Verification) {
+    let example = wrong
+        .example
+        .as_ref()
+        .map(|example| format!("{} orders were refused for lack of stock that was there, such as {example}", wrong.count));
+    found.differences.extend(example);
 }
 
 async fn resolve(caller: &mut Caller, workload: &Workload, number: u64) -> Answer {

@@ -40,6 +40,31 @@ async fn what_is_sold_out_is_refused() {
     }
 }
 
+/// Orders of two lines are in each other's way, and those refused are not any more.
+#[tokio::test]
+async fn a_refusal_for_want_of_stock_is_told_from_one_that_is_wrong() {
+    for mode in ["unary", "stream --batch 32"] {
+        let scarce = run_against(Fault::None, &format!("--mode {mode} --stock 50 --orders 5000")).await;
+        assert!(scarce.is_good() && scarce.refused_wrongly == 0, "{mode}: {scarce} {:?}", scarce.differences);
+        assert!(scarce.refused > 1_000 && scarce.goodput_per_s < scarce.refused_per_s, "{scarce}");
+        let wrong = run_against(Fault::RefusesWhatItHas, &format!("--mode {mode} --orders 1000")).await;
+        assert_eq!((wrong.ok, wrong.refused, wrong.refused_wrongly, wrong.errors), (999, 1, 1, 0));
+        let difference = "1 orders were refused for lack of stock that was there, such as order";
+        assert!(wrong.differences.len() == 1 && wrong.differences[0].starts_with(difference), "{:?}", wrong.differences);
+    }
+}
+
+#[tokio::test]
+async fn who_gets_no_answer_in_time_counts_with_the_timeout() {
+    for fault in [Fault::SwallowsOutcome, Fault::AnswersLate] {
+        let report = run_against(fault, "--mode stream --clients 1 --batch 8 --window 16 --timeout 1s --duration 2500ms").await;
+        assert!(report.verified, "{fault:?}: {report} {:?}", report.differences);
+        assert_eq!((report.errors, report.errors_by_code["timed out"]), (1, 1), "an outcome after its time is no second error");
+        assert!(report.latency_ms.max >= 1_000.0, "{report}");
+        assert!(report.accepted_latency_ms.max < 1_000.0, "{report}");
+    }
+}
+
 #[tokio::test]
 async fn an_open_loop_keeps_its_schedule() {
     for mode in ["unary", "stream --batch 16"] {

@@ -52,7 +52,7 @@ impl Generator {
 /// The numbers of a report that tables show.
 pub fn values(report: &Value) -> Values {
     let paths = [
-        ("orders_per_s", "/orders_per_s"),
+        ("orders_per_s", "/goodput_per_s"),
         ("p50_ms", "/latency_ms/p50"),
         ("p99_ms", "/latency_ms/p99"),
         ("p999_ms", "/latency_ms/p999"),

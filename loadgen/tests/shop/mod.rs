@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use emshop_proto::errors::Code;
 use emshop_proto::v1::*;
@@ -24,12 +25,17 @@ pub enum Fault {
     AnswersWithError,
     /// Carries out an order and does not answer.
     SwallowsOutcome,
+    /// Carries out an order and answers when [`LATE`] has passed.
+    AnswersLate,
+    /// Refuses an order for lack of stock that is there.
+    RefusesWhatItHas,
     /// Carries out a batch of orders and then breaks the stream.
     BreaksStream,
 }
 
 /// Which order meets the fault.
 const FAULTY_ORDER: usize = 10;
+pub const LATE: Duration = Duration::from_millis(1_500);
 
 #[derive(Clone)]
 pub struct Shop {
@@ -43,6 +49,8 @@ struct State {
     stocks: HashMap<u64, StockLevel>,
     orders: HashMap<String, Box<(SubmitOrderRequest, Order)>>,
     fault_was: bool,
+    /// Since when an outcome is kept back.
+    late: Option<(Instant, Outcome)>,
 }
 
 impl Shop {
@@ -100,10 +108,14 @@ impl Shop {
             if self.fails(Fault::AnswersWithError) {
                 outcome.result = Some(outcome::Result::Refusal(Code::ServiceUnavailable.refusal()));
             }
-            if !self.fails(Fault::SwallowsOutcome) {
+            if self.fails(Fault::AnswersLate) {
+                self.state.lock().unwrap().late = Some((Instant::now(), outcome));
+            } else if !self.fails(Fault::SwallowsOutcome) {
                 outcomes.push(outcome);
             }
         }
+        let late = self.state.lock().unwrap().late.take_if(|(since, _)| since.elapsed() >= LATE);
+        outcomes.extend(late.map(|(_, outcome)| outcome));
         if self.fails(Fault::BreaksStream) {
             return Err(Status::unavailable("broken"));
         }
@@ -135,8 +147,12 @@ impl State {
             }
             return Outcome { repeated: true, ..outcome_of(order) };
         }
-        let loses = fault == Fault::LosesReservation && self.orders.len() == FAULTY_ORDER;
-        let accepted = loses || self.reserve(&request.lines);
+        let faulty = self.orders.len() == FAULTY_ORDER;
+        let accepted = match fault {
+            Fault::LosesReservation if faulty => true,
+            Fault::RefusesWhatItHas if faulty => false,
+            _ => self.reserve(&request.lines),
+        };
         let order = self.order(&request, accepted);
         self.orders.insert(request.order_id.clone(), Box::new((request, order.clone())));
         outcome_of(order)
