@@ -19,6 +19,7 @@ pub mod readers;
 pub mod report;
 pub mod sample;
 pub mod schedule;
+pub mod series;
 pub mod settings;
 pub mod setup;
 pub mod shelf;
@@ -29,9 +30,9 @@ pub mod verify;
 pub mod workload;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::task::JoinSet;
 
 use crate::call::Calls;
@@ -39,8 +40,10 @@ use crate::connection::{Connection, Server};
 use crate::cost::Meter;
 use crate::progress::Progress;
 use crate::readers::Readers;
+use crate::report::Measured;
 pub use crate::report::Report;
 use crate::schedule::Arrivals;
+use crate::series::Series;
 pub use crate::settings::{Mode, Settings};
 use crate::shelf::Shelf;
 use crate::tally::Tally;
@@ -52,6 +55,9 @@ pub struct Load {
     pub workload: Workload,
     pub arrivals: Arrivals,
     pub shelf: Shelf,
+    pub series: Series,
+    /// Orders of before are the warm-up: verified, but in no figure.
+    pub counts_from: Instant,
     /// How long the answer to one command may take.
     pub timeout: Duration,
     /// Commands in one message of a stream.
@@ -75,19 +81,28 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
 
     progress.phase("loading");
     let ways = connect(settings, &server).await?;
-    let meter = Meter::start(settings.server_pid)?;
+    let reading = server.connect().await?;
+    let started_at = SystemTime::now();
     let load = Arc::new(settings.load(workload));
-    let readers = Readers::start(&server.connect().await?, settings.readers.into());
-    let started = Instant::now();
-    let mut tally = progress.during(&load.arrivals, carry_out(&load, ways)).await?;
-    let elapsed = started.elapsed();
+    let readers = Readers::start(&reading, settings.readers.into(), load.counts_from);
+    let work = futures::future::try_join(carry_out(&load, ways), measure(&load, settings.server_pid));
+    let (mut tally, (meter, before)) = progress.during(&load.arrivals, work).await?;
+    let elapsed = load.counts_from.elapsed();
     let reads = readers.stop().await;
-    let cost = meter.stop(load.arrivals.taken())?;
+    let cost = meter.stop(load.arrivals.taken() - before)?;
+    ensure!(tally.orders > 0, "the run was over before its warm-up, so no order is left for figures");
 
     progress.phase("verifying");
     let verification = verify::run(&server, &load, settings.stock, &mut tally).await?;
     progress.finish();
-    Ok(Report::new(settings, &load, elapsed, &tally, &reads, cost, verification))
+    let measured = Measured { started_at, elapsed, tally, reads, cost, verification };
+    Ok(Report::new(settings, &load, measured))
+}
+
+/// Begins to look at what the run costs when the warm-up is over; says how many orders had begun until then.
+async fn measure(load: &Load, server: Option<u32>) -> anyhow::Result<(Meter, u64)> {
+    tokio::time::sleep_until(load.counts_from.into()).await;
+    Ok((Meter::start(server)?, load.arrivals.taken()))
 }
 
 /// What orders reach the server by.

@@ -33,11 +33,11 @@ impl Progress {
 
     /// Shows how many orders have begun until `work` is done.
     pub async fn during<T>(&self, arrivals: &Arrivals, work: impl Future<Output = T>) -> T {
-        self.bar.set_style(style(match arrivals.orders() {
+        self.bar.set_style(style(match arrivals.expected() {
             Some(_) => "{bar:30} {pos}/{len} orders, {per_sec}, {eta} left",
             None => "{spinner} {elapsed} {pos} orders, {per_sec}",
         }));
-        if let Some(orders) = arrivals.orders() {
+        if let Some(orders) = arrivals.expected() {
             self.bar.set_length(orders);
         }
         self.bar.reset();

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::cost::{Cost, CpuPerOrder};
 use crate::readers::Reads;
+use crate::schedule::Spacing;
+use crate::series::Second;
 use crate::tally::Tally;
 use crate::verify::Verification;
 use crate::workload::Kind;
@@ -17,8 +19,14 @@ use crate::{Load, Mode, Settings};
 /// The JSON object of a run. Field names are what scripts read.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// RFC 3339, when the first order began.
+    pub started_at: String,
     pub workload: Kind,
     pub mode: Mode,
+    #[serde(rename = "loop")]
+    pub discipline: Discipline,
+    /// What precedes `duration_s`; its orders are in no other figure than these and `series`.
+    pub warmup: Warmup,
     /// Orders begun; each of them was accepted or refused, or met an error.
     pub orders: u64,
     /// Orders that were accepted, a second: what a shop lives on. An order of `checkout` counts once, when it is paid.
@@ -42,13 +50,16 @@ pub struct Report {
     pub accepted_latency_ms: Percentiles,
     /// How long the answer to one command might take.
     pub timeout_ms: f64,
-    /// Orders a second that the schedule asked for; null in a closed loop.
+    /// Orders a second that the schedule asked for, and how they follow each other; null in a closed loop.
     pub offered_per_s: Option<f64>,
+    pub arrivals: Option<Spacing>,
     /// How late orders began by the schedule, for want of a free client or of time of the generator; null in a closed loop.
     pub lag_ms: Option<Percentiles>,
     /// Of callers who read beside the orders; null without any.
     pub reads: Option<ReadsReport>,
+    /// From the end of the warm-up to the last answer.
     pub duration_s: f64,
+    pub series: Vec<Second>,
     pub clients: usize,
     /// Most commands in a message; null without streams.
     pub batch: Option<usize>,
@@ -70,6 +81,43 @@ pub struct Report {
     pub orders_verified: usize,
     /// Orders that met an error, of which was found out afterwards what became of them.
     pub orders_resolved: usize,
+}
+
+/// What a client does while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Discipline {
+    Closed,
+    Open,
+}
+
+impl Discipline {
+    const fn meaning(self) -> &'static str {
+        match self {
+            Self::Closed => {
+                "closed: each client waits for its answer, so latencies leave out what was not sent meanwhile (--rate does not)"
+            }
+            Self::Open => "open: orders come by a schedule, and latencies count from it",
+        }
+    }
+}
+
+/// Orders before the figures begin.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Warmup {
+    pub duration_s: f64,
+    pub orders: u64,
+    pub errors: u64,
+}
+
+/// What came of a run.
+pub(crate) struct Measured {
+    pub started_at: SystemTime,
+    pub elapsed: Duration,
+    pub tally: Tally,
+    pub reads: Reads,
+    pub cost: Cost,
+    pub verification: Verification,
 }
 
 /// Pages of a user's orders that were read beside the load.
@@ -100,36 +148,37 @@ impl Percentiles {
 }
 
 impl Report {
-    pub(crate) fn new(
-        settings: &Settings,
-        load: &Load,
-        elapsed: Duration,
-        tally: &Tally,
-        reads: &Reads,
-        cost: Cost,
-        verification: Verification,
-    ) -> Self {
+    pub(crate) fn new(settings: &Settings, load: &Load, measured: Measured) -> Self {
+        let Measured { started_at, elapsed, tally, reads, cost, verification } = measured;
         let per_s = |count: u64| count as f64 / elapsed.as_secs_f64();
         let goodput_per_s = per_s(tally.ok);
         let on_streams = settings.mode == Mode::Stream;
-        let offered_per_s = load.arrivals.offered_per_s();
+        let errors = tally.errors();
         Self {
+            started_at: humantime::format_rfc3339_seconds(started_at).to_string(),
             workload: settings.workload,
             mode: settings.mode,
-            orders: load.arrivals.taken(),
+            discipline: if settings.rate.is_some() { Discipline::Open } else { Discipline::Closed },
+            warmup: Warmup {
+                duration_s: settings.warmup.as_secs_f64(),
+                orders: load.arrivals.taken() - tally.orders,
+                errors: tally.warmup_errors,
+            },
+            orders: tally.orders,
             goodput_per_s: rounded(goodput_per_s),
             lines_per_s: rounded(goodput_per_s * load.workload.lines_per_order() as f64),
             refused_per_s: rounded(per_s(tally.refused)),
             ok: tally.ok,
             refused: tally.refused,
             refused_wrongly: tally.wrong_refusals.count,
-            errors: tally.errors(),
-            errors_by_code: tally.errors.clone(),
+            errors,
+            errors_by_code: tally.errors,
             latency_ms: Percentiles::new(&tally.latency_us),
             accepted_latency_ms: Percentiles::new(&tally.accepted_latency_us),
             timeout_ms: load.timeout.as_secs_f64() * 1e3,
-            offered_per_s,
-            lag_ms: offered_per_s.map(|_| Percentiles::new(&tally.lag_us)),
+            offered_per_s: settings.rate,
+            arrivals: settings.rate.map(|_| settings.arrivals),
+            lag_ms: settings.rate.map(|_| Percentiles::new(&tally.lag_us)),
             reads: (settings.readers > 0).then(|| ReadsReport {
                 readers: settings.readers,
                 pages_per_s: rounded(per_s(reads.latency_us.len())),
@@ -137,6 +186,7 @@ impl Report {
                 latency_ms: Percentiles::new(&reads.latency_us),
             }),
             duration_s: elapsed.as_secs_f64(),
+            series: load.series.seconds(),
             clients: settings.clients(),
             batch: on_streams.then_some(load.batch),
             window: on_streams.then_some(load.window),
@@ -156,7 +206,7 @@ impl Report {
 
     /// Verified, and no order met an error.
     pub fn is_good(&self) -> bool {
-        self.verified && self.errors == 0
+        self.verified && self.errors == 0 && self.warmup.errors == 0
     }
 }
 
@@ -165,11 +215,16 @@ impl fmt::Display for Report {
         let mut row = |name: &str, value: String| writeln!(out, "{name:<11} {value}");
         row("workload", format!("{} by {}, {}", name(self.workload), name(self.mode), self.concurrency()))?;
         row("run", format!("{} (seed {}, {} SKUs)", self.run, self.seed, self.skus))?;
+        row("loop", self.discipline.meaning().to_owned())?;
+        if let (Some(offered), Some(arrivals)) = (self.offered_per_s, self.arrivals) {
+            row("offered", format!("{offered:.0} orders/s, {}", name(arrivals)))?;
+        }
+        let Warmup { duration_s, orders, errors } = self.warmup;
+        if duration_s > 0.0 {
+            row("warm-up", format!("{orders} orders in {duration_s} s, {errors} errors; in no figure below"))?;
+        }
         row("orders", format!("{} in {:.2} s", self.orders, self.duration_s))?;
         row("goodput", format!("{:.0} orders/s, {:.0} lines/s", self.goodput_per_s, self.lines_per_s))?;
-        if let Some(offered) = self.offered_per_s {
-            row("offered", format!("{offered:.0} orders/s"))?;
-        }
         row("ok", self.ok.to_string())?;
         row(
             "refused",
@@ -212,7 +267,8 @@ impl Report {
     }
 
     fn verdict(&self) -> String {
-        let looked_at = format!("{} SKUs, {} of {} orders", self.skus_verified, self.orders_verified, self.orders);
+        let looked_at =
+            format!("{} SKUs, {} of {} orders", self.skus_verified, self.orders_verified, self.warmup.orders + self.orders);
         if self.verified {
             format!("yes: {looked_at}")
         } else {
@@ -273,7 +329,18 @@ mod tests {
             tally.end(&load, begun, Step::Submit, &answer, arrival.intended + Duration::from_millis(ms));
         }
         let verification = Verification { differences, ..Verification::default() };
-        Report::new(&settings, &load, Duration::from_secs(2), &tally, &Reads::new(), Cost::default(), verification)
+        Report::new(
+            &settings,
+            &load,
+            Measured {
+                started_at: SystemTime::UNIX_EPOCH,
+                elapsed: Duration::from_secs(2),
+                tally,
+                reads: Reads::new(),
+                cost: Cost::default(),
+                verification,
+            },
+        )
     }
 
     #[test]
@@ -282,6 +349,10 @@ mod tests {
         let expected = [
             ("/workload", Value::from("checkout")),
             ("/mode", Value::from("stream")),
+            ("/loop", Value::from("closed")),
+            ("/arrivals", Value::Null),
+            ("/started_at", Value::from("1970-01-01T00:00:00Z")),
+            ("/series/0/ok", Value::from(90)),
             ("/orders", Value::from(100)),
             ("/goodput_per_s", Value::from(45.0)),
             ("/lines_per_s", Value::from(90.0)),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Load;
-use crate::schedule::{Arrivals, Extent, PACE_OF_CALLS, PACE_OF_STREAMS};
+use crate::schedule::{Arrivals, Extent, Open, PACE_OF_CALLS, PACE_OF_STREAMS, Spacing};
+use crate::series::Series;
 use crate::shelf::Shelf;
 use crate::workload::{Kind, SKUS_MAX, Workload};
 
@@ -54,15 +55,21 @@ pub struct Settings {
     /// Orders under way at once on one stream [default: 4 batches].
     #[arg(long, value_name = "N")]
     pub window: Option<u32>,
+    /// Orders begin for so long before --duration: they are verified, but in no figure. With --orders they are among those.
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    pub warmup: Duration,
     /// For how long new orders begin, such as 30s [default: 10s, unless --orders is given].
     #[arg(long, value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
     /// How many orders; with --duration, whichever ends first.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub orders: Option<u64>,
-    /// Open loop: orders a second, evenly spaced, whether the server keeps up or not. Without it each client waits for answers.
+    /// Open loop: orders a second, whether the server keeps up or not. Without it the loop is closed: each client waits for answers.
     #[arg(long, value_name = "R")]
     pub rate: Option<f64>,
+    /// How the orders of an open loop follow each other: `even`, or `poisson`, in bursts and gaps as customers come.
+    #[arg(long, value_enum, default_value = "even", requires = "rate")]
+    pub arrivals: Spacing,
     /// SKUs to choose from (`flash` has one).
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(2..=SKUS_MAX))]
     pub skus: u64,
@@ -75,7 +82,7 @@ pub struct Settings {
     /// Units of each SKU at the start.
     #[arg(long, value_name = "N", default_value = "1000000000", value_parser = clap::value_parser!(u64).range(..=1_000_000_000_000))]
     pub stock: u64,
-    /// Decides what the orders contain.
+    /// Decides what the orders contain, and the times of `poisson`.
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
     /// Decides the ids of orders and SKUs, so that runs do not meet on one server [default: random].
@@ -131,10 +138,15 @@ impl Settings {
             Mode::Unary => PACE_OF_CALLS,
             Mode::Stream => PACE_OF_STREAMS,
         };
+        let open = self.rate.map(|rate| Open { rate, spacing: self.arrivals, seed: self.seed, pace });
+        let arrivals = Arrivals::start(open, self.extent());
+        let started = arrivals.started();
         Load {
+            series: Series::new(started),
+            counts_from: started + self.warmup,
             shelf: Shelf::new(workload.skus(), self.stock),
             workload,
-            arrivals: Arrivals::start(self.rate, pace, self.extent()),
+            arrivals,
             timeout: self.timeout,
             batch: self.batch as usize,
             window: self.window(),
@@ -146,10 +158,8 @@ impl Settings {
     }
 
     fn extent(&self) -> Extent {
-        match (self.orders, self.duration) {
-            (None, None) => Extent { orders: None, duration: Some(DURATION) },
-            (orders, duration) => Extent { orders, duration },
-        }
+        let duration = if self.orders.is_none() { self.duration.or(Some(DURATION)) } else { self.duration };
+        Extent { orders: self.orders, duration: duration.map(|duration| self.warmup + duration) }
     }
 }
 
@@ -170,6 +180,10 @@ mod tests {
         assert_eq!((given.clients(), given.window()), (4, 400));
         assert_eq!(given.extent(), Extent { orders: Some(5), duration: None });
         assert_eq!(settings("").extent(), Extent { orders: None, duration: Some(DURATION) });
+        assert_eq!(
+            settings("--warmup 2s --duration 3s").extent(),
+            Extent { orders: None, duration: Some(Duration::from_secs(5)) }
+        );
         assert_eq!(settings("--clients 7").clients(), 7);
         assert!(settings("--rate 0").check().is_err());
         assert!(settings("--window 10 --batch 11").check().is_err());

@@ -16,13 +16,17 @@ use crate::workload::{Step, Workload};
 const DIGITS: u8 = 3;
 const GROWS: &str = "a histogram grows as needed";
 
-/// Counts and latencies of orders that came to an end, and what they must have done to the stock.
+/// Counts and latencies of orders that came to an end, without those of the warm-up, and what all of them must have done to the stock.
 #[derive(Clone, Debug)]
 pub struct Tally {
+    /// Orders that have begun.
+    pub orders: u64,
     pub ok: u64,
     pub refused: u64,
     /// Orders that met an error, by its code.
     pub errors: BTreeMap<String, u64>,
+    /// Orders that met an error in the warm-up.
+    pub warmup_errors: u64,
     /// Microseconds from the intended start to the last answer, of all orders. One that met an error counts with at least the time-out:
     /// its customer waits on, so a server that fails fast must not look fast.
     pub latency_us: Histogram<u64>,
@@ -75,9 +79,11 @@ pub(crate) fn histogram() -> Histogram<u64> {
 impl Tally {
     pub fn new(skus: usize) -> Self {
         Self {
+            orders: 0,
             ok: 0,
             refused: 0,
             errors: BTreeMap::new(),
+            warmup_errors: 0,
             latency_us: histogram(),
             accepted_latency_us: histogram(),
             lag_us: histogram(),
@@ -91,36 +97,51 @@ impl Tally {
 
     /// An order begins now.
     pub fn begin(&mut self, load: &Load, arrival: Arrival, now: Instant) -> Begun {
-        record(&mut self.lag_us, now.saturating_duration_since(arrival.intended));
+        if arrival.intended >= load.counts_from {
+            self.orders += 1;
+            record(&mut self.lag_us, now.saturating_duration_since(arrival.intended));
+        }
         Begun { arrival, before: load.shelf.ask(&load.workload, arrival.number) }
     }
 
     /// An order has got its last answer, to `step`.
     pub fn end(&mut self, load: &Load, begun: Begun, step: Step, answer: &Answer, now: Instant) {
         let Begun { arrival: Arrival { number, intended }, before } = begun;
-        let passed = now.saturating_duration_since(intended);
+        self.measure(load, intended, answer, now);
         match answer {
-            Answer::Accepted { .. } => {
-                self.ok += 1;
-                record(&mut self.accepted_latency_us, passed);
-            }
+            Answer::Accepted { .. } => {}
             Answer::Refused => {
-                self.refused += 1;
                 self.wrong_refusals.note(load.shelf.objection(&load.workload, number, before));
                 load.shelf.give_back(&load.workload, number);
             }
-            Answer::Failed(failure) => {
-                self.error(&failure.code);
-                if step == Step::Submit && failure.was_not_taken() {
-                    load.shelf.give_back(&load.workload, number);
-                } else {
-                    self.unknown.push(number);
-                }
+            Answer::Failed(failure) if step == Step::Submit && failure.was_not_taken() => {
+                load.shelf.give_back(&load.workload, number);
             }
+            Answer::Failed(_) => self.unknown.push(number),
         }
-        let failed = matches!(answer, Answer::Failed(_));
-        record(&mut self.latency_us, if failed { passed.max(load.timeout) } else { passed });
         self.settle(&load.workload, number, answer);
+    }
+
+    /// Puts an answer into the figures.
+    fn measure(&mut self, load: &Load, intended: Instant, answer: &Answer, now: Instant) {
+        let mut latency = now.saturating_duration_since(intended);
+        if matches!(answer, Answer::Failed(_)) {
+            latency = latency.max(load.timeout);
+        }
+        load.series.record(answer, now, latency);
+        if intended < load.counts_from {
+            self.warmup_errors += u64::from(matches!(answer, Answer::Failed(_)));
+            return;
+        }
+        record(&mut self.latency_us, latency);
+        match answer {
+            Answer::Accepted { .. } => {
+                self.ok += 1;
+                record(&mut self.accepted_latency_us, latency);
+            }
+            Answer::Refused => self.refused += 1,
+            Answer::Failed(failure) => self.error(&failure.code),
+        }
     }
 
     /// Notes what an accepted or refused order did to the stock.
@@ -147,11 +168,13 @@ impl Tally {
     }
 
     pub fn add(&mut self, other: Self) {
+        self.orders += other.orders;
         self.ok += other.ok;
         self.refused += other.refused;
         for (code, count) in other.errors {
             *self.errors.entry(code).or_default() += count;
         }
+        self.warmup_errors += other.warmup_errors;
         self.latency_us.add(other.latency_us).expect(GROWS);
         self.accepted_latency_us.add(other.accepted_latency_us).expect(GROWS);
         self.lag_us.add(other.lag_us).expect(GROWS);

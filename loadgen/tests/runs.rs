@@ -3,6 +3,7 @@
 mod shop;
 
 use clap::Parser;
+use emshop_loadgen::report::Discipline;
 use emshop_loadgen::{Report, Settings};
 use shop::{Fault, Shop};
 
@@ -68,12 +69,37 @@ async fn who_gets_no_answer_in_time_counts_with_the_timeout() {
 #[tokio::test]
 async fn an_open_loop_keeps_its_schedule() {
     for mode in ["unary", "stream --batch 16"] {
-        let report = run_against(Fault::None, &format!("--mode {mode} --rate 2000 --duration 500ms")).await;
-        assert!(report.is_good(), "{mode}: {report} {:?}", report.differences);
-        assert_eq!((report.orders, report.offered_per_s), (1_000, Some(2_000.0)));
-        assert!(report.lag_ms.is_some());
-        assert!((0.49..5.0).contains(&report.duration_s), "{} s", report.duration_s);
+        for arrivals in ["even", "poisson"] {
+            let report =
+                run_against(Fault::None, &format!("--mode {mode} --arrivals {arrivals} --rate 2000 --duration 500ms")).await;
+            assert!(report.is_good(), "{mode}: {report} {:?}", report.differences);
+            assert_eq!((report.offered_per_s, report.discipline), (Some(2_000.0), Discipline::Open));
+            let orders = if arrivals == "even" { 1_000..=1_000 } else { 850..=1_150 };
+            assert!(orders.contains(&report.orders), "{arrivals}: {report}");
+            assert!(report.lag_ms.is_some());
+            assert!((0.4..20.0).contains(&report.duration_s), "{} s", report.duration_s);
+        }
     }
+}
+
+#[tokio::test]
+async fn a_warm_up_is_verified_and_in_no_figure() {
+    for mode in ["unary --readers 2", "stream"] {
+        let report = run_against(Fault::None, &format!("--mode {mode} --rate 1000 --warmup 400ms --duration 600ms")).await;
+        assert!(report.is_good(), "{mode}: {report} {:?}", report.differences);
+        assert_eq!((report.warmup.orders, report.orders, report.ok), (400, 600, 600));
+        assert!((0.5..20.0).contains(&report.duration_s), "{} s", report.duration_s);
+        assert_eq!(report.series.iter().map(|second| second.ok).sum::<u64>(), 1_000, "the series has all of it");
+        let read: u64 = report.reads.map_or(0, |reads| reads.errors);
+        assert!(mode == "stream" || read > 0, "this shop has no lists");
+    }
+    // The fault is in the warm-up, and found all the same.
+    let faulty = run_against(Fault::LosesReservation, "--rate 1000 --warmup 500ms --duration 500ms").await;
+    assert!(!faulty.verified, "{faulty}");
+    let failing = run_against(Fault::AnswersWithError, "--rate 1000 --warmup 500ms --duration 500ms").await;
+    assert_eq!((failing.errors, failing.warmup.errors, failing.is_good()), (0, 1, false));
+    let nothing = run(&Shop::open(Fault::None), "--warmup 500ms --orders 10").await.expect_err("all was warm-up");
+    assert!(nothing.to_string().contains("over before its warm-up"), "{nothing:#}");
 }
 
 #[tokio::test]
@@ -82,7 +108,8 @@ async fn a_duration_ends_a_closed_loop() {
         let report = run_against(Fault::None, &format!("--mode {mode} --duration 300ms")).await;
         assert!(report.is_good(), "{mode}: {report} {:?}", report.differences);
         assert!(report.orders == report.ok && report.lag_ms.is_none());
-        assert!((0.3..5.0).contains(&report.duration_s), "{} s", report.duration_s);
+        assert_eq!(report.discipline, Discipline::Closed);
+        assert!((0.3..20.0).contains(&report.duration_s), "{} s", report.duration_s);
     }
 }
 
