@@ -9,11 +9,13 @@
 //! ([`call`]), and a connection counts into one tally of its own.
 
 pub mod answer;
+pub mod assertion;
 pub mod call;
 pub mod caller;
 pub mod connection;
 pub mod cost;
 pub mod encoder;
+pub mod popularity;
 pub mod progress;
 pub mod readers;
 pub mod report;

@@ -17,8 +17,11 @@ fn main() -> anyhow::Result<ExitCode> {
     } else {
         print!("{report}");
     }
+    for checked in report.assertions.iter().filter(|checked| !checked.holds) {
+        eprintln!("assertion: {checked}");
+    }
     for difference in &report.differences {
         eprintln!("difference: {difference}");
     }
-    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

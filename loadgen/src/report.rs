@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::assertion::{Assertion, Checked};
 use crate::cost::{Cost, CpuPerOrder};
+use crate::popularity::Popularity;
 use crate::readers::Reads;
 use crate::schedule::Spacing;
 use crate::series::Second;
@@ -66,6 +68,8 @@ pub struct Report {
     /// Most orders under way on one stream; null without streams.
     pub window: Option<usize>,
     pub skus: usize,
+    pub popularity: Popularity,
+    pub users: u64,
     pub seed: u64,
     /// Begins the ids of all orders, and of the SKUs.
     pub run: u32,
@@ -81,6 +85,9 @@ pub struct Report {
     pub orders_verified: usize,
     /// Orders that met an error, of which was found out afterwards what became of them.
     pub orders_resolved: usize,
+    pub assertions: Vec<Checked>,
+    /// Verified, no error that is not allowed, and all assertions hold.
+    pub good: bool,
 }
 
 /// What a client does while it waits.
@@ -154,7 +161,7 @@ impl Report {
         let goodput_per_s = per_s(tally.ok);
         let on_streams = settings.mode == Mode::Stream;
         let errors = tally.errors();
-        Self {
+        let mut report = Self {
             started_at: humantime::format_rfc3339_seconds(started_at).to_string(),
             workload: settings.workload,
             mode: settings.mode,
@@ -191,6 +198,8 @@ impl Report {
             batch: on_streams.then_some(load.batch),
             window: on_streams.then_some(load.window),
             skus: load.workload.skus(),
+            popularity: settings.popularity,
+            users: settings.users,
             seed: settings.seed,
             run: load.workload.run(),
             generator_threads: settings.threads,
@@ -201,12 +210,15 @@ impl Report {
             skus_verified: verification.skus_read,
             orders_verified: verification.orders_read,
             orders_resolved: verification.orders_resolved,
-        }
-    }
-
-    /// Verified, and no order met an error.
-    pub fn is_good(&self) -> bool {
-        self.verified && self.errors == 0 && self.warmup.errors == 0
+            assertions: Vec::new(),
+            good: false,
+        };
+        report.assertions = settings.assertions.iter().map(|assertion| assertion.check(&report)).collect();
+        let errors_are_judged = settings.assertions.iter().any(Assertion::is_of_errors);
+        let no_error = report.errors + report.warmup.errors == 0;
+        let all_hold = report.assertions.iter().all(|checked| checked.holds);
+        report.good = report.verified && all_hold && (no_error || errors_are_judged);
+        report
     }
 }
 
@@ -214,7 +226,7 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(out, "{name:<11} {value}");
         row("workload", format!("{} by {}, {}", name(self.workload), name(self.mode), self.concurrency()))?;
-        row("run", format!("{} (seed {}, {} SKUs)", self.run, self.seed, self.skus))?;
+        row("run", format!("{} (seed {}, {} SKUs, {}, {} users)", self.run, self.seed, self.skus, self.popularity, self.users))?;
         row("loop", self.discipline.meaning().to_owned())?;
         if let (Some(offered), Some(arrivals)) = (self.offered_per_s, self.arrivals) {
             row("offered", format!("{offered:.0} orders/s, {}", name(arrivals)))?;
@@ -245,6 +257,9 @@ impl fmt::Display for Report {
         if let Some(ReadsReport { readers, pages_per_s, errors, latency_ms }) = self.reads {
             row("reads", format!("{pages_per_s:.0} pages/s by {readers} readers, {errors} errors"))?;
             row("read ms", latency_ms.to_string())?;
+        }
+        for checked in &self.assertions {
+            row("assertion", checked.to_string())?;
         }
         row("generator", format!("{} of {} cores", self.generator_threads, self.generator_cores))?;
         row("CPU", format!("generator {}", self.cost.generator))?;
@@ -384,11 +399,26 @@ mod tests {
     #[test]
     fn a_difference_or_an_error_is_not_good() {
         let wrong = report(&[], vec!["goods 1: no stock entry".to_owned()]);
-        assert!(!wrong.verified && !wrong.is_good());
+        assert!(!wrong.verified && !wrong.good);
         assert!(wrong.to_string().contains("NO, 1 differences"), "{wrong}");
         let failed = report(&[], Vec::new());
-        assert!(failed.verified && !failed.is_good());
+        assert!(failed.verified && !failed.good);
         assert!(failed.to_string().contains("1 × grpc Unavailable"), "{failed}");
-        assert!(Report { errors: 0, ..failed }.is_good());
+    }
+
+    #[test]
+    fn an_assertion_that_does_not_hold_is_not_good() {
+        let of = |assertions: &[&str]| {
+            let arguments: Vec<_> = assertions.iter().flat_map(|assertion| ["--assert", assertion]).collect();
+            let report = report(&arguments, Vec::new());
+            (report.good, report.assertions.iter().map(|checked| checked.holds).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&["errors=1"]), (true, vec![true]), "so many were allowed");
+        assert_eq!(of(&["errors<=1", "p90<91ms", "goodput>=45", "refused=9"]), (true, vec![true; 4]));
+        assert_eq!(of(&["errors=0"]), (false, vec![false]));
+        assert_eq!(of(&["errors<9", "p90<90ms"]), (false, vec![true, false]));
+        assert_eq!(of(&["p90<91ms"]), (false, vec![true]), "nobody allowed errors");
+        let text = report(&["--assert", "goodput>50"], Vec::new()).to_string();
+        assert!(text.contains("goodput>50: DOES NOT HOLD, it is 45"), "{text}");
     }
 }

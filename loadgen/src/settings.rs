@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Load;
+use crate::assertion::Assertion;
+use crate::popularity::Popularity;
 use crate::schedule::{Arrivals, Extent, Open, PACE_OF_CALLS, PACE_OF_STREAMS, Spacing};
 use crate::series::Series;
 use crate::shelf::Shelf;
@@ -29,7 +31,7 @@ const DURATION: Duration = Duration::from_secs(10);
 
 /// Loads an emshop server with orders, measures, and verifies afterwards that its state is exactly what it answered.
 ///
-/// Exits with failure when the verification finds a difference, or when an order met an error. An order refused for lack of
+/// Exits with failure when the verification finds a difference, when an order met an error, or when an assertion does not hold. An order refused for lack of
 /// stock is no error, but a difference when the stock was there.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "emshop-loadgen", version)]
@@ -73,6 +75,9 @@ pub struct Settings {
     /// SKUs to choose from (`flash` has one).
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(2..=SKUS_MAX))]
     pub skus: u64,
+    /// How often each SKU is asked for: `uniform`, or `zipf[:EXPONENT]`, a few much more often than the rest.
+    #[arg(long, value_name = "KIND", default_value = "uniform")]
+    pub popularity: Popularity,
     /// Users who order, in turn: 1 to this.
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
@@ -91,6 +96,10 @@ pub struct Settings {
     /// How long the answer to one command may take.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
+    /// What must hold of the figures, such as p99<50ms, goodput>10000 or errors=0; may be given again. Otherwise the exit code says so.
+    /// Of p50, p90, p99, p99.9, max (of the latency), goodput (a second), ok, refused and errors. One of errors allows so many.
+    #[arg(long = "assert", value_name = "ASSERTION")]
+    pub assertions: Vec<Assertion>,
     /// Process id of the server, on this machine: then the report tells what it and the processes that it started cost.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
@@ -130,6 +139,7 @@ impl Settings {
 
     pub(crate) fn workload(&self) -> Workload {
         Workload::new(self.workload, self.run.unwrap_or_else(rand::random), self.seed, self.skus, self.users)
+            .with(self.popularity)
     }
 
     /// Starts the clock of the run.
@@ -185,6 +195,13 @@ mod tests {
             Extent { orders: None, duration: Some(Duration::from_secs(5)) }
         );
         assert_eq!(settings("--clients 7").clients(), 7);
+        let wrong = |arguments: &[&str]| {
+            let error = Settings::try_parse_from([&["emshop-loadgen"], arguments].concat()).expect_err("it is none");
+            error.to_string()
+        };
+        assert!(wrong(&["--assert", "p99<50"]).contains("a latency is compared with a time, such as 50ms"));
+        assert!(wrong(&["--popularity", "zipf:0"]).contains("an exponent above 0"));
+        assert!(wrong(&["--arrivals", "poisson"]).contains("--rate"), "a closed loop has no schedule");
         assert!(settings("--rate 0").check().is_err());
         assert!(settings("--window 10 --batch 11").check().is_err());
     }

@@ -12,6 +12,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
 
+use crate::popularity::{Draw, Popularity};
+
 /// Most SKUs of a run: what the goods ids of one run have room for.
 pub const SKUS_MAX: u64 = (1 << GOODS_BITS) - 1;
 
@@ -49,6 +51,7 @@ pub struct Workload {
     run: u32,
     seed: u64,
     skus: u64,
+    draw: Draw,
     users: u64,
 }
 
@@ -61,7 +64,12 @@ impl Workload {
         let skus = if kind == Kind::Flash { 1 } else { skus };
         assert!(skus <= SKUS_MAX, "the goods ids of two runs would meet");
         assert!(skus >= 2 || kind == Kind::Flash, "two lines need two SKUs");
-        Self { kind, run, seed, skus, users }
+        Self { kind, run, seed, skus, draw: Draw::new(Popularity::Uniform, skus), users }
+    }
+
+    /// The same with some SKUs asked for more often than others.
+    pub fn with(self, popularity: Popularity) -> Self {
+        Self { draw: Draw::new(popularity, self.skus), ..self }
     }
 
     pub fn run(&self) -> u32 {
@@ -145,8 +153,7 @@ impl Workload {
     fn two_lines(&self, number: u64) -> [Option<GoodsQuantity>; 2] {
         let first_goods_id = self.first_goods_id();
         let mut random = SmallRng::seed_from_u64(self.seed.rotate_left(32) ^ number);
-        let one = random.random_range(0..self.skus);
-        let other = (one + random.random_range(1..self.skus)) % self.skus;
+        let [one, other] = self.draw.two(&mut random);
         let mut line =
             |index| GoodsQuantity { goods_id: first_goods_id + index, quantity: random.random_range(1..=QUANTITY_MAX) };
         [Some(line(one)), Some(line(other))]

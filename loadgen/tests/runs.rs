@@ -2,6 +2,8 @@
 
 mod shop;
 
+use std::process::Command;
+
 use clap::Parser;
 use emshop_loadgen::report::Discipline;
 use emshop_loadgen::{Report, Settings};
@@ -21,9 +23,11 @@ async fn run_against(fault: Fault, arguments: &str) -> Report {
 async fn every_workload_in_every_mode_is_verified() {
     let target = Shop::open(Fault::None);
     for workload in ["submit", "checkout", "flash"] {
-        for mode in ["unary --clients 120", "stream --clients 3 --batch 64", "stream --clients 1 --batch 1 --window 7"] {
+        for mode in
+            ["unary --clients 120", "stream --clients 3 --batch 64 --popularity zipf", "stream --clients 1 --batch 1 --window 7"]
+        {
             let report = run(&target, &format!("--workload {workload} --mode {mode} --orders 5000")).await.unwrap();
-            assert!(report.is_good(), "{workload} {mode}: {report} {:?}", report.differences);
+            assert!(report.good, "{workload} {mode}: {report} {:?}", report.differences);
             assert_eq!((report.orders, report.ok, report.refused), (5_000, 5_000, 0));
             assert!(report.latency_ms.p50 > 0.01 && report.latency_ms.max < report.duration_s * 1_000.0, "{report}");
             assert_eq!(report.skus_verified, if workload == "flash" { 1 } else { 50 });
@@ -36,7 +40,7 @@ async fn every_workload_in_every_mode_is_verified() {
 async fn what_is_sold_out_is_refused() {
     for mode in ["unary", "stream --batch 32"] {
         let report = run_against(Fault::None, &format!("--workload flash --mode {mode} --stock 100 --orders 1000")).await;
-        assert!(report.is_good(), "{mode}: {report} {:?}", report.differences);
+        assert!(report.good, "{mode}: {report} {:?}", report.differences);
         assert_eq!((report.ok, report.refused, report.orders_verified), (100, 900, 1_000));
     }
 }
@@ -46,7 +50,7 @@ async fn what_is_sold_out_is_refused() {
 async fn a_refusal_for_want_of_stock_is_told_from_one_that_is_wrong() {
     for mode in ["unary", "stream --batch 32"] {
         let scarce = run_against(Fault::None, &format!("--mode {mode} --stock 50 --orders 5000")).await;
-        assert!(scarce.is_good() && scarce.refused_wrongly == 0, "{mode}: {scarce} {:?}", scarce.differences);
+        assert!(scarce.good && scarce.refused_wrongly == 0, "{mode}: {scarce} {:?}", scarce.differences);
         assert!(scarce.refused > 1_000 && scarce.goodput_per_s < scarce.refused_per_s, "{scarce}");
         let wrong = run_against(Fault::RefusesWhatItHas, &format!("--mode {mode} --orders 1000")).await;
         assert_eq!((wrong.ok, wrong.refused, wrong.refused_wrongly, wrong.errors), (999, 1, 1, 0));
@@ -72,7 +76,7 @@ async fn an_open_loop_keeps_its_schedule() {
         for arrivals in ["even", "poisson"] {
             let report =
                 run_against(Fault::None, &format!("--mode {mode} --arrivals {arrivals} --rate 2000 --duration 500ms")).await;
-            assert!(report.is_good(), "{mode}: {report} {:?}", report.differences);
+            assert!(report.good, "{mode}: {report} {:?}", report.differences);
             assert_eq!((report.offered_per_s, report.discipline), (Some(2_000.0), Discipline::Open));
             let orders = if arrivals == "even" { 1_000..=1_000 } else { 850..=1_150 };
             assert!(orders.contains(&report.orders), "{arrivals}: {report}");
@@ -86,7 +90,7 @@ async fn an_open_loop_keeps_its_schedule() {
 async fn a_warm_up_is_verified_and_in_no_figure() {
     for mode in ["unary --readers 2", "stream"] {
         let report = run_against(Fault::None, &format!("--mode {mode} --rate 1000 --warmup 400ms --duration 600ms")).await;
-        assert!(report.is_good(), "{mode}: {report} {:?}", report.differences);
+        assert!(report.good, "{mode}: {report} {:?}", report.differences);
         assert_eq!((report.warmup.orders, report.orders, report.ok), (400, 600, 600));
         assert!((0.5..20.0).contains(&report.duration_s), "{} s", report.duration_s);
         assert_eq!(report.series.iter().map(|second| second.ok).sum::<u64>(), 1_000, "the series has all of it");
@@ -97,7 +101,7 @@ async fn a_warm_up_is_verified_and_in_no_figure() {
     let faulty = run_against(Fault::LosesReservation, "--rate 1000 --warmup 500ms --duration 500ms").await;
     assert!(!faulty.verified, "{faulty}");
     let failing = run_against(Fault::AnswersWithError, "--rate 1000 --warmup 500ms --duration 500ms").await;
-    assert_eq!((failing.errors, failing.warmup.errors, failing.is_good()), (0, 1, false));
+    assert_eq!((failing.errors, failing.warmup.errors, failing.good), (0, 1, false));
     let nothing = run(&Shop::open(Fault::None), "--warmup 500ms --orders 10").await.expect_err("all was warm-up");
     assert!(nothing.to_string().contains("over before its warm-up"), "{nothing:#}");
 }
@@ -106,7 +110,7 @@ async fn a_warm_up_is_verified_and_in_no_figure() {
 async fn a_duration_ends_a_closed_loop() {
     for mode in ["unary", "stream"] {
         let report = run_against(Fault::None, &format!("--mode {mode} --duration 300ms")).await;
-        assert!(report.is_good(), "{mode}: {report} {:?}", report.differences);
+        assert!(report.good, "{mode}: {report} {:?}", report.differences);
         assert!(report.orders == report.ok && report.lag_ms.is_none());
         assert_eq!(report.discipline, Discipline::Closed);
         assert!((0.3..20.0).contains(&report.duration_s), "{} s", report.duration_s);
@@ -134,7 +138,7 @@ async fn what_became_of_orders_in_error_is_found_out() {
     for workload in ["submit", "checkout"] {
         for (fault, mode, code, errors) in cases.clone() {
             let report = run_against(fault, &format!("{mode} --workload {workload} --orders 1000")).await;
-            assert!(report.verified && !report.is_good(), "{fault:?} {mode}: {report} {:?}", report.differences);
+            assert!(report.verified && !report.good, "{fault:?} {mode}: {report} {:?}", report.differences);
             assert!(
                 errors.contains(&report.errors) && report.errors_by_code[code] == report.errors,
                 "{:?}",
@@ -149,8 +153,24 @@ async fn what_became_of_orders_in_error_is_found_out() {
 #[tokio::test]
 async fn a_run_number_serves_once() {
     let target = Shop::open(Fault::None);
-    assert!(run(&target, "--run 7 --orders 10").await.unwrap().is_good());
+    assert!(run(&target, "--run 7 --orders 10").await.unwrap().good);
     let again = run(&target, "--run 7 --orders 10").await.expect_err("its ids are taken");
     assert!(format!("{again:#}").contains("--run"), "{again:#}");
     assert!(run("http://127.0.0.1:1", "--orders 10").await.is_err(), "nobody is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_says_whether_assertions_hold() {
+    let target = Shop::open(Fault::None);
+    let program = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_emshop-loadgen"));
+        command.args(["--target", &target, "--orders", "200", "--skus", "50"]).args(arguments).output().expect("it starts")
+    };
+    assert!(program(&["--assert", "errors=0", "--assert", "p99<1h"]).status.success());
+    let failed = program(&["--assert", "ok=200", "--assert", "goodput>1000000000"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(said.contains("assertion: goodput>1000000000: DOES NOT HOLD, it is ") && !said.contains("ok=200"), "{said}");
+    let misspelt = program(&["--assert", "p99<50"]);
+    assert_eq!(misspelt.status.code(), Some(2), "before anything is sent");
 }
