@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use crate::encoder::PREFIX_BYTES;
+use crate::token::Credentials;
 use crate::workload::Step;
 
 /// Flow control never makes an answer wait.
@@ -37,6 +38,7 @@ pub struct Line {
     submit: Uri,
     confirm: Uri,
     headers: HeaderMap,
+    credentials: Credentials,
     /// Calls that may be under way at once.
     calls: usize,
 }
@@ -44,15 +46,14 @@ pub struct Line {
 impl Line {
     /// # Errors
     /// When `target` is not the URL of a server.
-    pub fn new(target: &Uri, authorization: Option<HeaderValue>, calls: usize) -> anyhow::Result<Self> {
+    pub fn new(target: &Uri, credentials: Credentials, calls: usize) -> anyhow::Result<Self> {
         let host = target.host().context("the target names no host")?;
         let address = format!("{host}:{}", target.port_u16().unwrap_or(80));
         let path = |path: &str| Uri::builder().scheme("http").authority(address.as_str()).path_and_query(path).build();
         let mut headers = HeaderMap::new();
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.extend(authorization.map(|authorization| (header::AUTHORIZATION, authorization)));
-        Ok(Self { submit: path(SUBMIT)?, confirm: path(CONFIRM)?, headers, address, calls })
+        Ok(Self { submit: path(SUBMIT)?, confirm: path(CONFIRM)?, headers, credentials, address, calls })
     }
 
     /// # Errors
@@ -73,14 +74,17 @@ impl Line {
         Ok((requests, driver))
     }
 
-    fn head(&self, step: Step) -> Request<()> {
+    /// An order is submitted by its user, and confirmed by an admin, who stands for the payment's provider.
+    fn head(&self, step: Step, user_id: u64) -> Request<()> {
+        let (uri, authorization) = match step {
+            Step::Submit => (&self.submit, self.credentials.of_user(user_id)),
+            Step::Confirm => (&self.confirm, self.credentials.admin.as_ref()),
+        };
         let mut head = Request::new(());
         *head.method_mut() = Method::POST;
-        *head.uri_mut() = match step {
-            Step::Submit => self.submit.clone(),
-            Step::Confirm => self.confirm.clone(),
-        };
+        *head.uri_mut() = uri.clone();
         *head.headers_mut() = self.headers.clone();
+        head.headers_mut().extend(authorization.map(|authorization| (header::AUTHORIZATION, authorization.clone())));
         head
     }
 }
@@ -109,9 +113,9 @@ impl Calls {
         }
     }
 
-    /// Sends `message`, the request of `step`; says whether the command had been carried out before.
-    pub fn call(&self, step: Step, message: Bytes) -> impl Future<Output = Result<bool, Status>> + use<> {
-        let (head, requests) = (self.line.head(step), self.requests.clone());
+    /// Sends `message`, the request of `step` for an order of a user; says whether the command had been carried out before.
+    pub fn call(&self, step: Step, user_id: u64, message: Bytes) -> impl Future<Output = Result<bool, Status>> + use<> {
+        let (head, requests) = (self.line.head(step, user_id), self.requests.clone());
         async move {
             let (answer, mut body) = requests.ready().await.map_err(broken)?.send_request(head, false).map_err(broken)?;
             body.send_data(message, true).map_err(broken)?;

@@ -27,6 +27,7 @@ pub mod setup;
 pub mod shelf;
 pub mod stream;
 pub mod tally;
+pub mod token;
 pub mod unary;
 pub mod verify;
 pub mod workload;
@@ -76,7 +77,7 @@ pub struct Load {
 pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     settings.check()?;
     let progress = Progress::new(settings.json);
-    let server = Server::new(&settings.target, settings.timeout, settings.token.as_deref())?;
+    let server = Server::new(&settings.target, settings.timeout, settings.credentials()?)?;
     let workload = settings.workload();
     progress.phase("creating goods and stock");
     setup::run(&server, &workload, settings.stock).await.context("could not set up the goods and their stock")?;

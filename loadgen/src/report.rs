@@ -13,6 +13,7 @@ use crate::popularity::Popularity;
 use crate::readers::Reads;
 use crate::schedule::Spacing;
 use crate::series::Second;
+use crate::settings::Auth;
 use crate::tally::Tally;
 use crate::verify::Verification;
 use crate::workload::Kind;
@@ -25,6 +26,8 @@ pub struct Report {
     pub started_at: String,
     pub workload: Kind,
     pub mode: Mode,
+    /// Whose tokens the orders came with.
+    pub auth: Auth,
     #[serde(rename = "loop")]
     pub discipline: Discipline,
     /// What precedes `duration_s`; its orders are in no other figure than these and `series`.
@@ -165,6 +168,7 @@ impl Report {
             started_at: humantime::format_rfc3339_seconds(started_at).to_string(),
             workload: settings.workload,
             mode: settings.mode,
+            auth: settings.auth(),
             discipline: if settings.rate.is_some() { Discipline::Open } else { Discipline::Closed },
             warmup: Warmup {
                 duration_s: settings.warmup.as_secs_f64(),
@@ -227,6 +231,7 @@ impl fmt::Display for Report {
         let mut row = |name: &str, value: String| writeln!(out, "{name:<11} {value}");
         row("workload", format!("{} by {}, {}", name(self.workload), name(self.mode), self.concurrency()))?;
         row("run", format!("{} (seed {}, {} SKUs, {}, {} users)", self.run, self.seed, self.skus, self.popularity, self.users))?;
+        row("tokens", self.tokens().to_owned())?;
         row("loop", self.discipline.meaning().to_owned())?;
         if let (Some(offered), Some(arrivals)) = (self.offered_per_s, self.arrivals) {
             row("offered", format!("{offered:.0} orders/s, {}", name(arrivals)))?;
@@ -278,6 +283,17 @@ impl Report {
                 format!("{} streams, batches of {batch}, {window} orders under way on each", self.clients)
             }
             _ => format!("{} callers", self.clients),
+        }
+    }
+
+    fn tokens(&self) -> &'static str {
+        match (self.auth, self.mode) {
+            (Auth::None, _) => "none: authentication is off",
+            (Auth::Admin, Mode::Stream) => "an admin's: streams are for admins alone",
+            (Auth::Admin, Mode::Unary) => {
+                "an admin's: the server looks less closely at those calls than at a user's (--key-file)"
+            }
+            (Auth::Users, _) => "each user's own",
         }
     }
 
@@ -364,6 +380,7 @@ mod tests {
         let expected = [
             ("/workload", Value::from("checkout")),
             ("/mode", Value::from("stream")),
+            ("/auth", Value::from("none")),
             ("/loop", Value::from("closed")),
             ("/arrivals", Value::Null),
             ("/started_at", Value::from("1970-01-01T00:00:00Z")),

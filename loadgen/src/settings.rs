@@ -1,5 +1,6 @@
 //! The settings of a run, as given on the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::popularity::Popularity;
 use crate::schedule::{Arrivals, Extent, Open, PACE_OF_CALLS, PACE_OF_STREAMS, Spacing};
 use crate::series::Series;
 use crate::shelf::Shelf;
+use crate::token::{self, Credentials, Signer};
 use crate::workload::{Kind, SKUS_MAX, Workload};
 
 /// How orders reach the server.
@@ -22,10 +24,24 @@ pub enum Mode {
     Stream,
 }
 
+/// Whose tokens the orders come with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Nobody's.
+    None,
+    /// An admin's, whom the server lets do anything for anybody.
+    Admin,
+    /// Each user's own.
+    Users,
+}
+
 const UNARY_CLIENTS: usize = 100;
 const STREAM_CLIENTS: usize = 4;
 /// Two batches on their way to the server, two in it or on the way back.
 const WINDOW_BATCHES: usize = 4;
+/// Most users with tokens of their own: each has some 250 bytes of it in memory.
+const TOKENS_MAX: u64 = 200_000;
 /// When neither a duration nor a number of orders is given.
 const DURATION: Duration = Duration::from_secs(10);
 
@@ -39,9 +55,13 @@ pub struct Settings {
     /// Address of the server.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
     pub target: String,
-    /// Token of an admin, as `emshop token` makes it; not needed while authentication is off.
+    /// Token of an admin, as `emshop token` makes it; needed neither with --key-file nor while authentication is off.
     #[arg(long, value_name = "TOKEN", env = "EMSHOP_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// Key that the servers sign tokens with, `auth.key` in their data folder: then each user submits unary orders with a token of
+    /// their own, and an admin's does the rest. Streams are for admins alone.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// What an order is: `submit` two lines; `checkout` the same, then paid; `flash` one unit of the one SKU.
     #[arg(long, value_enum, default_value = "submit")]
     pub workload: Kind,
@@ -133,8 +153,31 @@ impl Settings {
         if let Some(rate) = self.rate {
             anyhow::ensure!(rate.is_finite() && rate > 0.0, "--rate must be above 0");
         }
+        if self.auth() == Auth::Users {
+            anyhow::ensure!(self.users <= TOKENS_MAX, "with --key-file there may be {TOKENS_MAX} --users, each with a token");
+        }
         anyhow::ensure!(self.window() >= self.batch as usize, "--window must hold at least one --batch");
         Ok(())
+    }
+
+    /// Signs the tokens that are not given.
+    pub(crate) fn credentials(&self) -> anyhow::Result<Credentials> {
+        let signer = self.key_file.as_deref().map(Signer::new).transpose()?;
+        let signed = signer.as_ref().map(Signer::admin).transpose()?;
+        let admin = self.token.as_ref().or(signed.as_ref()).map(|token| token::authorization(token)).transpose()?;
+        let users = match signer {
+            Some(signer) if self.mode == Mode::Unary => signer.users(self.users)?,
+            _ => Vec::new(),
+        };
+        Ok(Credentials { admin, users: users.into() })
+    }
+
+    pub(crate) fn auth(&self) -> Auth {
+        match (&self.key_file, &self.token) {
+            (Some(_), _) if self.mode == Mode::Unary => Auth::Users,
+            (None, None) => Auth::None,
+            _ => Auth::Admin,
+        }
     }
 
     pub(crate) fn workload(&self) -> Workload {
@@ -202,6 +245,9 @@ mod tests {
         assert!(wrong(&["--assert", "p99<50"]).contains("a latency is compared with a time, such as 50ms"));
         assert!(wrong(&["--popularity", "zipf:0"]).contains("an exponent above 0"));
         assert!(wrong(&["--arrivals", "poisson"]).contains("--rate"), "a closed loop has no schedule");
+        assert_eq!(settings("--key-file x").auth(), Auth::Users);
+        assert_eq!(settings("--key-file x --mode stream").auth(), Auth::Admin);
+        assert!(settings("--key-file x --users 200001").check().is_err());
         assert!(settings("--rate 0").check().is_err());
         assert!(settings("--window 10 --batch 11").check().is_err());
     }

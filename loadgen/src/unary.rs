@@ -85,8 +85,9 @@ impl Callers<'_> {
 
     /// Lasts until the caller is free again.
     fn call(&mut self, calls: &Calls, begun: Begun, step: Step) -> impl Future<Output = Answered> + use<> {
-        let request = self.encoder.call(&self.load.workload, step, begun.arrival.number);
-        let call = tokio::time::timeout(self.load.timeout, calls.call(step, request));
+        let (workload, number) = (&self.load.workload, begun.arrival.number);
+        let request = self.encoder.call(workload, step, number);
+        let call = tokio::time::timeout(self.load.timeout, calls.call(step, workload.user_id(number), request));
         async move {
             let result = call.await.unwrap_or_else(|_| Err(Status::cancelled("timed out")));
             let (answer, at) = (Answer::of_call(result), Instant::now());

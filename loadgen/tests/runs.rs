@@ -6,6 +6,7 @@ use std::process::Command;
 
 use clap::Parser;
 use emshop_loadgen::report::Discipline;
+use emshop_loadgen::settings::Auth;
 use emshop_loadgen::{Report, Settings};
 use shop::{Fault, Shop};
 
@@ -157,6 +158,26 @@ async fn a_run_number_serves_once() {
     let again = run(&target, "--run 7 --orders 10").await.expect_err("its ids are taken");
     assert!(format!("{again:#}").contains("--run"), "{again:#}");
     assert!(run("http://127.0.0.1:1", "--orders 10").await.is_err(), "nobody is there");
+}
+
+#[tokio::test]
+async fn each_user_orders_with_a_token_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("auth.key");
+    std::fs::write(&key_file, hex::encode([7; 32])).unwrap();
+    let key_file = key_file.display();
+    for (arguments, auth, by_users) in
+        [("--mode unary --workload checkout --users 30", Auth::Users, 300), ("--mode stream --users 30", Auth::Admin, 0)]
+    {
+        let shop = Shop::guarded(&[7; 32]);
+        let report = run(&shop.serve(), &format!("{arguments} --orders 300 --key-file {key_file}")).await.unwrap();
+        assert!(report.good, "{report} {:?}", report.differences);
+        assert_eq!((report.auth, shop.by_users()), (auth, by_users));
+    }
+    let another = run(&Shop::guarded(&[8; 32]).serve(), &format!("--orders 10 --key-file {key_file}")).await;
+    assert!(format!("{:#}", another.expect_err("signed with another key")).contains("InvalidSignature"));
+    let nobody = run(&Shop::guarded(&[7; 32]).serve(), "--orders 10").await;
+    assert!(nobody.is_err(), "nobody may do that");
 }
 
 #[tokio::test(flavor = "multi_thread")]

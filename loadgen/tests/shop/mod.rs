@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::*;
 use futures::{Stream, StreamExt};
+use jsonwebtoken::{DecodingKey, Validation};
+use serde_json::Value;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
@@ -40,6 +42,8 @@ pub const LATE: Duration = Duration::from_millis(1_500);
 #[derive(Clone)]
 pub struct Shop {
     fault: Fault,
+    /// What tokens are signed with; without it nobody needs one.
+    key: Option<DecodingKey>,
     state: Arc<Mutex<State>>,
 }
 
@@ -51,12 +55,32 @@ struct State {
     fault_was: bool,
     /// Since when an outcome is kept back.
     late: Option<(Instant, Outcome)>,
+    /// Orders that came with their user's own token.
+    by_users: u64,
 }
 
 impl Shop {
-    /// Serves on a free port until the test ends; returns the address.
+    /// Serves until the test ends; returns the address.
     pub fn open(fault: Fault) -> String {
-        let shop = Self { fault, state: Arc::default() };
+        Self::new(fault).serve()
+    }
+
+    pub fn new(fault: Fault) -> Self {
+        Self { fault, key: None, state: Arc::default() }
+    }
+
+    /// The same for those alone who have a token that is signed with this secret.
+    pub fn guarded(secret: &[u8]) -> Self {
+        Self { key: Some(DecodingKey::from_secret(secret)), ..Self::new(Fault::None) }
+    }
+
+    pub fn by_users(&self) -> u64 {
+        self.state.lock().unwrap().by_users
+    }
+
+    /// Serves on a free port until the test ends; returns the address.
+    pub fn serve(&self) -> String {
+        let shop = self.clone();
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
         let address = incoming.local_addr().unwrap();
         let server = Server::builder()
@@ -68,6 +92,20 @@ impl Shop {
             .serve_with_incoming(incoming);
         tokio::spawn(server);
         format!("http://{address}")
+    }
+
+    /// Whether an admin calls or, when it is somebody's own, that user.
+    fn admit<T>(&self, request: &Request<T>, user_id: Option<u64>) -> Result<(), Status> {
+        let Some(key) = &self.key else { return Ok(()) };
+        let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let claims = jsonwebtoken::decode::<Value>(token.unwrap_or_default(), key, &Validation::default());
+        let claims = claims.map_err(|error| Status::unauthenticated(error.to_string()))?.claims;
+        if claims["role"] == "user" && claims["sub"].as_str() == user_id.map(|user_id| user_id.to_string()).as_deref() {
+            self.state.lock().unwrap().by_users += 1;
+        } else if claims["role"] != "admin" {
+            return Err(Status::permission_denied(claims.to_string()));
+        }
+        Ok(())
     }
 
     fn carry_out(&self, body: command::Body) -> Outcome {
@@ -226,6 +264,7 @@ macro_rules! service {
 service! {
     order_service_server::OrderService {
         async fn submit_order(&self, request: Request<SubmitOrderRequest>) -> Result<Response<SubmitOrderResponse>, Status> {
+            self.admit(&request, Some(request.get_ref().user_id))?;
             self.call(command::Body::SubmitOrder(request.into_inner()), |outcome| {
                 SubmitOrderResponse { repeated: outcome.repeated, ..SubmitOrderResponse::default() }
             })
@@ -250,6 +289,7 @@ service! {
 service! {
     payment_service_server::PaymentService {
         async fn confirm_payment(&self, request: Request<ConfirmPaymentRequest>) -> Result<Response<PaymentResponse>, Status> {
+            self.admit(&request, None)?;
             self.call(command::Body::ConfirmPayment(request.into_inner()), |outcome| {
                 PaymentResponse { repeated: outcome.repeated, ..PaymentResponse::default() }
             })
@@ -268,6 +308,7 @@ service! {
 service! {
     inventory_service_server::InventoryService {
         async fn batch_get_stock(&self, request: Request<BatchGetStockRequest>) -> Result<Response<BatchGetStockResponse>, Status> {
+            self.admit(&request, None)?;
             let state = self.state.lock().unwrap();
             let stocks = request.get_ref().goods_ids.iter().filter_map(|goods_id| state.stocks.get(goods_id).copied()).collect();
             Ok(Response::new(BatchGetStockResponse { stocks, ..BatchGetStockResponse::default() }))
@@ -304,6 +345,7 @@ service! {
         type SubmitStream = Pin<Box<dyn Stream<Item = Result<OutcomeBatch, Status>> + Send>>;
 
         async fn submit(&self, request: Request<Streaming<CommandBatch>>) -> Result<Response<Self::SubmitStream>, Status> {
+            self.admit(&request, None)?;
             let shop = self.clone();
             let outcomes = request.into_inner().map(move |batch| shop.batch(batch?));
             Ok(Response::new(Box::pin(outcomes)))
