@@ -21,28 +21,37 @@ impl Sample {
     pub fn offer(&mut self, number: u64) {
         if self.offered.is_multiple_of(self.stride) {
             self.kept.push(number);
-            self.thin();
+            self.bound();
         }
         self.offered += 1;
     }
 
-    /// Takes in what another client kept.
-    pub fn add(&mut self, other: Self) {
+    /// Takes in what another client kept, both thinned to the same stride.
+    pub fn add(&mut self, mut other: Self) {
+        while self.stride < other.stride {
+            self.halve();
+        }
+        while other.stride < self.stride {
+            other.halve();
+        }
         self.kept.extend(other.kept);
         self.offered += other.offered;
-        self.stride = self.stride.max(other.stride);
-        self.thin();
+        self.bound();
     }
 
-    fn thin(&mut self) {
+    fn bound(&mut self) {
         while self.kept.len() > SAMPLE_MAX {
-            let mut keep = false;
-            self.kept.retain(|_| {
-                keep = !keep;
-                keep
-            });
-            self.stride *= 2;
+            self.halve();
         }
+    }
+
+    fn halve(&mut self) {
+        let mut keep = false;
+        self.kept.retain(|_| {
+            keep = !keep;
+            keep
+        });
+        self.stride *= 2;
     }
 
     pub fn numbers(&self) -> &[u64] {
@@ -74,5 +83,18 @@ mod tests {
         assert!((SAMPLE_MAX / 3..=SAMPLE_MAX).contains(&kept.len()), "{}", kept.len());
         let widest = kept.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(widest < 2_500, "{widest} orders in a row are not in the sample");
+    }
+
+    #[test]
+    fn many_clients_are_in_it_alike() {
+        let clients = (0..1_000).map(|client| sample(client * 5_000..(client + 1) * 5_000));
+        let all = clients.fold(Sample::default(), |mut all, one| {
+            all.add(one);
+            all
+        });
+        let mut by_client = vec![0; 1_000];
+        all.numbers().iter().for_each(|number| by_client[*number as usize / 5_000] += 1);
+        assert!((SAMPLE_MAX / 3..=SAMPLE_MAX).contains(&all.numbers().len()), "{}", all.numbers().len());
+        assert!(by_client.iter().all(|orders| (1..=4).contains(orders)), "{by_client:?}");
     }
 }
