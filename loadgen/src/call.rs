@@ -1,25 +1,22 @@
 //! Unary gRPC calls straight on HTTP/2. The layers of a general client (a queue, a task and several boxes a call) cost more than the
 //! server spends on the call, on the cores that the server needs.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use prost::Message;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
+use crate::dial::Dial;
 use crate::encoder::PREFIX_BYTES;
 use crate::token::Credentials;
 use crate::workload::Step;
 
 /// Flow control never makes an answer wait.
 const WINDOW_BYTES: u32 = 4 << 20;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SUBMIT: &str = "/emshop.v1.OrderService/SubmitOrder";
 const CONFIRM: &str = "/emshop.v1.PaymentService/ConfirmPayment";
@@ -32,9 +29,9 @@ struct Told {
 }
 
 /// Where to connect to, and what each call says.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Line {
-    address: String,
+    dial: Dial,
     submit: Uri,
     confirm: Uri,
     headers: HeaderMap,
@@ -45,27 +42,25 @@ pub struct Line {
 
 impl Line {
     /// # Errors
-    /// When `target` is not the URL of a server.
-    pub fn new(target: &Uri, credentials: Credentials, calls: usize) -> anyhow::Result<Self> {
-        let host = target.host().context("the target names no host")?;
-        let address = format!("{host}:{}", target.port_u16().unwrap_or(80));
-        let path = |path: &str| Uri::builder().scheme("http").authority(address.as_str()).path_and_query(path).build();
+    /// When the address of the server is none.
+    pub fn new(dial: Dial, credentials: Credentials, calls: usize) -> anyhow::Result<Self> {
+        let authority = dial.address.as_str();
+        let path = |path: &str| Uri::builder().scheme(dial.scheme()).authority(authority).path_and_query(path).build();
         let mut headers = HeaderMap::new();
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        Ok(Self { submit: path(SUBMIT)?, confirm: path(CONFIRM)?, headers, credentials, address, calls })
+        Ok(Self { submit: path(SUBMIT)?, confirm: path(CONFIRM)?, headers, credentials, dial, calls })
     }
 
     /// # Errors
     /// When nobody answers.
     pub async fn open(self) -> anyhow::Result<Calls> {
-        let (requests, driver) = self.connect().await.with_context(|| format!("cannot connect to {}", self.address))?;
+        let (requests, driver) = self.connect().await.with_context(|| format!("cannot connect to {}", self.dial.address))?;
         Ok(Calls { line: self, requests, driver })
     }
 
     async fn connect(&self) -> anyhow::Result<(SendRequest<Bytes>, JoinHandle<()>)> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address)).await??;
-        stream.set_nodelay(true)?;
+        let stream = self.dial.open().await?;
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES).enable_push(false);
         let (requests, connection) = builder.initial_max_send_streams(self.calls).handshake(stream).await?;
@@ -90,7 +85,6 @@ impl Line {
 }
 
 /// A connection for calls.
-#[derive(Debug)]
 pub struct Calls {
     line: Line,
     requests: SendRequest<Bytes>,

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
+use hyper_util::rt::TokioIo;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use tower::service_fn;
 
 use crate::call::Line;
+use crate::dial::{Dial, TlsFiles};
 use crate::token::Credentials;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Flow-control windows: enough that outcomes never wait for the generator.
 const WINDOW_BYTES: u32 = 4 << 20;
 
@@ -45,8 +47,9 @@ impl Interceptor for Bearer {
 }
 
 /// Where the server is, and how to connect to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Server {
+    dial: Dial,
     endpoint: Endpoint,
     timeout: Duration,
     credentials: Credentials,
@@ -57,15 +60,17 @@ impl Server {
     /// `timeout` bounds each unary call; `credentials` say who makes them.
     ///
     /// # Errors
-    /// When `target` is not a URL.
-    pub fn new(target: &str, timeout: Duration, credentials: Credentials) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::from_shared(target.to_owned())
-            .with_context(|| format!("{target} is not a URL"))?
-            .connect_timeout(CONNECT_TIMEOUT)
+    /// When `target` is not a URL, or the files are not what TLS to it needs.
+    pub fn new(target: &str, tls: &TlsFiles, timeout: Duration, credentials: Credentials) -> anyhow::Result<Self> {
+        let target: Uri = target.parse().with_context(|| format!("{target} is not a URL"))?;
+        let dial = Dial::new(&target, tls)?;
+        // TLS is the dial's business, so the channel is told of none.
+        let endpoint = Endpoint::from_shared(format!("http://{}", dial.address))?
+            .origin(target)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES);
         let bearer = Bearer::new(credentials.admin.as_ref())?;
-        Ok(Self { endpoint, timeout, credentials, bearer })
+        Ok(Self { dial, endpoint, timeout, credentials, bearer })
     }
 
     /// A connection whose calls time out.
@@ -76,9 +81,9 @@ impl Server {
     /// The way to connections for `calls` at once.
     ///
     /// # Errors
-    /// When the target names no host.
+    /// When the address of the server is none.
     pub fn line(&self, calls: usize) -> anyhow::Result<Line> {
-        Line::new(self.endpoint.uri(), self.credentials.clone(), calls)
+        Line::new(self.dial.clone(), self.credentials.clone(), calls)
     }
 
     /// A connection whose calls may last as long as the run.
@@ -87,7 +92,13 @@ impl Server {
     }
 
     async fn open(&self, endpoint: &Endpoint) -> anyhow::Result<Connection> {
-        let channel = endpoint.connect().await.with_context(|| format!("cannot connect to {}", endpoint.uri()))?;
+        let dial = self.dial.clone();
+        let connector = service_fn(move |_| {
+            let dial = dial.clone();
+            async move { dial.open().await.map(TokioIo::new) }
+        });
+        let refused = || format!("cannot connect to {}", self.dial.address);
+        let channel = endpoint.connect_with_connector(connector).await.with_context(refused)?;
         Ok(InterceptedService::new(channel, self.bearer.clone()))
     }
 }

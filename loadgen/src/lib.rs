@@ -14,6 +14,7 @@ pub mod call;
 pub mod caller;
 pub mod connection;
 pub mod cost;
+pub mod dial;
 pub mod encoder;
 pub mod popularity;
 pub mod progress;
@@ -77,7 +78,7 @@ pub struct Load {
 pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     settings.check()?;
     let progress = Progress::new(settings.json);
-    let server = Server::new(&settings.target, settings.timeout, settings.credentials()?)?;
+    let server = Server::new(&settings.target, &settings.tls, settings.timeout, settings.credentials()?)?;
     let workload = settings.workload();
     progress.phase("creating goods and stock");
     setup::run(&server, &workload, settings.stock).await.context("could not set up the goods and their stock")?;

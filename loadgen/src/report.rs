@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::assertion::{Assertion, Checked};
 use crate::cost::{Cost, CpuPerOrder};
+use crate::dial::Security;
 use crate::popularity::Popularity;
 use crate::readers::Reads;
 use crate::schedule::Spacing;
@@ -26,6 +27,7 @@ pub struct Report {
     pub started_at: String,
     pub workload: Kind,
     pub mode: Mode,
+    pub tls: Security,
     /// Whose tokens the orders came with.
     pub auth: Auth,
     #[serde(rename = "loop")]
@@ -168,6 +170,7 @@ impl Report {
             started_at: humantime::format_rfc3339_seconds(started_at).to_string(),
             workload: settings.workload,
             mode: settings.mode,
+            tls: settings.tls.security(&settings.target),
             auth: settings.auth(),
             discipline: if settings.rate.is_some() { Discipline::Open } else { Discipline::Closed },
             warmup: Warmup {
@@ -232,6 +235,7 @@ impl fmt::Display for Report {
         row("workload", format!("{} by {}, {}", name(self.workload), name(self.mode), self.concurrency()))?;
         row("run", format!("{} (seed {}, {} SKUs, {}, {} users)", self.run, self.seed, self.skus, self.popularity, self.users))?;
         row("tokens", self.tokens().to_owned())?;
+        row("TLS", self.security().to_owned())?;
         row("loop", self.discipline.meaning().to_owned())?;
         if let (Some(offered), Some(arrivals)) = (self.offered_per_s, self.arrivals) {
             row("offered", format!("{offered:.0} orders/s, {}", name(arrivals)))?;
@@ -283,6 +287,14 @@ impl Report {
                 format!("{} streams, batches of {batch}, {window} orders under way on each", self.clients)
             }
             _ => format!("{} callers", self.clients),
+        }
+    }
+
+    fn security(&self) -> &'static str {
+        match self.tls {
+            Security::None => "none",
+            Security::Tls => "with the server's certificate",
+            Security::Mutual => "with certificates of both sides",
         }
     }
 
@@ -380,6 +392,7 @@ mod tests {
         let expected = [
             ("/workload", Value::from("checkout")),
             ("/mode", Value::from("stream")),
+            ("/tls", Value::from("none")),
             ("/auth", Value::from("none")),
             ("/loop", Value::from("closed")),
             ("/arrivals", Value::Null),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::Load;
 use crate::assertion::Assertion;
+use crate::dial::TlsFiles;
 use crate::popularity::Popularity;
 use crate::schedule::{Arrivals, Extent, Open, PACE_OF_CALLS, PACE_OF_STREAMS, Spacing};
 use crate::series::Series;
@@ -52,9 +53,11 @@ const DURATION: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "emshop-loadgen", version)]
 pub struct Settings {
-    /// Address of the server.
+    /// Address of the server, http:// or https://.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
     pub target: String,
+    #[command(flatten)]
+    pub tls: TlsFiles,
     /// Token of an admin, as `emshop token` makes it; needed neither with --key-file nor while authentication is off.
     #[arg(long, value_name = "TOKEN", env = "EMSHOP_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -245,6 +248,7 @@ mod tests {
         assert!(wrong(&["--assert", "p99<50"]).contains("a latency is compared with a time, such as 50ms"));
         assert!(wrong(&["--popularity", "zipf:0"]).contains("an exponent above 0"));
         assert!(wrong(&["--arrivals", "poisson"]).contains("--rate"), "a closed loop has no schedule");
+        assert!(wrong(&["--tls-cert", "x"]).contains("--tls-key"), "a certificate needs its key");
         assert_eq!(settings("--key-file x").auth(), Auth::Users);
         assert_eq!(settings("--key-file x --mode stream").auth(), Auth::Admin);
         assert!(settings("--key-file x --users 200001").check().is_err());

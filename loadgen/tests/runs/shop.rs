@@ -1,6 +1,7 @@
 //! A shop behind one mutex, correct but for one fault, that the generator can be tried against.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use emshop_proto::v1::*;
 use futures::{Stream, StreamExt};
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::Value;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -60,7 +61,7 @@ struct State {
 }
 
 impl Shop {
-    /// Serves until the test ends; returns the address.
+    /// Serves until the test ends; returns the target.
     pub fn open(fault: Fault) -> String {
         Self::new(fault).serve()
     }
@@ -78,12 +79,22 @@ impl Shop {
         self.state.lock().unwrap().by_users
     }
 
-    /// Serves on a free port until the test ends; returns the address.
+    /// Serves on a free port until the test ends; returns the target.
     pub fn serve(&self) -> String {
+        format!("http://{}", self.serve_by(Server::builder()))
+    }
+
+    /// The same with TLS, at a name that certificates have.
+    pub fn serve_tls(&self, tls: ServerTlsConfig) -> String {
+        let address = self.serve_by(Server::builder().tls_config(tls).unwrap());
+        format!("https://localhost:{}", address.port())
+    }
+
+    fn serve_by(&self, mut server: Server) -> SocketAddr {
         let shop = self.clone();
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
         let address = incoming.local_addr().unwrap();
-        let server = Server::builder()
+        let server = server
             .add_service(order_service_server::OrderServiceServer::new(shop.clone()))
             .add_service(payment_service_server::PaymentServiceServer::new(shop.clone()))
             .add_service(inventory_service_server::InventoryServiceServer::new(shop.clone()))
@@ -91,7 +102,7 @@ impl Shop {
             .add_service(pipeline_service_server::PipelineServiceServer::new(shop))
             .serve_with_incoming(incoming);
         tokio::spawn(server);
-        format!("http://{address}")
+        address
     }
 
     /// Whether an admin calls or, when it is somebody's own, that user.

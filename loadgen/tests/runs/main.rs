@@ -1,6 +1,7 @@
 //! Whole runs against a small shop over real gRPC: what a correct shop yields, and that each of its faults is found.
 
 mod shop;
+mod tls;
 
 use std::process::Command;
 
