@@ -81,7 +81,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     let server = Server::new(&settings.target, &settings.tls, settings.timeout, settings.credentials()?)?;
     let workload = settings.workload();
     progress.phase("creating goods and stock");
-    setup::run(&server, &workload, settings.stock).await.context("could not set up the goods and their stock")?;
+    let server_version =
+        setup::run(&server, &workload, settings.stock).await.context("could not set up the goods and their stock")?;
 
     progress.phase("loading");
     let ways = connect(settings, &server).await?;
@@ -99,7 +100,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     progress.phase("verifying");
     let verification = verify::run(&server, &load, settings.stock, &mut tally).await?;
     progress.finish();
-    let measured = Measured { started_at, elapsed, tally, reads, cost, verification };
+    let measured = Measured { server_version, started_at, elapsed, tally, reads, cost, verification };
     Ok(Report::new(settings, &load, measured))
 }
 

@@ -23,6 +23,10 @@ use crate::{Load, Mode, Settings};
 /// The JSON object of a run. Field names are what scripts read.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    pub generator_version: &'static str,
+    /// As the server's header `server` tells it; null when it tells none.
+    pub server_version: Option<String>,
+    pub target: String,
     /// RFC 3339, when the first order began.
     pub started_at: String,
     pub workload: Kind,
@@ -124,6 +128,7 @@ pub struct Warmup {
 
 /// What came of a run.
 pub(crate) struct Measured {
+    pub server_version: Option<String>,
     pub started_at: SystemTime,
     pub elapsed: Duration,
     pub tally: Tally,
@@ -161,12 +166,15 @@ impl Percentiles {
 
 impl Report {
     pub(crate) fn new(settings: &Settings, load: &Load, measured: Measured) -> Self {
-        let Measured { started_at, elapsed, tally, reads, cost, verification } = measured;
+        let Measured { server_version, started_at, elapsed, tally, reads, cost, verification } = measured;
         let per_s = |count: u64| count as f64 / elapsed.as_secs_f64();
         let goodput_per_s = per_s(tally.ok);
         let on_streams = settings.mode == Mode::Stream;
         let errors = tally.errors();
         let mut report = Self {
+            generator_version: env!("CARGO_PKG_VERSION"),
+            server_version,
+            target: settings.target.clone(),
             started_at: humantime::format_rfc3339_seconds(started_at).to_string(),
             workload: settings.workload,
             mode: settings.mode,
@@ -376,6 +384,7 @@ mod tests {
             &settings,
             &load,
             Measured {
+                server_version: Some("shop/7".to_owned()),
                 started_at: SystemTime::UNIX_EPOCH,
                 elapsed: Duration::from_secs(2),
                 tally,
@@ -394,6 +403,8 @@ mod tests {
             ("/mode", Value::from("stream")),
             ("/tls", Value::from("none")),
             ("/auth", Value::from("none")),
+            ("/generator_version", Value::from(env!("CARGO_PKG_VERSION"))),
+            ("/server_version", Value::from("shop/7")),
             ("/loop", Value::from("closed")),
             ("/arrivals", Value::Null),
             ("/started_at", Value::from("1970-01-01T00:00:00Z")),

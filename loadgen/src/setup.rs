@@ -15,18 +15,22 @@ use crate::workload::Workload;
 const BATCH: usize = 512;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Says what the server calls itself, if it does, by the header `server`.
+///
 /// # Errors
 /// When the server refuses any of it, or knows these goods already: then another run had the same number.
-pub async fn run(server: &Server, workload: &Workload, stock: u64) -> anyhow::Result<()> {
+pub async fn run(server: &Server, workload: &Workload, stock: u64) -> anyhow::Result<Option<String>> {
     let work = create(server, workload.setup(stock).collect());
     tokio::time::timeout(TIMEOUT, work).await.context("the server took too long")?
 }
 
-async fn create(server: &Server, commands: Vec<Command>) -> anyhow::Result<()> {
+async fn create(server: &Server, commands: Vec<Command>) -> anyhow::Result<Option<String>> {
     let mut missing = commands.len();
     let batches = stream::iter(commands).chunks(BATCH).map(|commands| CommandBatch { commands });
     let mut client = PipelineServiceClient::new(server.connect_for_streams().await?);
-    let mut outcomes = client.submit(batches).await?.into_inner();
+    let answer = client.submit(batches).await?;
+    let name = answer.metadata().get("server").and_then(|name| name.to_str().ok()).map(str::to_owned);
+    let mut outcomes = answer.into_inner();
     while missing > 0 {
         let batch = outcomes.message().await?.with_context(|| format!("{missing} outcomes did not come"))?;
         for outcome in batch.outcomes {
@@ -38,5 +42,5 @@ async fn create(server: &Server, commands: Vec<Command>) -> anyhow::Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(name)
 }

@@ -31,6 +31,7 @@ async fn every_workload_in_every_mode_is_verified() {
             let report = run(&target, &format!("--workload {workload} --mode {mode} --orders 5000")).await.unwrap();
             assert!(report.good, "{workload} {mode}: {report} {:?}", report.differences);
             assert_eq!((report.orders, report.ok, report.refused), (5_000, 5_000, 0));
+            assert_eq!(report.server_version.as_deref(), Some("shop/7"));
             assert!(report.latency_ms.p50 > 0.01 && report.latency_ms.max < report.duration_s * 1_000.0, "{report}");
             assert_eq!(report.skus_verified, if workload == "flash" { 1 } else { 50 });
             assert!((500..=2_000).contains(&report.orders_verified), "{} orders were read", report.orders_verified);

@@ -359,7 +359,9 @@ service! {
             self.admit(&request, None)?;
             let shop = self.clone();
             let outcomes = request.into_inner().map(move |batch| shop.batch(batch?));
-            Ok(Response::new(Box::pin(outcomes)))
+            let mut response: Response<Self::SubmitStream> = Response::new(Box::pin(outcomes));
+            response.metadata_mut().insert("server", "shop/7".parse().unwrap());
+            Ok(response)
         }
     }
     others {}
