@@ -44,7 +44,8 @@ impl Generator {
 
     fn command(&self, server: &Server, arguments: &[String]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["--target", &server.target, "--server-pid", &server.pid().to_string()]).args(arguments);
+        command.args(["--target", &server.target, "--server-pid", &server.pid().to_string()]);
+        command.arg("--key-file").arg(&server.key_file).args(arguments);
         command
     }
 }

@@ -1,7 +1,7 @@
 //! A running `emshop serve`, in a folder that outlives it.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -22,6 +22,8 @@ pub struct Server {
     process: Child,
     /// Where its API is.
     pub target: String,
+    /// What tokens are signed with.
+    pub key_file: PathBuf,
     /// From the start of the process until it served.
     pub start: Duration,
 }
@@ -36,7 +38,7 @@ impl Server {
                 "--listen",
                 "127.0.0.1:0",
                 "--auth",
-                "off",
+                "on",
                 "--nats-sync",
                 "always",
                 "--logs",
@@ -50,7 +52,10 @@ impl Server {
             .with_context(|| format!("{} cannot be started", emshop.display()))?;
         let lines = lines_of(process.stderr.take().context("it has a stderr")?);
         match serving(&lines) {
-            Ok(listen) => Ok(Self { process, target: format!("http://{listen}"), start: started.elapsed() }),
+            Ok(listen) => {
+                let (target, key_file) = (format!("http://{listen}"), data.join("auth.key"));
+                Ok(Self { process, target, key_file, start: started.elapsed() })
+            }
             Err(error) => {
                 let _ = process.kill();
                 let _ = process.wait();
