@@ -5,8 +5,9 @@ use anyhow::Context;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::SendRequest;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{Request, Uri, header};
 use prost::Message;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
@@ -32,9 +33,9 @@ struct Told {
 #[derive(Clone)]
 pub struct Line {
     dial: Dial,
-    submit: Uri,
-    confirm: Uri,
-    headers: HeaderMap,
+    /// As an admin makes them: an admin stands for the payment's provider.
+    submit: Request<()>,
+    confirm: Request<()>,
     credentials: Credentials,
     /// Calls that may be under way at once.
     calls: usize,
@@ -45,41 +46,42 @@ impl Line {
     /// When the address of the server is none.
     pub fn new(dial: Dial, credentials: Credentials, calls: usize) -> anyhow::Result<Self> {
         let authority = dial.address.as_str();
-        let path = |path: &str| Uri::builder().scheme(dial.scheme()).authority(authority).path_and_query(path).build();
-        let mut headers = HeaderMap::new();
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        Ok(Self { submit: path(SUBMIT)?, confirm: path(CONFIRM)?, headers, credentials, dial, calls })
+        let head = |path: &str| {
+            let uri = Uri::builder().scheme(dial.scheme()).authority(authority).path_and_query(path).build()?;
+            let mut head = Request::post(uri).header(header::TE, "trailers").header(header::CONTENT_TYPE, "application/grpc");
+            if let Some(authorization) = &credentials.admin {
+                head = head.header(header::AUTHORIZATION, authorization);
+            }
+            head.body(())
+        };
+        Ok(Self { submit: head(SUBMIT)?, confirm: head(CONFIRM)?, credentials, dial, calls })
     }
 
     /// # Errors
     /// When nobody answers.
     pub async fn open(self) -> anyhow::Result<Calls> {
-        let (requests, driver) = self.connect().await.with_context(|| format!("cannot connect to {}", self.dial.address))?;
-        Ok(Calls { line: self, requests, driver })
+        let open = self.connect().await.with_context(|| format!("cannot connect to {}", self.dial.address))?;
+        Ok(Calls { line: self, open: Mutex::new(open) })
     }
 
-    async fn connect(&self) -> anyhow::Result<(SendRequest<Bytes>, JoinHandle<()>)> {
+    async fn connect(&self) -> anyhow::Result<Open> {
         let stream = self.dial.open().await?;
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES).enable_push(false);
         let (requests, connection) = builder.initial_max_send_streams(self.calls).handshake(stream).await?;
         // Why a connection ended is told by the calls that were under way.
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok((requests, driver))
+        Ok(Open { requests, driver })
     }
 
-    /// An order is submitted by its user, and confirmed by an admin, who stands for the payment's provider.
     fn head(&self, step: Step, user_id: u64) -> Request<()> {
-        let (uri, authorization) = match step {
-            Step::Submit => (&self.submit, self.credentials.of_user(user_id)),
-            Step::Confirm => (&self.confirm, self.credentials.admin.as_ref()),
+        let mut head = match step {
+            Step::Submit => self.submit.clone(),
+            Step::Confirm => return self.confirm.clone(),
         };
-        let mut head = Request::new(());
-        *head.method_mut() = Method::POST;
-        *head.uri_mut() = uri.clone();
-        *head.headers_mut() = self.headers.clone();
-        head.headers_mut().extend(authorization.map(|authorization| (header::AUTHORIZATION, authorization.clone())));
+        if let Some(authorization) = self.credentials.of_user(user_id) {
+            head.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
         head
     }
 }
@@ -87,6 +89,10 @@ impl Line {
 /// A connection for calls.
 pub struct Calls {
     line: Line,
+    open: Mutex<Open>,
+}
+
+struct Open {
     requests: SendRequest<Bytes>,
     /// Moves the bytes; ends with the connection.
     driver: JoinHandle<()>,
@@ -98,40 +104,40 @@ impl Calls {
         self.line.calls
     }
 
-    /// Connects again when the connection has ended. When that does not succeed, the next calls fail.
-    pub async fn keep_open(&mut self) {
-        if self.driver.is_finished()
-            && let Ok((requests, driver)) = self.line.connect().await
+    /// Connects again when the connection has ended. When that does not succeed, calls fail.
+    async fn requests(&self) -> SendRequest<Bytes> {
+        let mut open = self.open.lock().await;
+        if open.driver.is_finished()
+            && let Ok(again) = self.line.connect().await
         {
-            (self.requests, self.driver) = (requests, driver);
+            *open = again;
         }
+        open.requests.clone()
     }
 
     /// Sends `message`, the request of `step` for an order of a user; says whether the command had been carried out before.
-    pub fn call(&self, step: Step, user_id: u64, message: Bytes) -> impl Future<Output = Result<bool, Status>> + use<> {
-        let (head, requests) = (self.line.head(step, user_id), self.requests.clone());
-        async move {
-            let (answer, mut body) = requests.ready().await.map_err(broken)?.send_request(head, false).map_err(broken)?;
-            body.send_data(message, true).map_err(broken)?;
-            let answer = answer.await.map_err(broken)?;
-            if !answer.status().is_success() {
-                return Err(Status::unavailable(format!("HTTP status {}", answer.status())));
-            }
-            if let Some(status) = Status::from_header_map(answer.headers()) {
-                return Err(status);
-            }
-            read(answer.into_body()).await
+    pub async fn call(&self, step: Step, user_id: u64, message: Bytes) -> Result<bool, Status> {
+        let mut requests = self.requests().await.ready().await.map_err(broken)?;
+        let head = self.line.head(step, user_id);
+        let (answer, mut body) = requests.send_request(head, false).map_err(broken)?;
+        body.send_data(message, true).map_err(broken)?;
+        let answer = answer.await.map_err(broken)?;
+        if !answer.status().is_success() {
+            return Err(Status::unavailable(format!("HTTP status {}", answer.status())));
         }
+        if let Some(status) = Status::from_header_map(answer.headers()) {
+            return Err(status);
+        }
+        read(answer.into_body()).await
     }
 }
 
-/// The message, then the status.
+/// The message, then the status. An answer is smaller than the window of its call, and what it took of that of the connection is given
+/// back when the call ends.
 async fn read(mut body: RecvStream) -> Result<bool, Status> {
     let mut message = Vec::new();
     while let Some(part) = body.data().await {
-        let part = part.map_err(broken)?;
-        body.flow_control().release_capacity(part.len()).map_err(broken)?;
-        message.extend_from_slice(&part);
+        message.extend_from_slice(&part.map_err(broken)?);
     }
     let trailers = body.trailers().await.map_err(broken)?.unwrap_or_default();
     match Status::from_header_map(&trailers) {

@@ -1,18 +1,19 @@
 //! Concurrent callers over a few connections, each with one call under way. One task has all callers of a connection.
 
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::task::unconstrained;
+use tokio::time::sleep;
 use tonic::Status;
 
 use crate::Load;
 use crate::answer::Answer;
 use crate::call::Calls;
 use crate::encoder::Encoder;
-use crate::schedule::Arrival;
-use crate::tally::{Begun, Tally};
+use crate::tally::Tally;
 use crate::workload::Step;
 
 /// So few connections that many calls share a packet, and enough that the server has work for all its cores.
@@ -24,77 +25,48 @@ pub fn callers_by_connection(callers: usize) -> impl Iterator<Item = usize> {
     (0..connections).map(move |connection| callers / connections + usize::from(connection < callers % connections))
 }
 
-/// A call that was answered, and when.
-struct Answered {
-    begun: Begun,
-    step: Step,
-    answer: Answer,
-    at: Instant,
-}
-
 /// Runs the callers of one connection until no order is left.
-pub async fn run(load: Arc<Load>, mut calls: Calls) -> Tally {
-    let mut callers = Callers { load: &load, encoder: Encoder::new(&load.workload), tally: Tally::new(load.workload.skus()) };
-    let mut under_way = FuturesUnordered::new();
-    let mut over = false;
-    loop {
-        calls.keep_open().await;
-        let has_room = |callers: usize| callers < calls.at_once();
-        while !over
-            && has_room(under_way.len())
-            && let Some(arrival) = load.arrivals.next().now_or_never()
-        {
-            over = arrival.is_none();
-            let next = arrival.map(|arrival| callers.begin(arrival));
-            under_way.extend(next.map(|(begun, step)| callers.call(&calls, begun, step)));
-        }
-        if over && under_way.is_empty() {
-            return callers.tally;
-        }
-        let next = tokio::select! {
-            Some(answered) = under_way.next() => callers.take_in(answered),
-            arrival = load.arrivals.next(), if !over && has_room(under_way.len()) => {
-                over = arrival.is_none();
-                arrival.map(|arrival| callers.begin(arrival))
-            }
-        };
-        under_way.extend(next.map(|(begun, step)| callers.call(&calls, begun, step)));
-    }
+pub async fn run(load: Arc<Load>, calls: Calls) -> Tally {
+    let desk = Mutex::new(Desk { encoder: Encoder::new(&load.workload), tally: Tally::new(load.workload.skus()) });
+    let callers: FuturesUnordered<_> = (0..calls.at_once()).map(|_| order_on(&load, &calls, &desk)).collect();
+    // They share one task, so the budget of a task would be used up by the first of them.
+    unconstrained(callers.collect::<()>()).await;
+    desk.into_inner().expect(NOBODY_PANICS).tally
 }
 
-struct Callers<'load> {
-    load: &'load Load,
+/// What the callers of a connection share.
+struct Desk {
     encoder: Encoder,
     tally: Tally,
 }
 
-impl Callers<'_> {
-    fn begin(&mut self, arrival: Arrival) -> (Begun, Step) {
-        (self.tally.begin(self.load, arrival, Instant::now()), Step::Submit)
-    }
+const NOBODY_PANICS: &str = "nobody panics with it";
 
-    /// Counts an order that has come to its end; says which step is next of one that has not.
-    fn take_in(&mut self, answered: Answered) -> Option<(Begun, Step)> {
-        let Answered { begun, step, answer, at } = answered;
-        if let (Answer::Accepted { .. }, Some(next)) = (&answer, self.load.workload.next_step(step)) {
-            return Some((begun, next));
-        }
-        self.tally.end(self.load, begun, step, &answer, at);
-        None
-    }
-
-    /// Lasts until the caller is free again.
-    fn call(&mut self, calls: &Calls, begun: Begun, step: Step) -> impl Future<Output = Answered> + use<> {
-        let (workload, number) = (&self.load.workload, begun.arrival.number);
-        let request = self.encoder.call(workload, step, number);
-        let call = tokio::time::timeout(self.load.timeout, calls.call(step, workload.user_id(number), request));
-        async move {
-            let result = call.await.unwrap_or_else(|_| Err(Status::cancelled("timed out")));
-            let (answer, at) = (Answer::of_call(result), Instant::now());
-            if let Answer::Failed(failure) = &answer {
-                tokio::time::sleep(failure.retry_after).await;
+/// One caller.
+async fn order_on(load: &Load, calls: &Calls, desk: &Mutex<Desk>) {
+    let workload = &load.workload;
+    // One timer for all calls: putting it off is cheap, and a new one is not.
+    let mut patience = pin!(sleep(load.timeout));
+    while let Some(arrival) = load.arrivals.next().await {
+        let mut step = Step::Submit;
+        let begun = desk.lock().expect(NOBODY_PANICS).tally.begin(load, arrival, Instant::now());
+        let answer = loop {
+            let request = desk.lock().expect(NOBODY_PANICS).encoder.call(workload, step, arrival.number);
+            patience.as_mut().reset(tokio::time::Instant::now() + load.timeout);
+            let result = tokio::select! {
+                biased;
+                result = calls.call(step, workload.user_id(arrival.number), request) => result,
+                () = &mut patience => Err(Status::cancelled("timed out")),
+            };
+            let answer = Answer::of_call(result);
+            match (&answer, workload.next_step(step)) {
+                (Answer::Accepted { .. }, Some(next)) => step = next,
+                _ => break answer,
             }
-            Answered { begun, step, answer, at }
+        };
+        desk.lock().expect(NOBODY_PANICS).tally.end(load, begun, step, &answer, Instant::now());
+        if let Answer::Failed(failure) = answer {
+            sleep(failure.retry_after).await;
         }
     }
 }
