@@ -2,7 +2,8 @@
 //!
 //! A run goes: [`setup`] (goods and stock of its own) → [`schedule`] (when the next order is due) → [`unary`] or [`stream`]
 //! (how orders of the [`workload`] reach the server; [`readers`] beside them) → [`tally`] (what was answered) → [`verify`] (what the state says) →
-//! [`report`]. What it costs the machine is in the report too ([`cost`]).
+//! [`report`]. What it costs the machine is in the report too ([`cost`]), and what it was like second by second ([`series`]).
+//! A refusal is judged by what can have been held of the stock ([`shelf`]).
 //!
 //! The generator usually shares the machine with the server, so it is kept cheap: an order is a function of its number and
 //! nothing is stored for it, neither a stream nor a caller needs a task per order, a call goes by no layer that it can do without
@@ -27,6 +28,7 @@ pub mod settings;
 pub mod setup;
 pub mod shelf;
 pub mod stream;
+mod table;
 pub mod tally;
 pub mod token;
 pub mod unary;
