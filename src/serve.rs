@@ -22,6 +22,10 @@ fn warn_of_open_doors(settings: &Settings) {
     if !settings.auth.required {
         tracing::warn!("authentication is off: whoever reaches the API may do anything");
     }
+    if settings.auth.required && !settings.dev && (settings.verification.sms.is_none() || settings.verification.captcha.is_none())
+    {
+        tracing::info!("nobody can register, or log in by SMS: verification.sms or verification.captcha is not set");
+    }
     if settings.dev {
         tracing::warn!("for development: codes go to the log lines, and machines read captchas as well as humans");
     }

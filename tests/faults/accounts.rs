@@ -245,6 +245,22 @@ async fn a_stranger_cannot_try_the_code_of_somebody_else() {
     log_in(&sms_code, &verification_id).await.expect("it is still good");
 }
 
+/// Such a server has neither codes nor captchas, and passwords do without.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_providers_a_password_still_logs_in() {
+    let data = TempDir::new().unwrap();
+    let process = Process::guarded(&["--dev", "--data", path(data.path())]);
+    let nobody = Person::new(process.channel().await, "");
+    let code = nobody.code(&process, MOBILE, SmsPurpose::Register).await;
+    nobody.register(MOBILE, PASSWORD, &code, "k").await.expect("registered");
+    drop(process);
+    let process = Process::guarded(&["--data", path(data.path())]);
+    let nobody = Person::new(process.channel().await, "");
+    assert_eq!(refused(nobody.captcha().await), "VERIFICATION_MISSING");
+    assert_eq!(refused(nobody.login_with(MOBILE, NEW_PASSWORD, "", "").await), "PASSWORD_INCORRECT");
+    nobody.login_with(MOBILE, PASSWORD, "", "").await.expect("the right password");
+}
+
 /// Nothing that lets everybody in is served to a network, whatever the settings say besides.
 #[test]
 fn what_is_for_development_is_not_served_to_others() {

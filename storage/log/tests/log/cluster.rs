@@ -53,7 +53,7 @@ async fn misfits_are_refused() {
         ("emshop-cluster", "another", 1, "to cluster another"),
         ("emshop-logs", "5", 1, "of 5 logs"),
         ("emshop-assignment", "0*7", 0, "is no assignment of 256 partitions"),
-        ("emshop-format", "9", 0, "has format 9"),
+        ("emshop-format", "999", 0, "has format 999"),
         ("emshop-format", "no number", 1, "was not made by emshop"),
     ] {
         let name = format!("EMSHOP_LOG_{log}");
