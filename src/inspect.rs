@@ -2,7 +2,6 @@
 
 use std::iter;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
@@ -15,6 +14,7 @@ use tonic::{Code, Request};
 
 use crate::EXIT_BROKEN;
 use crate::cli::InspectFlags;
+use crate::exit::ExitCode;
 use crate::folder::DataFolder;
 use crate::table;
 

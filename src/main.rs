@@ -7,6 +7,7 @@ mod cli;
 mod cluster_key;
 mod config;
 mod demo;
+mod exit;
 mod folder;
 mod inspect;
 mod key;
@@ -19,8 +20,6 @@ mod telemetry;
 mod token;
 mod void;
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Error, Result};
 use clap::Parser;
 use tempfile::TempDir;
@@ -28,6 +27,7 @@ use tokio::runtime::Runtime;
 
 use cli::{Cli, Command, DemoFlags, Override, RestoreFlags, ServeFlags, TokenFlags, VoidFlags};
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
+use exit::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -39,7 +39,7 @@ const EXIT_BROKEN: u8 = 3;
 const EXIT_BUG: u8 = 101;
 const EXIT_INTERRUPTED: u8 = 130;
 
-fn main() -> ExitCode {
+fn main() -> ! {
     let cli = Cli::parse();
     let ended = match &cli.command {
         Command::Serve(flags) => serve(&cli, flags),
@@ -51,10 +51,10 @@ fn main() -> ExitCode {
         Command::Void(flags) => void(&cli, flags),
         Command::Token(flags) => token(&cli, flags),
     };
-    ended.unwrap_or_else(|error| {
+    exit::at_once(ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::from(if is_usage(&error) { EXIT_USAGE } else { EXIT_FAILED })
-    })
+    }))
 }
 
 fn serve(cli: &Cli, flags: &ServeFlags) -> Result<ExitCode> {

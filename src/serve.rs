@@ -2,11 +2,11 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::config::{Role, Settings};
+use crate::exit::ExitCode;
 use crate::node::Node;
 use crate::signals::Signals;
 

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::EXIT_INTERRUPTED;
+use crate::{EXIT_INTERRUPTED, exit};
 
 /// SIGINT and SIGTERM.
 pub struct Signals {
@@ -30,7 +30,7 @@ impl Signals {
     pub async fn unless_repeated<T>(&mut self, stop: impl Future<Output = T>) -> T {
         tokio::select! {
             done = stop => done,
-            () = self.next() => std::process::exit(EXIT_INTERRUPTED.into()),
+            () = self.next() => exit::at_once(EXIT_INTERRUPTED.into()),
         }
     }
 }

@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
-use crate::EXIT_BUG;
 use crate::config::{LogFormat, Telemetry};
+use crate::{EXIT_BUG, exit};
 
 /// Sends log lines to stderr: text on a terminal, JSON otherwise, unless the settings say which.
 pub fn start(settings: &Telemetry) -> Result<()> {
@@ -47,6 +47,6 @@ fn exit_on_panic() {
         let constant = || payload.downcast_ref::<&str>().copied();
         let message = payload.downcast_ref::<String>().map(String::as_str).or_else(constant).unwrap_or("no message");
         tracing::error!(location, thread, "stopping at once, a bug or a broken invariant: {message}");
-        std::process::exit(EXIT_BUG.into());
+        exit::at_once(EXIT_BUG.into());
     }));
 }

@@ -1,7 +1,6 @@
 //! `emshop void`: an entry of a log that no engine gets past counts as empty from now on. The decision is part of the log.
 
 use std::env;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::cli::VoidFlags;
 use crate::config::Settings;
+use crate::exit::ExitCode;
 use crate::folder::DataFolder;
 use crate::{cluster_key, node};
 

@@ -1,7 +1,6 @@
 //! `emshop restore`: an archive becomes a shop, in a new epoch.
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use console::style;
@@ -18,6 +17,7 @@ use prost::Message as _;
 use super::archive::{ArchivedStream, CLUSTER_KEY, Item, Reader, Row, TOKEN_KEY, log_file, state_file};
 use crate::cli::RestoreFlags;
 use crate::config::Settings;
+use crate::exit::ExitCode;
 use crate::folder::DataFolder;
 use crate::{cluster_key, node, secret};
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use console::style;
@@ -22,6 +21,7 @@ use super::archive::{
 };
 use super::source::Source;
 use crate::cli::ArchiveFlags;
+use crate::exit::ExitCode;
 
 /// Above all keys of rows.
 const END_OF_ROWS: [u8; 16] = [u8::MAX; 16];

@@ -15,7 +15,6 @@ mod tour;
 use std::fmt::Write;
 use std::future::pending;
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,6 +25,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::cli::DemoFlags;
 use crate::config::Settings;
+use crate::exit::ExitCode;
 use crate::serve::serve_while;
 use crate::{EXIT_BROKEN, EXIT_INTERRUPTED};
 use audit::Facts;
