@@ -224,6 +224,33 @@ async fn a_captcha_is_good_for_one_login() {
     assert_eq!(login(&id, &answer).await, "CAPTCHA_INCORRECT");
 }
 
+/// Whoever kept to one idempotency key could try any number of passwords, or have codes sent to any number, by one captcha.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captcha_is_good_again_for_the_same_request_alone() {
+    let data = TempDir::new().unwrap();
+    let process = Process::guarded(&["--dev", "--data", path(data.path())]);
+    let nobody = Person::new(process.channel().await, "");
+    let (captcha_id, captcha_answer) = nobody.captcha().await.expect("drawn");
+    let try_password = async |password: &str| {
+        let (captcha_id, captcha_answer) = (captcha_id.clone(), captcha_answer.clone());
+        let request = LoginRequest { mobile: MOBILE.to_owned(), password: password.to_owned(), captcha_id, captcha_answer };
+        refused(nobody.users.clone().login(call("k", request)).await)
+    };
+    assert_eq!(try_password("first guess").await, "PASSWORD_INCORRECT");
+    assert_eq!(try_password("first guess").await, "PASSWORD_INCORRECT", "the answer was lost");
+    assert_eq!(try_password("second guess").await, "CAPTCHA_INCORRECT");
+
+    let (captcha_id, captcha_answer) = nobody.captcha().await.expect("drawn");
+    let send = async |mobile: &str| {
+        let (captcha_id, captcha_answer) = (captcha_id.clone(), captcha_answer.clone());
+        let purpose = SmsPurpose::Register.into();
+        let request = SendSmsCodeRequest { mobile: mobile.to_owned(), purpose, captcha_id, captcha_answer };
+        nobody.users.clone().send_sms_code(call("k", request)).await
+    };
+    send(MOBILE).await.expect("sent");
+    assert_eq!(refused(send("13900000000").await), "CAPTCHA_INCORRECT");
+}
+
 /// Whoever knew a number could use up the tries of its code, or log in by one that everybody knew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_cannot_try_the_code_of_somebody_else() {

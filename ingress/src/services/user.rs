@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Gateway, accept, respond};
 use crate::accounts::password::{salt_of_change, salt_of_registration};
+use crate::accounts::verification::SmsProvider;
 use crate::accounts::verification::captcha::{CAPTCHA_SECONDS, Captchas, Read};
 use crate::accounts::verification::codes::Codes;
 use crate::accounts::verification::sms::{CODE_SECONDS, Message};
@@ -37,13 +38,11 @@ const NOBODY: u64 = 0;
 impl UserService for Gateway {
     async fn send_sms_code(&self, request: Request<SendSmsCodeRequest>) -> Result<Response<SendSmsCodeResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let sms = self.accounts.sms().map_err(|missing| status::of_refusal(*missing))?;
-        let captchas = self.accounts.needed_captchas().map_err(|missing| status::of_refusal(*missing))?;
+        let (sms, captchas) = (self.sms()?, self.captchas()?);
         accept(validate::user::send_sms_code(&request))?;
-        let SendSmsCodeRequest { mobile, captcha_id, captcha_answer, .. } = &request;
-        self.use_captcha(&metadata, captchas, captcha_id, captcha_answer).await?;
-        let (purpose, verification_id, code) = (request.purpose(), random_hex(), Codes::draw());
-        self.issue(&metadata, purpose, &verification_id, mobile, &code).await?;
+        self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer, &request).await?;
+        let (mobile, purpose, code) = (&request.mobile, request.purpose(), Codes::draw());
+        let verification_id = self.issue(&metadata, purpose, mobile, &code).await?;
         if let Err(error) = sms.send(Message { mobile, purpose, code: &code }).await {
             tracing::warn!(error, "an SMS could not be sent");
             return Err(refused(Code::SmsSendFailed));
@@ -52,7 +51,7 @@ impl UserService for Gateway {
     }
 
     async fn get_captcha(&self, _: Request<GetCaptchaRequest>) -> Result<Response<GetCaptchaResponse>, Status> {
-        let (captcha_id, drawing) = self.accounts.needed_captchas().map_err(|missing| status::of_refusal(*missing))?.draw();
+        let (captcha_id, drawing) = self.captchas()?.draw();
         Ok(Response::new(GetCaptchaResponse {
             captcha_id,
             image: drawing.image,
@@ -63,16 +62,15 @@ impl UserService for Gateway {
 
     async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterResponse>, Status> {
         let (metadata, extensions, request) = request.into_parts();
-        self.accounts.sms().map_err(|missing| status::of_refusal(*missing))?;
-        let captchas = self.accounts.needed_captchas().map_err(|missing| status::of_refusal(*missing))?;
+        let (_, captchas) = (self.sms()?, self.captchas()?);
         accept(validate::user::register(&request))?;
         let key = key_of_call(&metadata)?;
         let user_id = user_id_of_registration(&request.mobile, &key);
         let code_key = ids::code_key(SmsPurpose::Register, &request.verification_id, &request.mobile);
         let code_hash = self.accounts.codes.hash(&code_key, &request.sms_code);
-        // A repeat needs neither captcha nor code, which may be over by now.
+        self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer, &request).await?;
+        // The code of a repeat may be over by now.
         if unless_missing(self.user(user_id).await)?.is_none() {
-            self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer).await?;
             self.look_at_code(&metadata, &request.mobile, &code_key, &code_hash).await?;
         }
         let RegisterRequest { mobile, password, nick_name, .. } = request;
@@ -99,7 +97,7 @@ impl UserService for Gateway {
         let (metadata, _, request) = request.into_parts();
         accept(validate::user::login(&request))?;
         if let Some(captchas) = self.accounts.captchas() {
-            self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer).await?;
+            self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer, &request).await?;
         }
         let found = self.credentials_of_mobile(request.mobile).await?;
         let (user, hash) = match found {
@@ -116,7 +114,7 @@ impl UserService for Gateway {
 
     async fn login_by_sms(&self, request: Request<LoginBySmsRequest>) -> Result<Response<LoginResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        self.accounts.sms().map_err(|missing| status::of_refusal(*missing))?;
+        self.sms()?;
         accept(validate::user::login_by_sms(&request))?;
         let code_key = ids::code_key(SmsPurpose::Login, &request.verification_id, &request.mobile);
         let code_hash = self.accounts.codes.hash(&code_key, &request.sms_code);
@@ -182,38 +180,57 @@ impl UserService for Gateway {
 }
 
 impl Gateway {
-    /// Makes a code valid for whoever has this number and asked for it.
-    async fn issue(
-        &self,
-        metadata: &MetadataMap,
-        purpose: SmsPurpose,
-        verification_id: &str,
-        mobile: &str,
-        code: &str,
-    ) -> Result<(), Status> {
-        let key = ids::code_key(purpose, verification_id, mobile);
+    fn sms(&self) -> Result<&dyn SmsProvider, Status> {
+        self.accounts.sms().map_err(|missing| status::of_refusal(*missing))
+    }
+
+    fn captchas(&self) -> Result<&Captchas, Status> {
+        self.accounts.needed_captchas().map_err(|missing| status::of_refusal(*missing))
+    }
+
+    /// Makes a code valid for whoever has this number and the id that is given back.
+    async fn issue(&self, metadata: &MetadataMap, purpose: SmsPurpose, mobile: &str, code: &str) -> Result<String, Status> {
+        let verification_id = random_hex();
+        let key = ids::code_key(purpose, &verification_id, mobile);
         let code_hash = self.accounts.codes.hash(&key, code);
         let budget_key = ids::code_budget_key(purpose, mobile);
         let command = IssueCode { key, code_hash, expires_in_seconds: CODE_SECONDS, budget_key };
         // Codes are for those who are nobody yet.
         let issued = self.dispatcher.account(metadata, None, String::new(), AccountBody::IssueCode(command)).await;
-        issued.map(drop).map_err(status::of_refusal)
+        issued.map(|_| verification_id).map_err(status::of_refusal)
     }
 
     async fn use_code(&self, metadata: &MetadataMap, key: String, code_hash: Vec<u8>) -> Result<(), Status> {
-        self.use_under_key(metadata, AccountBody::UseCode(UseCode { key, code_hash })).await
-    }
-
-    /// A captcha that was read right is good for one call, at whichever ingress.
-    async fn use_captcha(&self, metadata: &MetadataMap, captchas: &Captchas, id: &str, answer: &str) -> Result<(), Status> {
-        let Read { nonce, seconds } = captchas.read(id, answer).map_err(refused)?;
-        let command = UseOnce { key: ids::captcha_key(&nonce), expires_in_seconds: seconds };
-        self.use_under_key(metadata, AccountBody::UseOnce(command)).await
-    }
-
-    async fn use_under_key(&self, metadata: &MetadataMap, command: AccountBody) -> Result<(), Status> {
         let idempotency_key = key_of_call(metadata)?;
-        let used = self.dispatcher.account(metadata, None, idempotency_key.clone(), command).await;
+        let command = AccountBody::UseCode(UseCode { key, code_hash });
+        self.use_under(metadata, idempotency_key.clone(), idempotency_key, command).await
+    }
+
+    /// A captcha that was read right is good for one request, at whichever ingress.
+    async fn use_captcha(
+        &self,
+        metadata: &MetadataMap,
+        captchas: &Captchas,
+        id: &str,
+        answer: &str,
+        request: &impl prost::Message,
+    ) -> Result<(), Status> {
+        let Read { nonce, seconds } = captchas.read(id, answer).map_err(refused)?;
+        let idempotency_key = key_of_call(metadata)?;
+        let key_of_use = captchas.key_of_use(&idempotency_key, request);
+        let command = AccountBody::UseOnce(UseOnce { key: ids::captcha_key(&nonce), expires_in_seconds: seconds });
+        self.use_under(metadata, idempotency_key, key_of_use, command).await
+    }
+
+    /// Uses something up under a key of its use. A client whose call is refused is told the key of the call.
+    async fn use_under(
+        &self,
+        metadata: &MetadataMap,
+        idempotency_key: String,
+        key_of_use: String,
+        command: AccountBody,
+    ) -> Result<(), Status> {
+        let used = self.dispatcher.account(metadata, None, key_of_use, command).await;
         used.map(drop).map_err(|refusal| status::of(refusal, [("idempotency_key", idempotency_key)]))
     }
 

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use captcha::Captcha;
 use captcha::filters::{Dots, Noise, Wave};
 use emshop_proto::errors::Code;
+use prost::Message;
 
 /// How long a captcha is good.
 pub const CAPTCHA_SECONDS: u32 = 120;
@@ -77,6 +78,8 @@ impl CaptchaProvider for Plain {
 pub struct Captchas {
     provider: Arc<dyn CaptchaProvider>,
     key: [u8; 32],
+    /// Of what stands for a request.
+    request_key: [u8; 32],
     /// Until when, in Unix seconds.
     wrong: Mutex<HashMap<[u8; NONCE_BYTES], u64>>,
 }
@@ -94,13 +97,21 @@ impl Captchas {
     /// `secret` is what all ingresses share.
     pub fn new(provider: Arc<dyn CaptchaProvider>, secret: &[u8]) -> Self {
         let key = blake3::derive_key("emshop 2026-11 what captchas say", secret);
-        Self { provider, key, wrong: Mutex::default() }
+        let request_key = blake3::derive_key("emshop 2026-11 requests that captchas are used for", secret);
+        Self { provider, key, request_key, wrong: Mutex::default() }
     }
 
     /// A captcha, and its id.
     pub fn draw(&self) -> (String, Drawing) {
         let drawing = self.provider.draw();
         (self.seal(rand::random(), now() + u64::from(CAPTCHA_SECONDS), &drawing.answer), drawing)
+    }
+
+    /// The key under which a captcha is used for a request. Only the same request under the same idempotency key is a repeat: otherwise one
+    /// captcha would be good for any number of passwords, or of codes to other numbers.
+    pub fn key_of_use(&self, idempotency_key: &str, request: &impl Message) -> String {
+        let request = blake3::keyed_hash(&self.request_key, &request.encode_to_vec());
+        format!("{idempotency_key}:{}", request.to_hex())
     }
 
     /// # Errors
@@ -155,11 +166,13 @@ impl Captchas {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set after 1970").as_secs()
 }
 
 #[cfg(test)]
 mod tests {
+    use emshop_proto::v1::LoginRequest;
+
     use super::*;
 
     fn captchas() -> Captchas {
@@ -190,6 +203,17 @@ mod tests {
         assert_eq!(captchas.read(&id, &answer), Err(Code::CaptchaIncorrect));
         let (id, Drawing { answer, .. }) = captchas.draw();
         assert_eq!(captchas.read(&id, &answer), captchas.read(&id, &answer), "whether it was used the log says");
+    }
+
+    #[test]
+    fn a_use_is_of_one_request_under_one_key() {
+        let of = |key: &str, password: &str| {
+            captchas().key_of_use(key, &LoginRequest { password: password.to_owned(), ..LoginRequest::default() })
+        };
+        assert_eq!(of("k", "right"), of("k", "right"));
+        assert_ne!(of("k", "right"), of("k", "wrong"));
+        assert_ne!(of("k", "right"), of("l", "right"));
+        assert!(!of("k", "right").contains("right"));
     }
 
     #[test]
