@@ -28,6 +28,6 @@ pub use accounts::verification::sms::{Http, LogLines, Message};
 pub use accounts::verification::{CaptchaProvider, SmsProvider, Verification};
 pub use payment::PaymentOptions;
 pub use server::{BindError, Ingress, Options, bind};
-pub use signature::{SIGNATURE_HEADER, SharedSecret, TIMESTAMP_HEADER};
+pub use signature::{SharedSecret, Unsigned};
 pub use way::outcomes::LocalOutcomes;
 pub use way::prepare::{Defaults, Prepared, prepare};

@@ -1,7 +1,9 @@
 //! What the shop and a server of somebody else's sign for each other: HMAC-SHA256 over time and body, with a secret that both have.
 
 use std::fmt;
+use std::time::Duration;
 
+use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -10,12 +12,30 @@ pub const TIMESTAMP_HEADER: &str = "x-emshop-timestamp";
 /// Hex of the HMAC over `<timestamp>.<body>`.
 pub const SIGNATURE_HEADER: &str = "x-emshop-signature";
 
+/// How far from now something may have been signed, since clocks differ and networks take their time.
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
 /// Shorter ones could be guessed.
 const SECRET_BYTES_MIN: usize = 16;
 
 /// What both sides sign with.
 #[derive(Clone)]
 pub struct SharedSecret(Vec<u8>);
+
+/// Why nobody who has the secret can have sent something now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsigned {
+    #[error("the header {0} is missing")]
+    Missing(&'static str),
+    #[error("the header {0} is not one value of ASCII")]
+    Odd(&'static str),
+    #[error("{TIMESTAMP_HEADER} is not in Unix seconds")]
+    Time,
+    #[error("The signature does not fit")]
+    Wrong,
+    #[error("The signature is of another time than now, by more than {} s", TOLERANCE.as_secs())]
+    Old,
+}
 
 impl SharedSecret {
     /// `None` when it is shorter than 16 bytes.
@@ -28,10 +48,20 @@ impl SharedSecret {
         hex::encode(self.mac(timestamp, body).finalize().into_bytes())
     }
 
-    /// Whether a signature, in hex, is of this time and body. In constant time.
-    pub fn verifies(&self, timestamp: &str, body: &[u8], signature: &str) -> bool {
+    /// Whether a body was signed by somebody who has the secret, and lately. `now` is the time since the Unix epoch.
+    ///
+    /// # Errors
+    /// What speaks against it.
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: Duration) -> Result<(), Unsigned> {
+        let (timestamp, signature) = (header(headers, TIMESTAMP_HEADER)?, header(headers, SIGNATURE_HEADER)?);
+        let signed_at = timestamp.parse().map_err(|_| Unsigned::Time)?;
         let signature = hex::decode(signature).unwrap_or_default();
-        self.mac(timestamp, body).verify_slice(&signature).is_ok()
+        // In constant time.
+        self.mac(timestamp, body).verify_slice(&signature).map_err(|_| Unsigned::Wrong)?;
+        if now.abs_diff(Duration::from_secs(signed_at)) > TOLERANCE {
+            return Err(Unsigned::Old);
+        }
+        Ok(())
     }
 
     fn mac(&self, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
@@ -43,5 +73,26 @@ impl SharedSecret {
 impl fmt::Debug for SharedSecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("SharedSecret")
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unsigned> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().map(|value| value.to_str()), values.next()) {
+        (Some(Ok(value)), None) => Ok(value),
+        (None, _) => Err(Unsigned::Missing(name)),
+        _ => Err(Unsigned::Odd(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_long_and_not_shown() {
+        assert!(SharedSecret::new(vec![b'x'; 15]).is_none());
+        let secret = SharedSecret::new(vec![b'x'; 16]).expect("long enough");
+        assert!(!format!("{secret:?}").contains('x'));
     }
 }
