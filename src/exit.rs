@@ -19,13 +19,15 @@ impl From<u8> for ExitCode {
 
 /// Ends the process at once. Not in the way of the C library, which takes down what RocksDB stands on while a thread of ours may still write
 /// a checkpoint: an engine that cannot go on is not waited for, since its disk may be why.
+/// What is on its way to the standard output is lost.
+#[allow(unsafe_code, reason = "the call takes a number and does not return")]
 pub fn at_once(ExitCode(code): ExitCode) -> ! {
-    let _ = io::stdout().flush();
-    let _ = io::stderr().flush();
-    exit(code)
+    unsafe { nix::libc::_exit(code.into()) }
 }
 
-#[allow(unsafe_code, reason = "the call takes a number and does not return")]
-fn exit(code: u8) -> ! {
-    unsafe { nix::libc::_exit(code.into()) }
+/// Ends a process that has done its work. [`at_once`] is for one that must not wait for whoever reads what it printed.
+pub fn in_order(code: ExitCode) -> ! {
+    // Nobody is left to be told that this fails.
+    let _ = io::stdout().flush();
+    at_once(code)
 }

@@ -51,7 +51,7 @@ fn main() -> ! {
         Command::Void(flags) => void(&cli, flags),
         Command::Token(flags) => token(&cli, flags),
     };
-    exit::at_once(ended.unwrap_or_else(|error| {
+    exit::in_order(ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::from(if is_usage(&error) { EXIT_USAGE } else { EXIT_FAILED })
     }))
