@@ -408,7 +408,8 @@ impl Settings {
         let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;
         let sms = sms.or(self.dev.then_some(Sms::Log)).map(|sms| match (sms, sms_url, sms_secret_file) {
             (Sms::Http, Some(url), Some(file)) => sms_server(url, file).context(Unacceptable),
-            _ => Ok(Arc::new(LogLines) as Arc<dyn SmsProvider>),
+            (Sms::Http, ..) => unreachable!("checked when the settings were read"),
+            (Sms::Log, ..) => Ok(Arc::new(LogLines) as Arc<dyn SmsProvider>),
         });
         let captcha = captcha.or(self.dev.then_some(Captcha::Plain)).map(|captcha| match captcha {
             Captcha::Picture => Arc::new(Picture) as Arc<dyn CaptchaProvider>,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 
-use crate::config::{Role, Settings};
+use crate::config::{Role, Settings, Verification};
 use crate::exit::ExitCode;
 use crate::node::Node;
 use crate::signals::Signals;
@@ -22,8 +22,8 @@ fn warn_of_open_doors(settings: &Settings) {
     if !settings.auth.required {
         tracing::warn!("authentication is off: whoever reaches the API may do anything");
     }
-    if settings.auth.required && !settings.dev && (settings.verification.sms.is_none() || settings.verification.captcha.is_none())
-    {
+    let Verification { sms, captcha, .. } = &settings.verification;
+    if !settings.dev && (sms.is_none() || captcha.is_none()) {
         tracing::info!("nobody can register, or log in by SMS: verification.sms or verification.captcha is not set");
     }
     if settings.dev {

@@ -7,6 +7,7 @@ use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::{ReservationStatus, StockCause};
 
 use crate::stock::is_low;
+use crate::stock::reservation::has_ended;
 
 /// What the rows of one log say of stock.
 #[derive(Default)]
@@ -53,12 +54,8 @@ impl Stocks {
     }
 
     pub fn reservation(&mut self, number: u64, row: &ReservationRow) {
-        let ends = match row.status() {
-            ReservationStatus::Reserved => row.saga.is_none() && row.expires_at_ms != 0,
-            ReservationStatus::Released | ReservationStatus::Refused => true,
-            _ => false,
-        };
-        if ends {
+        let is_limited = row.status() == ReservationStatus::Reserved && row.saga.is_none() && row.expires_at_ms != 0;
+        if is_limited || has_ended(row.status()) {
             self.expiring.insert((number, row.expires_at_ms));
         }
         let expected = match row.status() {

@@ -99,16 +99,11 @@ pub(crate) fn reback(turn: &mut Turn, request: RebackRequest) -> Handled {
 
 /// The time of a reservation is over that was neither confirmed nor released, or what has ended is forgotten.
 pub(crate) fn expire(turn: &mut Turn, number: u64) {
-    match idle_status(turn.state, number) {
-        Ok(ReservationStatus::Released | ReservationStatus::Refused) => return forget(turn.state, number),
-        status => {
-            assert_eq!(
-                status,
-                Ok(ReservationStatus::Reserved),
-                "reservation number {number} is not reserved but had an expiry timer"
-            )
-        }
+    if has_ended(existing(turn.state, number).status()) {
+        return forget(turn.state, number);
     }
+    let status = idle_status(turn.state, number);
+    assert_eq!(status, Ok(ReservationStatus::Reserved), "reservation number {number} is not reserved but had an expiry timer");
     let begun = begin(turn, number, SagaStatus::Compensating, SagaStep::ReserveStock);
     assert!(matches!(begun, Ok(Answered::Later)), "a compensation is not refused");
 }
@@ -179,11 +174,10 @@ fn finish(turn: &mut Turn, number: u64, row: &mut ReservationRow) {
         _ => ReservationStatus::Released,
     };
     row.set_status(status);
-    let is_over = matches!(status, ReservationStatus::Released | ReservationStatus::Refused);
-    if is_over {
+    if has_ended(status) {
         row.expires_at_ms = turn.ctx.time_ms + timer::ENDED_KEPT_MS;
     }
-    if is_over || (status == ReservationStatus::Reserved && row.expires_at_ms != 0) {
+    if has_ended(status) || (status == ReservationStatus::Reserved && row.expires_at_ms != 0) {
         // Another log may have replied late: a timer is never due in the past.
         row.expires_at_ms = row.expires_at_ms.max(turn.ctx.time_ms);
         timer::set(turn.state, &expiry(row.expires_at_ms, number));
@@ -207,6 +201,11 @@ fn existing(state: &mut State, number: u64) -> &ReservationRow {
 fn idle_status(state: &mut State, number: u64) -> Result<ReservationStatus, Code> {
     let row = existing(state, number);
     if row.saga.is_some() { Err(Code::ReservationInProgress) } else { Ok(row.status()) }
+}
+
+/// It holds nothing any more, and never will.
+pub(crate) fn has_ended(status: ReservationStatus) -> bool {
+    matches!(status, ReservationStatus::Released | ReservationStatus::Refused)
 }
 
 /// The reservation was to be confirmed before this.
