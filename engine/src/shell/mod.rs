@@ -3,13 +3,15 @@
 //! Inputs come in, actions come out; whoever carries these out tells what came of them by further inputs. So one seed of a simulation
 //! decides all that can happen to an engine, and what it decides then is what it decides in earnest.
 //!
-//! Reading order: [`start`] (what is checked first), this file (what an engine does), [`relay`] (events to downstream), [`channels`] (steps to
-//! other logs), [`checkpoints`] (rows to the store), [`own`] (ticks), [`clock`] (what time it is), [`trim`] (what may leave the log),
-//! [`lease`] (whether the log is this engine's at all).
+//! Reading order: `action` (what happens to an engine, and what it does), [`start`] (what is checked first), this file (what comes of
+//! what), [`relay`] (events to downstream), [`channels`] (steps to other logs), [`checkpoints`] (rows to the store), [`own`] (ticks),
+//! [`clock`] (what time it is), [`trim`] (what may leave the log), [`lease`] (whether the log is this engine's at all).
 
+mod action;
 pub mod channels;
 pub mod checkpoints;
 pub mod clock;
+mod entry;
 pub mod lease;
 pub mod own;
 pub mod relay;
@@ -20,25 +22,24 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Subject;
-use emshop_core::entry::Entry;
 use emshop_core::planted::{self, Bug};
 use emshop_core::queries;
-use emshop_core::replica::{BrokenChannel, Checkpoint, OpenError, Replica, TurnEffects};
-use emshop_core::rules::{self, UnknownRules};
-use emshop_log::{AppendError, LastSteps, LogError};
-use emshop_proto::envelope::{self, DecodeError};
+use emshop_core::replica::{BrokenChannel, OpenError, Replica, TurnEffects};
+use emshop_core::rules::UnknownRules;
+use emshop_log::{AppendError, LogError};
+use emshop_proto::envelope::DecodeError;
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Envelope, Query, QueryReply, query, query_reply};
-use emshop_proto::seal::Seal;
-use emshop_proto::v1::{Outcome, Refusal};
+use emshop_proto::internal::{Query, QueryReply, query, query_reply};
+use emshop_proto::v1::Refusal;
 
+pub use self::action::{Action, Input, Outcomes, Purpose, ReplyTo};
 use self::channels::Channels;
 use self::checkpoints::Checkpoints;
 use self::clock::{AheadOfTime, Clock, ClocksDiffer};
+pub use self::entry::LogEntry;
 use self::lease::Lease;
 use self::own::OwnRecords;
-use self::relay::{Group, NotPublished, Places, Relay};
+use self::relay::{NotPublished, Relay};
 use self::start::{BrokenHistory, Evidence, Expected, Facts, Replay, Witness};
 use self::trim::Trim;
 
@@ -111,111 +112,6 @@ pub struct Now {
     pub elapsed: Duration,
     /// Unix milliseconds by the machine's clock, which may be set back and forth.
     pub wall_ms: i64,
-}
-
-/// Who asked: where the answer goes.
-pub type ReplyTo = Subject;
-
-/// Outcomes for one ingress, each with the ticket of whoever waits.
-pub type Outcomes = Vec<(u64, Outcome)>;
-
-/// An entry of the log, read for its turn.
-pub struct LogEntry {
-    /// Where it stands.
-    pub sequence: u64,
-    /// When the log took it, in Unix milliseconds by the log's clock.
-    pub time_ms: i64,
-    /// What it takes up.
-    pub bytes: u64,
-    /// What it holds.
-    pub entry: Entry,
-}
-
-impl LogEntry {
-    /// Reads what log `log` holds. What nobody who has the cluster's key wrote counts as empty.
-    ///
-    /// # Errors
-    /// [`EngineError::Undecodable`] when it is not an envelope of this release, [`EngineError::Rules`] when it is of a newer one's rules.
-    pub fn read(log: u32, entry: &emshop_log::Entry, seal: &Seal) -> Result<Self, EngineError> {
-        let sequence = entry.sequence;
-        let undecodable = |source| EngineError::Undecodable { log, sequence, source };
-        let envelope = match envelope::decode(&entry.payload, seal) {
-            Err(DecodeError::Unsealed) => return Ok(Self::empty(entry, true)),
-            decoded => decoded.map_err(undecodable)?,
-        };
-        rules::admit(&envelope).map_err(|source| EngineError::Rules { log, sequence, source })?;
-        let read = Entry { identity: entry.identity(), ..Entry::read(envelope).map_err(undecodable)? };
-        Ok(Self { sequence, time_ms: entry.time_ms(), bytes: entry.payload.len() as u64, entry: read })
-    }
-
-    /// An entry that an operator has declared void.
-    pub fn void(entry: &emshop_log::Entry) -> Self {
-        Self::empty(entry, false)
-    }
-
-    /// Nothing is done in its place, and what time it was then counts as little.
-    fn empty(entry: &emshop_log::Entry, is_strange: bool) -> Self {
-        let (sequence, bytes) = (entry.sequence, entry.payload.len() as u64);
-        Self { sequence, time_ms: 0, bytes, entry: Entry { identity: entry.identity(), ..Entry::empty(is_strange) } }
-    }
-}
-
-/// What an envelope was appended for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// What the engine itself has to say in its log.
-    Own,
-    /// Steps for another log, up to this number, behind those that are at a sequence there.
-    Steps { target: u32, through: u64, after: u64 },
-}
-
-/// What happens to an engine.
-pub enum Input {
-    /// The next entry of the log. Only when [`Shell::takes_entries`].
-    Entry(LogEntry),
-    /// Somebody asks.
-    Query { query: Query, reply_to: ReplyTo },
-    /// What came of an [`Action::Append`]; perhaps late, and perhaps again.
-    Appended { purpose: Purpose, result: Result<u64, AppendError> },
-    /// What came of an [`Action::LookAtSteps`].
-    LastSteps { target: u32, acknowledged: u64, after: u64, result: Result<LastSteps, LogError> },
-    /// What came of an [`Action::Publish`], by the number of the group's last event.
-    Published { through: u64, result: Result<Places, NotPublished> },
-    /// The store has this checkpoint.
-    Written { number: u64 },
-    /// The lease of the log was renewed, as was asked at this time of the engine. Without it nothing goes out.
-    Renewed { asked_at: Duration },
-    /// Another engine has the log.
-    Relieved { by: String },
-    /// An [`Action::Inspect`] is done.
-    Inspected,
-    /// The engine is to end in order.
-    Stop,
-}
-
-/// What is to be done.
-pub enum Action {
-    /// Seal an envelope and append it to a log, and tell by [`Input::Appended`].
-    Append { log: u32, envelope: Envelope, purpose: Purpose },
-    /// Look for the last steps that another log has from this one, which had acknowledged some before, up to that sequence of its own, and
-    /// tell by [`Input::LastSteps`].
-    LookAtSteps { target: u32, acknowledged: u64, after: u64 },
-    /// Publish events, the first batch of each type behind the place where the last one of it is, and tell by [`Input::Published`].
-    Publish { group: Arc<Group>, behind: Places },
-    /// Tell those who wait at one ingress for what a turn came to. Nobody hears whether that arrived.
-    Tell { writer: u64, outcomes: Outcomes },
-    /// Answer a query.
-    Answer { reply_to: ReplyTo, reply: Box<QueryReply> },
-    /// Bring a checkpoint to the store, and tell by [`Input::Written`].
-    Write(Box<Checkpoint>),
-    /// Inspect what the store has now, answer, and tell by [`Input::Inspected`].
-    Inspect { reply_to: ReplyTo },
-    /// Drop what the log has below this sequence. What fails is tried again by a later one.
-    Trim { below: u64 },
-    /// The engine is as far as the log was when it started: it can be asked.
-    CaughtUp,
-    /// The engine has ended.
-    End,
 }
 
 /// An engine, but for what carries its actions out.
@@ -555,13 +451,6 @@ impl Shell {
         {
             self.actions.push_back(Action::End);
         }
-    }
-}
-
-impl Action {
-    /// Whether nobody else sees it.
-    fn is_local(&self) -> bool {
-        matches!(self, Self::Write(_) | Self::End)
     }
 }
 
