@@ -2,7 +2,7 @@
 //! commands there are.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use protox::Compiler;
 use protox::prost_reflect::{DescriptorPool, MethodDescriptor};
@@ -55,10 +55,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("access.rs"), access_table(&compiler.descriptor_pool())?)?;
     std::fs::write(out.join("commands.rs"), command_table(&compiler.descriptor_pool())?)?;
     let services = "#[cfg(feature = \"services\")]";
-    let builder = tonic_prost_build::configure().server_mod_attribute(".", services).client_mod_attribute(".", services);
+    let builder = tonic_prost_build::configure().client_mod_attribute(".", services);
     let builder = builder.btree_map(".emshop.internal");
     let builder = SHARED.iter().fold(builder, |builder, path| builder.bytes(*path));
     let builder = BOXED.iter().fold(builder, |builder, path| builder.boxed(*path));
+    builder.build_server(false).compile_fds(compiler.file_descriptor_set())?;
+    compile_servers(&compiler, &out.join("servers"))
+}
+
+/// Servers apart: they say of a request that cannot be decoded whose fault that is, which clients must not say of an answer.
+fn compile_servers(compiler: &Compiler, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(out)?;
+    let builder = tonic_prost_build::configure().build_client(false).out_dir(out).codec_path("crate::codec::RequestCodec");
+    let builder = builder.extern_path(".emshop.v1", "crate::v1").extern_path(".emshop.internal.v1", "crate::internal");
     builder.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -3,13 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use emshop_proto::errors::Code;
+use emshop_proto::errors::{Code, DOMAIN};
 use emshop_proto::v1::Refusal;
 use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
-
-/// `domain` of `google.rpc.ErrorInfo`.
-const DOMAIN: &str = "emshop";
 
 /// SKUs told one by one. A status travels in the trailers, of which many clients take no more than 8 KiB.
 const GOODS_TOLD_MAX: usize = 20;

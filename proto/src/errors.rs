@@ -4,6 +4,9 @@
 
 use crate::v1::Refusal;
 
+/// `domain` of `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "emshop";
+
 /// Status codes of gRPC, by their numbers in the protocol: those that refusals have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]

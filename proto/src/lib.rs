@@ -1,11 +1,13 @@
 //! What all parts of emshop agree on: the API, the log and row formats, where keys live, and what refusals are called.
 //!
 //! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`commands`], [`envelope`] (bytes of a log message), [`seal`] (who wrote them),
-//! [`errors`] (the table of codes), [`access`] (who may call what), [`events`] (types of events), [`continuity`] (how they are consumed), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
+//! [`errors`] (the table of codes), [`access`] (who may call what), `codec` (requests that cannot be decoded), [`events`] (types of events), [`continuity`] (how they are consumed), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
 
 #![warn(missing_docs)]
 
 pub mod access;
+#[cfg(feature = "services")]
+pub mod codec;
 pub mod commands;
 pub mod continuity;
 pub mod envelope;
@@ -24,6 +26,8 @@ pub mod subjects;
 mod generated {
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/emshop.v1.rs"));
+        #[cfg(feature = "services")]
+        include!(concat!(env!("OUT_DIR"), "/servers/emshop.v1.rs"));
     }
 
     pub mod internal {
