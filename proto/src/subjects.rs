@@ -110,6 +110,14 @@ pub fn outcome(writer: u64) -> String {
     format!("emshop.outcome.{writer:016x}")
 }
 
+/// Where the engine of log `log` says how far it is.
+pub fn progress(log: u32) -> String {
+    format!("emshop.progress.{log}")
+}
+
+/// Where all engines do.
+pub const ALL_PROGRESS: &str = "emshop.progress.*";
+
 /// Where the engine of log `log` answers queries.
 pub fn query(log: u32) -> String {
     format!("emshop.query.{log}")

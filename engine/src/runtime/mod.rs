@@ -25,9 +25,9 @@ use emshop_log::jetstream::{Lease, Leases, Pulse};
 use emshop_log::lease::Holder;
 use emshop_log::{AppendError, CommandLog, LogError};
 use emshop_proto::envelope;
-use emshop_proto::internal::{QueryReply, query_reply};
+use emshop_proto::internal::{EngineProgress, QueryReply, query_reply};
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::subjects::Epoch;
+use emshop_proto::subjects::{self, Epoch};
 use nix::time::{ClockId, clock_gettime};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -45,7 +45,13 @@ pub use crate::shell::{EngineError, Options};
 
 /// Messages of the inbox taken between two turns.
 const MESSAGES_PER_TURN_MAX: usize = 256;
+/// … but for no longer than this while entries wait: reads of many rows take turns with them.
+const MESSAGES_TIME_MAX: Duration = Duration::from_millis(2);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// How soon ingresses hear how far the engine is, which decides how much they send, …
+const TELL_AFTER: Duration = Duration::from_millis(10);
+/// … and how often at least, so that they know it is there.
+const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// What the engine is connected to.
 pub struct Connections {
@@ -136,7 +142,8 @@ impl Engine {
 
         let (failure, failure_receiver) = watch::channel(None);
         let (stopped, stopped_receiver) = oneshot::channel();
-        let engine_loop = Loop { shell, hands, clock, heartbeat, entries: VecDeque::new(), last_progress: Instant::now() };
+        let told = Told { applied: 0, at: Duration::ZERO };
+        let engine_loop = Loop { shell, hands, clock, heartbeat, entries: VecDeque::new(), last_progress: Instant::now(), told };
         let run = move || {
             if let Err(error) = engine_loop.run(&messages) {
                 tracing::error!(log = number, %error, "the engine stopped");
@@ -227,6 +234,13 @@ struct Loop {
     /// Read, but not applied yet; the reader goes on when they are.
     entries: VecDeque<(LogEntry, OwnedSemaphorePermit)>,
     last_progress: Instant,
+    told: Told,
+}
+
+/// What ingresses heard last of how far the engine is, and when.
+struct Told {
+    applied: u64,
+    at: Duration,
 }
 
 impl Loop {
@@ -245,16 +259,20 @@ impl Loop {
                 self.hands.carry_out(action);
             }
             self.tell_progress();
+            let next_tell = self.tell_ingresses();
             let mut is_idle = !self.shell.is_busy();
             for message in messages.try_iter().take(MESSAGES_PER_TURN_MAX) {
                 self.take(message)?;
                 is_idle = false;
+                if !self.entries.is_empty() && self.clock.now().elapsed.saturating_sub(now.elapsed) > MESSAGES_TIME_MAX {
+                    break;
+                }
             }
             if self.shell.takes_entries(self.clock.now())
                 && let Some((entry, _ahead)) = self.entries.pop_front()
             {
                 self.shell.take(Input::Entry(entry), self.clock.now())?;
-            } else if is_idle && let Ok(message) = messages.recv_timeout(TIMER_INTERVAL) {
+            } else if is_idle && let Ok(message) = messages.recv_timeout(next_tell.min(TIMER_INTERVAL)) {
                 self.take(message)?;
             }
         }
@@ -275,6 +293,24 @@ impl Loop {
             }
         };
         self.shell.take(input, self.clock.now())
+    }
+
+    /// Tells ingresses how far the engine is when that is due, and says when it is next.
+    fn tell_ingresses(&mut self) -> Duration {
+        let now = self.clock.now();
+        if self.shell.replaying().is_some() || !self.shell.answers(now) {
+            return TELL_EVERY;
+        }
+        let applied = self.shell.applied();
+        let wait = if applied == self.told.applied { TELL_EVERY } else { TELL_AFTER };
+        let left = (self.told.at + wait).saturating_sub(now.elapsed);
+        if !left.is_zero() {
+            return left;
+        }
+        self.told = Told { applied, at: now.elapsed };
+        let progress = EngineProgress { log: self.hands.number, applied };
+        self.hands.post.send(subjects::progress(self.hands.number), progress.encode_to_vec());
+        TELL_EVERY
     }
 
     fn tell_progress(&mut self) {

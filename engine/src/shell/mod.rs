@@ -202,6 +202,11 @@ impl Shell {
         self.replay.as_ref().map(|replay| (self.replica.applied_sequence(), replay.until))
     }
 
+    /// The sequence applied last.
+    pub fn applied(&self) -> u64 {
+        self.replica.applied_sequence()
+    }
+
     /// The next action that is to be carried out now. What others would see waits while the lease is not held.
     pub fn action(&mut self, now: Now) -> Option<Action> {
         if self.lease.is_held(now) {
