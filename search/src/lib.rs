@@ -16,13 +16,13 @@ mod listing;
 mod tests;
 mod words;
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::{io, thread};
 
 use async_nats::{Client, jetstream};
 use tantivy::TantivyError;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use self::follow::{Follower, Progress};
@@ -41,11 +41,38 @@ pub enum SearchError {
     Read(#[from] TantivyError),
     #[error("the search index is not kept up to date any more")]
     Stopped,
+    #[error("too many are searching")]
+    Busy,
+}
+
+/// Those who wait for others to have searched; beyond it they are refused.
+const WAITING_MAX: usize = 256;
+
+/// Tells whether an index has caught up.
+pub struct Completeness(watch::Receiver<Progress>);
+
+impl Completeness {
+    /// As of now.
+    pub fn is_complete(&self) -> bool {
+        self.0.borrow().is_complete
+    }
+
+    /// Returns when that has changed. Never, once the index is stopped.
+    pub async fn changed(&mut self) {
+        let before = self.is_complete();
+        if self.0.wait_for(|progress| progress.is_complete != before).await.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// The goods of a cluster, to be searched. Follows their events until stopped or dropped.
 pub struct Search {
     listing: Listing,
+    /// Taken by those who search on a thread: half of the cores, so that a flood of searches leaves some to those who buy.
+    threads: Arc<Semaphore>,
+    /// By those, and all who wait for them.
+    places: Semaphore,
     progress: watch::Receiver<Progress>,
     stop: watch::Sender<bool>,
     follower: Mutex<Option<JoinHandle<()>>>,
@@ -64,22 +91,36 @@ impl Search {
         let (stop, stopped) = watch::channel(false);
         let (follower, progress) = Follower::new(jetstream::new(client), index, stopped);
         let follower = Mutex::new(Some(tokio::spawn(follower.run())));
-        Ok(Self { listing, progress, stop, follower })
+        let at_once = thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
+        let (threads, places) = (Arc::new(Semaphore::new(at_once)), Semaphore::new(at_once + WAITING_MAX));
+        Ok(Self { listing, threads, places, progress, stop, follower })
     }
 
     /// A page of the goods that `filter` lets through. Waits until the index has caught up with what was in the stream when it was opened, so
     /// that one that is being made anew does not deny goods.
     ///
     /// # Errors
-    /// When the index cannot be read, or was stopped.
+    /// When the index cannot be read, or was stopped, or too many search.
     pub async fn list(&self, filter: Filter) -> Result<Page, SearchError> {
+        let _place = self.places.try_acquire().map_err(|_| SearchError::Busy)?;
         let mut progress = self.progress.clone();
         progress.wait_for(|progress| progress.is_complete).await.map_err(|_| SearchError::Stopped)?;
         // Seen above, so that only its end is left to be told.
         progress.has_changed().map_err(|_| SearchError::Stopped)?;
+        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| SearchError::Stopped)?;
         let listing = self.listing.clone();
-        let page = spawn_blocking(move || listing.list(&filter)).await;
-        Ok(page.map_err(|_| SearchError::Stopped)??)
+        let search = move || {
+            let page = listing.list(&filter);
+            // Not before: who asked may have given up, and the thread is busy all the same.
+            drop(thread);
+            page
+        };
+        Ok(spawn_blocking(search).await.map_err(|_| SearchError::Stopped)??)
+    }
+
+    /// Whether the index has caught up with what was in the stream when it was opened.
+    pub fn completeness(&self) -> Completeness {
+        Completeness(self.progress.clone())
     }
 
     /// Sequence of the last message of the stream whose changes are found.

@@ -29,6 +29,7 @@ impl Gateway {
         let Page { goods_ids, total } = match timeout(wait_max, self.search.list(filter(request, category_ids))).await {
             Ok(Ok(page)) => page,
             Ok(Err(SearchError::Stopped)) | Err(_) => return Err(status::of_refusal(refusals::unavailable())),
+            Ok(Err(SearchError::Busy)) => return Err(status::of_refusal(refusals::overloaded())),
             Ok(Err(error)) => {
                 tracing::error!(%error, "goods cannot be listed");
                 return Err(status::of_refusal(Code::SearchFailed.refusal()));
