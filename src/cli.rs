@@ -56,6 +56,8 @@ pub enum Command {
     /// Sign a token, such as that of the first super admin
     #[command(after_help = SETTINGS)]
     Token(TokenFlags),
+    /// Make an authority and certificates to try TLS with
+    DevCertificates(DevCertificatesFlags),
 }
 
 /// Flags that stand for settings: what they do not give comes from the environment, the file or the defaults.
@@ -67,6 +69,18 @@ pub struct ServeFlags {
     /// Address of the gRPC API [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Certificate of the gRPC API in PEM, with those that lead to its authority
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Its key in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Authorities of clients in PEM, which then need certificates
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// Serve an address that others reach without TLS
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    insecure: Option<String>,
     /// Use this NATS server instead of starting one
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
@@ -121,7 +135,7 @@ pub struct InspectSource {
     /// Data folder of a stopped engine
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Running server, such as http://127.0.0.1:50051
+    /// Running server, such as http://127.0.0.1:50051, or https:// where it has TLS
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
 }
@@ -197,9 +211,35 @@ pub struct TokenFlags {
 }
 
 #[derive(Debug, Args)]
+pub struct DevCertificatesFlags {
+    /// New folder for them
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Names and addresses by which clients reach the server
+    #[arg(long, value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    pub name: Vec<String>,
+}
+
+/// How a server behind TLS is reached.
+#[derive(Debug, Args)]
+pub struct TlsFlags {
+    /// Authority of the server's certificate in PEM [default: those of this system]
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Certificate of this client in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct InspectFlags {
     #[command(flatten)]
     pub source: InspectSource,
+    #[command(flatten)]
+    pub tls: TlsFlags,
     /// Token of an admin, for a running server
     #[arg(long, value_name = "TOKEN", env = "EMSHOP_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -216,6 +256,10 @@ impl ServeFlags {
         vec![
             ("data", self.data.as_deref()),
             ("listen", self.listen.as_deref()),
+            ("tls.cert", self.tls_cert.as_deref()),
+            ("tls.key", self.tls_key.as_deref()),
+            ("tls.client_ca", self.tls_client_ca.as_deref()),
+            ("insecure", self.insecure.as_deref()),
             ("nats.url", self.nats.as_deref()),
             ("nats.sync_interval", self.nats_sync.as_deref()),
             ("cluster.logs", self.logs.as_deref()),

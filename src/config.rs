@@ -13,7 +13,8 @@ use std::{env, fmt, fs};
 use anyhow::{Context, Error, Result, bail, ensure};
 use config::Environment;
 use emshop_ingress::{
-    Algorithm, CaptchaProvider, Http, LogLines, PaymentOptions, Picture, Plain, SharedSecret, SmsProvider, Tokens,
+    Algorithm, CaptchaProvider, ConnectionLimits, Http, LogLines, PaymentOptions, Picture, Plain, Rate, RateLimits, SharedSecret,
+    SmsProvider, TlsFiles, Tokens, UnderWay,
 };
 use emshop_log::LOG_BYTES_MIN;
 use emshop_log::jetstream::{ClusterOptions, SyncMode};
@@ -24,7 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::Override;
 use crate::secret;
-pub use units::LogSet;
+pub use units::{LogSet, Networks};
 
 /// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
 const ENVIRONMENT_PREFIX: &str = "EMSHOP";
@@ -36,6 +37,9 @@ const LOG_VARIABLE: &str = "EMSHOP_LOG";
 pub const SERVE_LOG: &str = "info,async_nats=warn";
 /// Where people read what is printed.
 pub const QUIET_LOG: &str = "warn";
+
+const CONNECTION_AGE_MIN: Duration = Duration::from_secs(1);
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Tokens count in seconds.
 const TOKEN_LIFETIME_MIN: Duration = Duration::from_secs(1);
@@ -58,6 +62,9 @@ pub struct Settings {
     pub data: PathBuf,
     /// Address of the gRPC API; port 0 takes a free one.
     pub listen: SocketAddr,
+    pub tls: Tls,
+    /// Whether an address that others reach may be served without TLS, as behind a proxy that has it.
+    pub insecure: bool,
     /// What this process does: `all`, `ingress` or `engine`.
     pub role: Role,
     /// Logs whose engine this process runs, such as `0,2-3`; all when not set.
@@ -71,6 +78,7 @@ pub struct Settings {
     pub engine: Engine,
     pub ingress: Ingress,
     pub auth: Auth,
+    pub rates: Rates,
     pub verification: Verification,
     pub payment: Payment,
     pub telemetry: Telemetry,
@@ -81,6 +89,8 @@ impl Default for Settings {
         Self {
             data: data_folder(),
             listen: emshop_ingress::Options::default().listen,
+            tls: Tls::default(),
+            insecure: false,
             role: Role::default(),
             own: None,
             dev: false,
@@ -91,6 +101,7 @@ impl Default for Settings {
             engine: Engine::default(),
             ingress: Ingress::default(),
             auth: Auth::default(),
+            rates: Rates::default(),
             verification: Verification::default(),
             payment: Payment::default(),
             telemetry: Telemetry::default(),
@@ -101,6 +112,18 @@ impl Default for Settings {
 /// Where a user's programs keep their data: never the working directory, which may be anybody's.
 fn data_folder() -> PathBuf {
     dirs::data_dir().unwrap_or_else(|| PathBuf::from("/var/lib")).join("emshop")
+}
+
+/// Certificates of the gRPC API. The files are read again when they change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// File in PEM with the server's certificate, and behind it those that lead to its authority; without one there is no TLS.
+    pub cert: Option<PathBuf>,
+    /// File in PEM with its key.
+    pub key: Option<PathBuf>,
+    /// File in PEM with the authorities of clients; with one, clients without a certificate of theirs are turned away.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// What a process does.
@@ -193,15 +216,29 @@ impl Default for Engine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ingress {
-    /// Commands under way over all clients. Beyond it calls are refused and streams are not read.
-    pub commands_max: u32,
-    /// Bytes of the records of commands under way, below 4 GiB.
+    /// Reads under way over all clients; each log has an even share of this and of the next three. Beyond it they are refused.
+    pub reads_max: u32,
+    /// Calls with a command under way. Beyond it they are refused.
+    pub calls_max: u32,
+    /// Commands of streams under way. Beyond it streams are not read.
+    pub streamed_max: u32,
+    /// Bytes of the records of such calls, and of such streams, below 4 GiB.
     #[serde(with = "units::size")]
     pub bytes_max: u64,
+    /// Connections of clients; no more than half of the files that the process may open, for the store needs some.
+    pub connections_max: usize,
+    /// Of them from one address, where a proxy has only one.
+    pub connections_per_address_max: usize,
+    /// After so long, more or less, a client is told to connect anew.
+    #[serde(with = "units::time")]
+    pub connection_age_max: Duration,
     /// How long an outcome is waited for at most; a client's own deadline may be shorter.
     #[serde(with = "units::time")]
     pub outcome_wait_max: Duration,
-    /// How long a stop waits for what is under way.
+    /// How long a stop tells clients to go elsewhere, and serves those who are connected, before it begins.
+    #[serde(with = "units::time")]
+    pub leave_delay: Duration,
+    /// How long it waits then for what is under way.
     #[serde(with = "units::time")]
     pub drain_max: Duration,
     /// How long after its delivery an order completes by itself, when the command does not say.
@@ -212,10 +249,17 @@ pub struct Ingress {
 impl Default for Ingress {
     fn default() -> Self {
         let options = emshop_ingress::Options::default();
+        let (under_way, connections) = (options.under_way, options.connections);
         Self {
-            commands_max: options.commands_max,
-            bytes_max: options.bytes_max.into(),
+            reads_max: under_way.reads,
+            calls_max: under_way.calls,
+            streamed_max: under_way.streamed,
+            bytes_max: under_way.bytes.into(),
+            connections_max: connections.all_max,
+            connections_per_address_max: connections.per_address_max,
+            connection_age_max: connections.age_max,
             outcome_wait_max: options.outcome_wait_max,
+            leave_delay: options.leave_delay,
             drain_max: options.drain_max,
             completion: Duration::from_secs(options.completes_after_seconds.into()),
         }
@@ -240,6 +284,35 @@ pub struct Auth {
 impl Default for Auth {
     fn default() -> Self {
         Self { required: true, algorithm: Algorithm::default(), key_file: None, token_lifetime: Duration::from_secs(2 * 60 * 60) }
+    }
+}
+
+/// How often somebody may call: `100/s`, `10/m`, `10/h` or `off`. Nothing is counted while `auth.required` is off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rates {
+    /// Calls to register, log in, and get captchas and codes, from one address (of IPv6 from one network of 64 bits),
+    pub accounts_per_address: Rate,
+    /// and from all together.
+    pub accounts: Rate,
+    /// Reads that need no token, from one address.
+    pub reads_per_address: Rate,
+    /// Calls of one user. Staff is not counted.
+    pub calls_per_user: Rate,
+    /// Passwords that are tried, and codes that are sent, for one mobile number.
+    pub attempts_per_mobile: Rate,
+    /// Codes that are sent to all numbers together.
+    pub codes: Rate,
+    /// Networks of proxies, such as `10.0.0.0/8,192.168.1.7/32`: for whom they call is what they say last in `x-forwarded-for`.
+    pub proxies: Networks,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        let RateLimits { accounts_per_address, accounts, reads_per_address, calls_per_user, attempts_per_mobile, codes, proxies } =
+            RateLimits::default();
+        let proxies = Networks(proxies);
+        Self { accounts_per_address, accounts, reads_per_address, calls_per_user, attempts_per_mobile, codes, proxies }
     }
 }
 
@@ -350,6 +423,17 @@ impl Settings {
             "engines and ingresses of a shop share the key that their logs are sealed with: name its file in cluster.key_file \
              (--cluster-key-file)"
         );
+        let Tls { cert, key, client_ca } = &self.tls;
+        ensure!(
+            cert.is_some() == key.is_some() && (cert.is_some() || client_ca.is_none()),
+            "tls.cert (--tls-cert) goes with tls.key (--tls-key), and tls.client_ca (--tls-client-ca) with both"
+        );
+        ensure!(
+            self.role == Role::Engine || self.listen.ip().is_loopback() || cert.is_some() || self.insecure,
+            "others reach {}, and without TLS whoever is on the way can read passwords and tokens: set tls.cert and tls.key (--tls-cert, \
+             --tls-key), for which `emshop dev-certificates` makes some to try; or, where a proxy has TLS, --insecure",
+            self.listen
+        );
         let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;
         ensure!(
             !self.dev || self.listen.ip().is_loopback(),
@@ -380,6 +464,15 @@ impl Settings {
         );
         ensure!(self.engine.checkpoint_rows_max > 0, "engine.checkpoint_rows_max must be 1 or more");
         ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");
+        let Ingress { reads_max, calls_max, streamed_max, connections_max, connections_per_address_max, .. } = self.ingress;
+        ensure!(
+            reads_max > 0 && calls_max > 0 && streamed_max > 0 && connections_max > 0 && connections_per_address_max > 0,
+            "what ingress.reads_max, calls_max, streamed_max, connections_max and connections_per_address_max allow must be 1 or more"
+        );
+        ensure!(
+            (CONNECTION_AGE_MIN..=CONNECTION_AGE_MAX).contains(&self.ingress.connection_age_max),
+            "ingress.connection_age_max must be from 1s to a year"
+        );
         let completion = self.ingress.completion;
         ensure!(
             completion.subsec_nanos() == 0 && (1..=COMPLETION_SECONDS_MAX.into()).contains(&completion.as_secs()),
@@ -427,19 +520,49 @@ impl Settings {
         Ok(PaymentOptions { webhook_secret, pay_url })
     }
 
+    /// # Errors
+    /// [`Unacceptable`], when others than its owner can read the key.
+    pub fn tls_files(&self) -> Result<Option<TlsFiles>> {
+        let Tls { cert: Some(cert), key: Some(key), client_ca } = self.tls.clone() else { return Ok(None) };
+        secret::read(&key).context("tls.key").context(Unacceptable)?;
+        Ok(Some(TlsFiles { cert, key, client_ca }))
+    }
+
+    fn rate_limits(&self) -> RateLimits {
+        let Rates { accounts_per_address, accounts, reads_per_address, calls_per_user, attempts_per_mobile, codes, proxies } =
+            self.rates.clone();
+        RateLimits {
+            accounts_per_address,
+            accounts,
+            reads_per_address,
+            calls_per_user,
+            attempts_per_mobile,
+            codes,
+            proxies: proxies.0,
+        }
+    }
+
     /// `tokens` are those of this process's key.
     pub fn ingress_options(&self, tokens: Tokens) -> emshop_ingress::Options {
-        let Ingress { commands_max, bytes_max, outcome_wait_max, drain_max, completion } = self.ingress;
-        let bytes_max = u32::try_from(bytes_max).expect("checked when the settings were read");
+        let Ingress {
+            reads_max, calls_max, streamed_max, bytes_max, outcome_wait_max, leave_delay, drain_max, completion, ..
+        } = self.ingress;
+        let bytes = u32::try_from(bytes_max).expect("checked when the settings were read");
         let completes_after_seconds = u32::try_from(completion.as_secs()).expect("checked when the settings were read");
         emshop_ingress::Options {
             listen: self.listen,
-            commands_max,
-            bytes_max,
+            under_way: UnderWay { reads: reads_max, calls: calls_max, streamed: streamed_max, bytes },
+            connections: ConnectionLimits {
+                all_max: self.ingress.connections_max,
+                per_address_max: self.ingress.connections_per_address_max,
+                age_max: self.ingress.connection_age_max,
+            },
             outcome_wait_max,
+            leave_delay,
             drain_max,
             completes_after_seconds,
             auth_required: self.auth.required,
+            rates: self.rate_limits(),
             tokens,
             ..emshop_ingress::Options::default()
         }

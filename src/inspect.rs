@@ -1,7 +1,7 @@
 //! `emshop inspect`: what the state holds, and whether its invariants do.
 
-use std::iter;
 use std::path::Path;
+use std::{fs, iter};
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
@@ -10,10 +10,11 @@ use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::{InspectRequest, LogInspection};
 use emshop_state::RocksStore;
 use serde_json::{Value, json};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request};
 
 use crate::EXIT_BROKEN;
-use crate::cli::InspectFlags;
+use crate::cli::{InspectFlags, TlsFlags};
 use crate::exit::ExitCode;
 use crate::folder::DataFolder;
 use crate::table;
@@ -21,7 +22,7 @@ use crate::table;
 pub async fn run(flags: &InspectFlags) -> Result<ExitCode> {
     let logs = match (&flags.source.data, &flags.source.target) {
         (Some(data), _) => of_folder(data)?,
-        (None, Some(target)) => of_server(target, flags.token.as_deref()).await?,
+        (None, Some(target)) => of_server(target, &flags.tls, flags.token.as_deref()).await?,
         (None, None) => unreachable!("one of the two is required"),
     };
     let broken: Vec<String> = logs.iter().flat_map(violations).collect();
@@ -38,9 +39,13 @@ fn of_folder(data: &Path) -> Result<Vec<LogInspection>> {
     folder.state_logs()?.into_iter().map(|log| Ok(emshop_core::inspect(&RocksStore::open(&folder.state(log)?)?))).collect()
 }
 
-async fn of_server(target: &str, token: Option<&str>) -> Result<Vec<LogInspection>> {
+async fn of_server(target: &str, tls: &TlsFlags, token: Option<&str>) -> Result<Vec<LogInspection>> {
     let unreachable = || format!("{target} cannot be reached");
-    let mut admin = AdminServiceClient::connect(target.to_owned()).await.with_context(unreachable)?;
+    let mut endpoint = Endpoint::from_shared(target.to_owned()).with_context(unreachable)?;
+    if endpoint.uri().scheme_str() == Some("https") {
+        endpoint = endpoint.tls_config(client_tls(tls)?).with_context(unreachable)?;
+    }
+    let mut admin = AdminServiceClient::new(endpoint.connect().await.with_context(unreachable)?);
     let mut request = Request::new(InspectRequest {});
     if let Some(token) = token {
         let authorization = format!("Bearer {token}").parse().context("the token is none")?;
@@ -53,6 +58,18 @@ async fn of_server(target: &str, token: Option<&str>) -> Result<Vec<LogInspectio
         }
         Err(status) => bail!("{target} cannot tell: {}", status.message()),
     }
+}
+
+fn client_tls(flags: &TlsFlags) -> Result<ClientTlsConfig> {
+    let read = |path: &Path| fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+    let mut config = match &flags.tls_ca {
+        Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    if let (Some(cert), Some(key)) = (&flags.tls_cert, &flags.tls_key) {
+        config = config.identity(Identity::from_pem(read(cert)?, read(key)?));
+    }
+    Ok(config)
 }
 
 fn violations(log: &LogInspection) -> impl Iterator<Item = String> {

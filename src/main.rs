@@ -3,6 +3,7 @@
 //! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`].
 
 mod backup;
+mod certificates;
 mod cli;
 mod cluster_key;
 mod config;
@@ -12,6 +13,7 @@ mod folder;
 mod inspect;
 mod key;
 mod node;
+mod open_files;
 mod secret;
 mod serve;
 mod signals;
@@ -50,6 +52,7 @@ fn main() -> ! {
         Command::Restore(flags) => restore(&cli, flags),
         Command::Void(flags) => void(&cli, flags),
         Command::Token(flags) => token(&cli, flags),
+        Command::DevCertificates(flags) => certificates::make(flags),
     };
     exit::in_order(ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

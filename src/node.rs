@@ -9,7 +9,7 @@ use anyhow::{Context, Error, Result, bail};
 use emshop_engine::runtime::Connections;
 use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
-use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, Tokens, Verification};
+use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, TlsFiles, Tokens, Verification};
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, Connection, Create, Leases, NatsServer, ServerOptions};
 use emshop_log::lease::Holder;
@@ -22,7 +22,7 @@ use futures::{StreamExt, future};
 
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
-use crate::{cluster_key, key};
+use crate::{cluster_key, key, open_files};
 
 /// How long an ingress waits for the first engine to make the cluster.
 const CLUSTER_WAIT: Duration = Duration::from_secs(60);
@@ -46,7 +46,11 @@ impl Node {
     /// # Errors
     /// Whatever keeps a part from starting, in a sentence that says what to do.
     pub async fn start(settings: &Settings) -> Result<Self> {
-        let providers = (settings.payment_options()?, settings.verification()?);
+        let providers = Providers {
+            payment: settings.payment_options()?,
+            verification: settings.verification()?,
+            tls: settings.tls_files()?,
+        };
         let folder = DataFolder::create(&settings.data)?;
         let (nats, url) = start_nats(settings, &folder).await?;
         let connection = Connection::open(&url).await?;
@@ -155,6 +159,13 @@ pub async fn start_nats(settings: &Settings, folder: &DataFolder) -> Result<(Opt
     Ok((Some(server), url))
 }
 
+/// What an ingress takes from files of its own.
+struct Providers {
+    payment: PaymentOptions,
+    verification: Verification,
+    tls: Option<TlsFiles>,
+}
+
 /// What engines and ingress are made of.
 struct Parts<'a> {
     settings: &'a Settings,
@@ -227,14 +238,26 @@ impl Parts<'_> {
         &self,
         folder: &DataFolder,
         search: Arc<Search>,
-        providers: (PaymentOptions, Verification),
+        Providers { payment, verification, tls }: Providers,
     ) -> Result<Ingress> {
         let tokens = tokens(self.settings, folder)?;
-        let (payment, verification) = providers;
-        let options = emshop_ingress::Options { payment, verification, ..self.settings.ingress_options(tokens) };
+        let mut options = emshop_ingress::Options { payment, verification, tls, ..self.settings.ingress_options(tokens) };
+        options.connections.all_max = connections_max(options.connections.all_max)?;
         let (logs, outcomes) = (self.logs.clone(), self.outcomes.clone());
         Ok(emshop_ingress::bind(options, logs, self.partitioner, &self.connection, search, outcomes).await?)
     }
+}
+
+/// How many clients may be connected: half of the files that may be open are left to the store, which cannot go on without.
+fn connections_max(wanted: usize) -> Result<usize> {
+    let most = open_files::raise()? / 2;
+    if most < wanted {
+        tracing::warn!(
+            connections_max = most,
+            "fewer clients can connect than ingress.connections_max says: raise the limit of open files"
+        );
+    }
+    Ok(wanted.min(most))
 }
 
 /// What signs and verifies tokens here.

@@ -22,6 +22,9 @@ fn warn_of_open_doors(settings: &Settings) {
     if !settings.auth.required {
         tracing::warn!("authentication is off: whoever reaches the API may do anything");
     }
+    if settings.tls.cert.is_none() && !settings.listen.ip().is_loopback() {
+        tracing::warn!(listen = %settings.listen, "INSECURE: there is no TLS, so whoever is on the way to a client can read passwords and tokens, and use them");
+    }
     let Verification { sms, captcha, .. } = &settings.verification;
     if !settings.dev && (sms.is_none() || captcha.is_none()) {
         tracing::info!("nobody can register, or log in by SMS: verification.sms or verification.captcha is not set");

@@ -1,35 +1,66 @@
-//! The health that gRPC clients and load balancers ask for: serving while logs take what is appended.
+//! The health that gRPC clients and load balancers ask for.
+//!
+//! Names: `liveness` is the process, `log.<n>` one log with its engine, an empty name and those of services whether calls should come here.
+//! That is so while any log is served: what belongs to the others is refused at once, by every ingress alike.
 
 use std::sync::Arc;
 
+use emshop_search::Search;
 use futures::future::select_all;
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::services::NAMES;
+use crate::services::{NAMES, SEARCHING};
+use crate::stage::Stage;
 use crate::way::batcher::Batcher;
+use crate::way::engines::Engine;
 
-/// Reports the health of the whole and of each service until stopped, and ends with "not serving".
-pub async fn report(reporter: HealthReporter, batchers: Arc<[Batcher]>, mut stopping: watch::Receiver<bool>) {
-    let mut open: Vec<_> = batchers.iter().map(Batcher::open).collect();
+/// The process itself, whatever it can reach.
+const LIVENESS: &str = "liveness";
+
+/// Reports health until the ingress stops. Then nobody is told anything more, lest those who watch hold the stop up.
+pub async fn report(
+    mut reporter: HealthReporter,
+    batchers: Arc<[Batcher]>,
+    engines: Arc<[Engine]>,
+    search: Arc<Search>,
+    mut stage: watch::Receiver<Stage>,
+) {
+    let names: Vec<_> = (0..batchers.len()).map(|log| format!("log.{log}")).collect();
+    let mut parts: Vec<_> = batchers.iter().map(Batcher::open).chain(engines.iter().map(Engine::there)).collect();
+    let mut searched = search.completeness();
+    reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     loop {
+        let now = *stage.borrow_and_update();
+        if now == Stage::Stopping {
+            break;
+        }
         // Each of them is looked at, so that only what comes later counts as a change.
-        let closed = open.iter_mut().map(|open| !*open.borrow_and_update()).filter(|closed| *closed).count();
-        let stop = *stopping.borrow_and_update();
-        let serving = !stop && closed == 0;
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        reporter.set_service_status("", status).await;
+        let works: Vec<_> = parts.iter_mut().map(|part| *part.borrow_and_update()).collect();
+        let (open, there) = works.split_at(names.len());
+        let served: Vec<_> = open.iter().zip(there).map(|(open, there)| *open && *there).collect();
+        for (name, served) in names.iter().zip(&served) {
+            reporter.set_service_status(name, status(*served)).await;
+        }
+        let ready = now == Stage::Serving && served.contains(&true);
+        reporter.set_service_status("", status(ready)).await;
         for name in NAMES {
-            reporter.set_service_status(name, status).await;
+            let finds = *name != SEARCHING || searched.is_complete();
+            reporter.set_service_status(name, status(ready && finds)).await;
         }
-        if stop {
-            return;
-        }
-        let changed = select_all(open.iter_mut().map(|open| Box::pin(open.changed())));
+        let changed = select_all(parts.iter_mut().map(|part| Box::pin(part.changed())));
         tokio::select! {
             _ = changed => {}
-            _ = stopping.changed() => {}
+            () = searched.changed() => {}
+            _ = stage.changed() => {}
         }
     }
+    for name in NAMES.iter().copied().chain(names.iter().map(String::as_str)).chain(["", LIVENESS]) {
+        reporter.clear_service_status(name).await;
+    }
+}
+
+fn status(serving: bool) -> ServingStatus {
+    if serving { ServingStatus::Serving } else { ServingStatus::NotServing }
 }

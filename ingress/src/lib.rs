@@ -2,7 +2,7 @@
 //!
 //! Reading order is the flow: `server` puts it together; `connections` are those of clients; `access` says who calls and whether they may; `services` are what they
 //! call; `validate` says what a request must look like; `way` is how a command goes from there into the log, and its outcome
-//! back. `status` is what a refusal becomes for a call. Reads take the short way of `queries`. Beside the flow stand `accounts`
+//! back; `health` and `stage` tell others whether calls should come here. `status` is what a refusal becomes for a call. Reads take the short way of `queries`. Beside the flow stand `accounts`
 //! (passwords, tokens, codes) and `payment` (the payment provider, and what it tells by its webhook).
 
 mod access;
@@ -10,6 +10,7 @@ mod accounts;
 mod connections;
 mod deadline;
 mod health;
+mod nowhere;
 pub mod page_token;
 pub mod payment;
 mod queries;
@@ -17,17 +18,22 @@ mod refusals;
 mod server;
 mod services;
 mod signature;
+mod stage;
 mod status;
 pub mod validate;
 mod way;
 
 pub use access::Caller;
+pub use access::rates::{Limits as RateLimits, Rate};
 pub use accounts::token::{Algorithm, KeyError, Tokens, new_key, role_of};
 pub use accounts::verification::captcha::{Picture, Plain};
 pub use accounts::verification::sms::{Http, LogLines, Message};
 pub use accounts::verification::{CaptchaProvider, SmsProvider, Verification};
+pub use connections::Limits as ConnectionLimits;
+pub use connections::tls::{TlsError, TlsFiles};
 pub use payment::PaymentOptions;
 pub use server::{BindError, Ingress, Options, bind};
 pub use signature::{SharedSecret, Unsigned};
+pub use way::admission::Limits as UnderWay;
 pub use way::outcomes::LocalOutcomes;
 pub use way::prepare::{Defaults, Prepared, prepare};

@@ -25,11 +25,17 @@ pub fn unavailable() -> Refusal {
     Refusal { retry_after_ms: UNAVAILABLE_RETRY_MS, ..Code::ServiceUnavailable.refusal() }
 }
 
+/// Nothing is heard of the engine that would have to answer. Nothing was done.
+pub fn no_engine() -> Refusal {
+    let message = "The engine of this part of the shop is away, and nothing was done; try again";
+    Refusal { message: message.to_owned(), ..unavailable() }
+}
+
 /// The log did not say whether it took the command.
 pub fn perhaps_unavailable() -> Refusal {
     let message =
         "The log did not answer, so the outcome is unknown: the command may yet be carried out; ask again with the same key";
-    Refusal { message: message.to_owned(), ..unavailable() }
+    Refusal { message: message.to_owned(), ..outcome_unknown() }
 }
 
 pub fn overloaded() -> Refusal {

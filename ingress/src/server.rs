@@ -16,19 +16,24 @@ use tokio::task::JoinSet;
 use tonic::service::{Routes, RoutesBuilder};
 use tower::Layer;
 
-use crate::access::GuardLayer;
+use crate::access::rates::{self, Rates};
+use crate::access::{GuardLayer, Watch};
 use crate::accounts::Accounts;
 use crate::accounts::token::Tokens;
 use crate::accounts::verification::Verification;
-use crate::connections;
+use crate::connections::tls::{self, TlsError, TlsFiles};
+use crate::connections::{self, Peer};
 use crate::health;
+use crate::nowhere;
 use crate::payment::PaymentOptions;
 use crate::payment::webhook;
 use crate::queries::Queries;
 use crate::services::{self, Gateway, Services};
-use crate::way::admission::Admission;
+use crate::stage::Stage;
+use crate::way::admission::{self, Admission};
 use crate::way::batcher::Batcher;
 use crate::way::dispatch::Dispatcher;
+use crate::way::engines::{self, Engine};
 use crate::way::outcomes::{self, LocalOutcomes};
 use crate::way::prepare::Defaults;
 
@@ -40,10 +45,11 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 pub struct Options {
     /// Port 0 takes a free one; see [`Ingress::local_addr`].
     pub listen: SocketAddr,
-    /// Commands under way over all clients. Beyond it calls are refused and streams are not read.
-    pub commands_max: u32,
-    /// Bytes of their records.
-    pub bytes_max: u32,
+    /// Without, whoever is on the way can read and write what clients and server say.
+    pub tls: Option<TlsFiles>,
+    /// What may be under way over all clients. Beyond it reads and calls are refused, and streams are not read.
+    pub under_way: admission::Limits,
+    pub connections: connections::Limits,
     /// Commands under way in one stream, those included whose outcome its client has not read.
     pub stream_window: usize,
     /// Envelopes that may be on their way into one log at the same time. More of them are smaller ones.
@@ -52,10 +58,14 @@ pub struct Options {
     pub outcome_wait_max: Duration,
     /// A stream whose client leaves outcomes unread for this long is cut off.
     pub unread_max: Duration,
-    /// How long [`Ingress::stop`] waits for what is under way.
+    /// How long [`Ingress::stop`] goes on serving those who are connected, after it has told that it is about to stop.
+    pub leave_delay: Duration,
+    /// How long it waits then for what is under way.
     pub drain_max: Duration,
     /// Whether calls need a token, as their protos say it. Without, anybody may do anything.
     pub auth_required: bool,
+    /// How often somebody may call, while calls need a token.
+    pub rates: rates::Limits,
     /// Signs the tokens of those who log in, and verifies those that come with calls.
     pub tokens: Tokens,
     pub verification: Verification,
@@ -68,14 +78,17 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50_051)),
-            commands_max: 100_000,
-            bytes_max: 64 * 1024 * 1024,
+            tls: None,
+            under_way: admission::Limits { reads: 8_192, calls: 65_536, streamed: 100_000, bytes: 64 * 1024 * 1024 },
+            connections: connections::Limits { all_max: 10_000, per_address_max: 5_000, age_max: Duration::from_secs(30 * 60) },
             stream_window: 32_768,
             append_slots: 4,
             outcome_wait_max: Duration::from_secs(10),
             unread_max: Duration::from_secs(30),
+            leave_delay: Duration::from_secs(2),
             drain_max: Duration::from_secs(10),
             auth_required: true,
+            rates: rates::Limits::default(),
             tokens: Tokens::of_chance(TOKEN_LIFETIME),
             verification: Verification::default(),
             completes_after_seconds: COMPLETION_SECONDS,
@@ -95,6 +108,8 @@ pub enum BindError {
     NoLogs,
     #[error("cannot subscribe to outcomes: {0}")]
     Outcomes(async_nats::SubscribeError),
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     #[error("the API's descriptors cannot be read: {0}")]
     Descriptors(tonic_reflection::server::Error),
 }
@@ -102,7 +117,10 @@ pub enum BindError {
 /// A running ingress. Dropping it ends it at once.
 pub struct Ingress {
     local_addr: SocketAddr,
-    stopping: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
+    /// How many are connected.
+    crowd: watch::Receiver<usize>,
+    leave_delay: Duration,
     drain_max: Duration,
     /// The server and the batchers; they end by themselves once stopping.
     working: JoinSet<()>,
@@ -124,43 +142,62 @@ pub async fn bind(
     check(&logs)?;
     let listener = connections::listen(options.listen).map_err(|error| BindError::Listen { listen: options.listen, error })?;
     let local_addr = listener.local_addr().map_err(|error| BindError::Listen { listen: options.listen, error })?;
-    let (stopping, stop) = watch::channel(false);
+    let (stage, told) = watch::channel(Stage::default());
     let (mut working, mut helping) = (JoinSet::new(), JoinSet::new());
+    let tls = match options.tls {
+        None => None,
+        Some(files) => {
+            let (acceptor, follow) = tls::acceptor(files)?;
+            helping.spawn(follow);
+            Some(acceptor)
+        }
+    };
 
     let (writer, waiters) = (outcomes.writer(), outcomes.waiters);
     let subscription = connection.core().subscribe(subjects::outcome(writer)).await.map_err(BindError::Outcomes)?;
     helping.spawn(outcomes::receive(subscription, waiters.clone()));
     helping.spawn(outcomes::expire(waiters.clone(), options.outcome_wait_max));
 
-    let batchers = logs.into_iter().map(|log| {
-        let (batcher, work) = Batcher::new(log, writer, options.append_slots, waiters.clone(), connection.reachable());
+    let progress = connection.core().subscribe(subjects::ALL_PROGRESS).await.map_err(BindError::Outcomes)?;
+    let engines: Arc<[Engine]> = logs.iter().map(|_| Engine::new()).collect();
+    helping.spawn(engines::listen(progress, engines.clone()));
+
+    let batchers = logs.into_iter().zip(&*engines).map(|(log, engine)| {
+        let (batcher, work) =
+            Batcher::new(log, writer, options.append_slots, waiters.clone(), connection.reachable(), engine.clone());
         working.spawn(work);
         batcher
     });
     let batchers: Arc<[Batcher]> = batchers.collect();
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    helping.spawn(health::report(reporter, batchers.clone(), stop.clone()));
+    helping.spawn(health::report(reporter, batchers.clone(), engines.clone(), search.clone(), told.clone()));
 
-    let admission = Arc::new(Admission::new(options.commands_max, options.bytes_max));
-    let queries = Queries::new(connection, partitioner, admission.clone());
+    let admission = Arc::new(Admission::new(options.under_way, partitioner.logs()));
+    let queries = Queries::new(connection, partitioner, admission.clone(), engines.clone());
     let outcome_wait_max = options.outcome_wait_max;
     let defaults = Defaults { completes_after_seconds: options.completes_after_seconds };
-    let dispatcher = Arc::new(Dispatcher { partitioner, defaults, admission, batchers, outcome_wait_max });
-    let Options { stream_window, unread_max, drain_max, auth_required, .. } = options;
+    let dispatcher = Arc::new(Dispatcher { partitioner, defaults, admission, batchers, engines, outcome_wait_max });
+    let Options { stream_window, unread_max, leave_delay, drain_max, auth_required, connections: limits, .. } = options;
     let tokens = Arc::new(options.tokens);
-    let guard = GuardLayer::new(auth_required.then(|| tokens.clone()));
+    let rates = Arc::new(Rates::new(if auth_required { options.rates } else { rates::Limits::off() }));
+    let forgetting = rates.clone();
+    helping.spawn(async move { forgetting.forget().await });
+    let watch = auth_required.then(|| Arc::new(Watch { tokens: tokens.clone(), rates: rates.clone() }));
     let accounts = Accounts::new(tokens, options.verification);
     let payment_provider = options.payment.provider();
     let webhook = webhook::routes(dispatcher.clone(), payment_provider.clone());
-    let gateway =
-        Gateway { dispatcher, queries, search, accounts, payment_provider, stream_window, unread_max, stopping: stop.clone() };
+    let gateway = Arc::new(Gateway { dispatcher, queries, search, accounts, rates, payment_provider, stream_window, unread_max });
     let mut others = Routes::builder();
     others.add_service(health_service);
     add_reflection(&mut others).map_err(BindError::Descriptors)?;
-    let others = others.routes().into_axum_router().merge(webhook);
-    let services = guard.layer(Services::new(gateway, others.into()));
-    working.spawn(connections::serve(listener, services, stop));
-    Ok(Ingress { local_addr, stopping, drain_max, working, _helping: helping })
+    let others: Routes = others.routes().into_axum_router().merge(webhook).fallback(nowhere::answer).into();
+    let service_for = move |peer: Peer| {
+        let guard = GuardLayer::new(watch.clone(), peer.address);
+        guard.layer(Services::new(gateway.clone(), others.clone(), Arc::new(peer)))
+    };
+    let (entered, crowd) = watch::channel(0);
+    working.spawn(connections::serve(listener, tls, limits, service_for, told, entered));
+    Ok(Ingress { local_addr, stage, crowd, leave_delay, drain_max, working, _helping: helping })
 }
 
 impl Ingress {
@@ -169,9 +206,12 @@ impl Ingress {
         self.local_addr
     }
 
-    /// Takes no more connections and commands, finishes what is under way for at most `drain_max`, and ends.
+    /// Tells that others should take what comes, and serves on for `leave_delay` or until nobody is connected; then takes no more connections
+    /// and commands, finishes what is under way for at most `drain_max`, and ends.
     pub async fn stop(mut self) {
-        self.stopping.send_replace(true);
+        self.stage.send_replace(Stage::Leaving);
+        let _ = tokio::time::timeout(self.leave_delay, self.crowd.wait_for(|crowd| *crowd == 0)).await;
+        self.stage.send_replace(Stage::Stopping);
         let drained = async { while self.working.join_next().await.is_some() {} };
         if tokio::time::timeout(self.drain_max, drained).await.is_err() {
             tracing::warn!("clients are cut off: they did not finish in {:?}", self.drain_max);

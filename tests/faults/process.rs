@@ -31,6 +31,8 @@ pub fn command(arguments: &[&str]) -> Command {
         command.env_remove(name);
     }
     command.args(arguments);
+    // A test knows when it has no more to ask.
+    command.env("EMSHOP__INGRESS__LEAVE_DELAY", "0s");
     if arguments.contains(&"--role") {
         command.env("EMSHOP__CLUSTER__KEY_FILE", shared_key());
     }
@@ -131,8 +133,15 @@ pub struct Starting {
 
 impl Starting {
     pub fn spawn(flags: &[&str]) -> Self {
+        Self::spawn_with(flags, &[])
+    }
+
+    /// With more in its environment.
+    pub fn spawn_with(flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
-        let mut child = command(&arguments).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut command = command(&arguments);
+        command.envs(environment.iter().copied()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
         let written = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
         let (send, lines) = channel();
         // Whatever it writes must not fill the pipe, and is worth reading when the test fails.

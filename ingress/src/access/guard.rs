@@ -1,5 +1,6 @@
 //! Lets calls through or refuses them: one layer over all services, by the table that the protos make.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -13,23 +14,32 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response, header};
 use tower::{Layer, Service};
 
+use super::rates::Rates;
 use super::{Caller, body};
 use crate::accounts::token::Tokens;
-use crate::{refusals, status};
+use crate::{refusals, services, status};
 
 const SCHEME: &str = "Bearer ";
-/// Of a request whose user is looked at: a little more than the services take.
-const BODY_BYTES_MAX: usize = 4 * 1024 * 1024 + 1024;
+/// Of a request whose user is looked at, beside the message that its service takes.
+const FRAME_BYTES_MAX: usize = 1024;
 
-/// Puts a [`Guard`] in front of the services. Without tokens it lets everything through.
+/// Puts a [`Guard`] in front of the services of a connection. Without a watch it lets everything through.
 #[derive(Clone)]
 pub struct GuardLayer {
-    tokens: Option<Arc<Tokens>>,
+    watch: Option<Arc<Watch>>,
+    peer: IpAddr,
+}
+
+/// What a guard goes by.
+pub struct Watch {
+    pub tokens: Arc<Tokens>,
+    pub rates: Arc<Rates>,
 }
 
 impl GuardLayer {
-    pub fn new(tokens: Option<Arc<Tokens>>) -> Self {
-        Self { tokens }
+    /// `peer` is at the other end of the connection.
+    pub fn new(watch: Option<Arc<Watch>>, peer: IpAddr) -> Self {
+        Self { watch, peer }
     }
 }
 
@@ -37,14 +47,15 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { inner, tokens: self.tokens.clone() }
+        Guard { inner, watch: self.watch.clone(), peer: self.peer }
     }
 }
 
 #[derive(Clone)]
 pub struct Guard<S> {
     inner: S,
-    tokens: Option<Arc<Tokens>>,
+    watch: Option<Arc<Watch>>,
+    peer: IpAddr,
 }
 
 impl<S> Service<Request<Body>> for Guard<S>
@@ -62,8 +73,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let passage = match &self.tokens {
-            Some(tokens) => admit(tokens, &mut request),
+        let passage = match &self.watch {
+            Some(watch) => watch.admit(self.peer, &mut request),
             None => Ok(Passage::Open),
         };
         match passage {
@@ -79,10 +90,7 @@ where
                     }
                 }))
             }
-            Err(code) => {
-                let refused = status::of_refusal(code.refusal());
-                Either::Right(Box::pin(async move { Ok(refused.into_http()) }))
-            }
+            Err(refused) => Either::Right(Box::pin(async move { Ok(refused.into_http()) })),
         }
     }
 }
@@ -98,16 +106,25 @@ enum Passage {
     },
 }
 
-/// Says whether the caller may make this call, and notes who it is for those behind.
-fn admit(tokens: &Tokens, request: &mut Request<Body>) -> Result<Passage, Code> {
-    // What is none of ours, such as health and reflection, is for everybody.
-    let Some(method) = access::method(request.uri().path()).filter(|method| method.access != Access::Public) else {
-        return Ok(Passage::Open);
-    };
-    let caller = tokens.verify(bearer(request.headers())?)?;
-    let passage = may(caller, method)?;
-    request.extensions_mut().insert(caller);
-    Ok(passage)
+impl Watch {
+    /// Says whether the caller may make this call, and notes who it is for those behind.
+    fn admit(&self, peer: IpAddr, request: &mut Request<Body>) -> Result<Passage, Status> {
+        // What is none of ours, such as health and reflection, is for everybody.
+        let Some(method) = access::method(request.uri().path()) else { return Ok(Passage::Open) };
+        if method.access == Access::Public {
+            self.rates.anybody(method, peer, request.headers())?;
+            return Ok(Passage::Open);
+        }
+        let (caller, passage) = self.identify(method, request.headers()).map_err(|code| status::of_refusal(code.refusal()))?;
+        self.rates.caller(caller)?;
+        request.extensions_mut().insert(caller);
+        Ok(passage)
+    }
+
+    fn identify(&self, method: &Method, headers: &HeaderMap) -> Result<(Caller, Passage), Code> {
+        let caller = self.tokens.verify(bearer(headers)?)?;
+        Ok((caller, may(caller, method)?))
+    }
 }
 
 fn may(caller: Caller, method: &Method) -> Result<Passage, Code> {
@@ -137,7 +154,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Code> {
 async fn unless_of_another(request: Request<Body>, field: u32, user_id: u64) -> Result<Request<Body>, Status> {
     let (head, request_body) = request.into_parts();
     let invalid = |error: String| status::of_refusal(refusals::invalid_field("request", error));
-    let bytes = Limited::new(request_body, BODY_BYTES_MAX).collect().await.map_err(|error| invalid(error.to_string()))?;
+    let most = services::request_bytes_max(head.uri.path()) + FRAME_BYTES_MAX;
+    let bytes = Limited::new(request_body, most).collect().await.map_err(|error| invalid(error.to_string()))?;
     let bytes = bytes.to_bytes();
     let named = match body::message(&bytes) {
         Ok(Some(message)) => body::uint64(message, field).map_err(|error| invalid(error.to_string()))?,
@@ -161,6 +179,7 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     use super::*;
+    use crate::access::rates::Limits;
     use crate::accounts::token::{Algorithm, new_key};
 
     const USER: u64 = 7;
@@ -198,7 +217,9 @@ mod tests {
             response.extensions_mut().insert((caller, body));
             Ok::<_, Infallible>(response)
         });
-        let guard = GuardLayer::new(tokens.cloned().map(Arc::new)).layer(service);
+        let watch =
+            tokens.map(|tokens| Arc::new(Watch { tokens: Arc::new(tokens.clone()), rates: Arc::new(Rates::new(Limits::off())) }));
+        let guard = GuardLayer::new(watch, IpAddr::from([192, 0, 2, 1])).layer(service);
         let request = authorization
             .iter()
             .fold(Request::builder().uri(path), |request, value| request.header(header::AUTHORIZATION, *value));
@@ -286,7 +307,7 @@ mod tests {
         for unreadable in [two_messages, compressed, own.slice(..6), Bytes::from_static(&[0, 0, 0, 0, 1, 0x08])] {
             assert_eq!(call(Some(&tokens), path, &[&good], unreadable).await, Err("VALIDATION_FAILED".to_owned()));
         }
-        let huge = Bytes::from(vec![0; BODY_BYTES_MAX + 1]);
+        let huge = Bytes::from(vec![0; services::request_bytes_max(path) + FRAME_BYTES_MAX + 1]);
         assert_eq!(call(Some(&tokens), path, &[&good], huge).await, Err("VALIDATION_FAILED".to_owned()));
     }
 

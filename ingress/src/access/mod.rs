@@ -2,12 +2,13 @@
 
 mod body;
 mod guard;
+pub mod rates;
 
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{Operator, OperatorKind, Role};
 use tonic::Extensions;
 
-pub use guard::GuardLayer;
+pub use guard::{GuardLayer, Watch};
 
 /// Whoever a call's token names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

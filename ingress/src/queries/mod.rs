@@ -17,6 +17,7 @@ use tonic::Status;
 
 use self::questions::Question;
 use crate::way::admission::Admission;
+use crate::way::engines::Engine;
 use crate::{refusals, status};
 
 /// An engine answers within milliseconds; one that replays its log after a start answers when it is done.
@@ -31,6 +32,7 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(200);
 pub struct Queries {
     core: async_nats::Client,
     admission: Arc<Admission>,
+    engines: Arc<[Engine]>,
     reachable: Reachable,
     pub partitioner: Partitioner,
     /// Where the engine of each log answers, by its number.
@@ -38,9 +40,9 @@ pub struct Queries {
 }
 
 impl Queries {
-    pub fn new(connection: &Connection, partitioner: Partitioner, admission: Arc<Admission>) -> Self {
+    pub fn new(connection: &Connection, partitioner: Partitioner, admission: Arc<Admission>, engines: Arc<[Engine]>) -> Self {
         let subjects = (0..partitioner.logs()).map(|log| subjects::query(log).into()).collect();
-        Self { core: connection.core().clone(), admission, reachable: connection.reachable(), partitioner, subjects }
+        Self { core: connection.core().clone(), admission, engines, reachable: connection.reachable(), partitioner, subjects }
     }
 
     /// Asks the engine of one log. What it refuses, such as an id that it does not know, is the status.
@@ -67,7 +69,10 @@ impl Queries {
     async fn answer(&self, log: u32, query: Query) -> Result<query_reply::Body, Status> {
         let wait = if matches!(query.body, Some(query::Body::Inspect(_))) { INSPECT_WAIT } else { REPLY_WAIT };
         let payload = Bytes::from(query.encode_to_vec());
-        let Some(_room) = self.admission.try_admit(payload.len()) else {
+        if self.engines[log as usize].is_gone() {
+            return Err(status::of_refusal(refusals::no_engine()));
+        }
+        let Some(_room) = self.admission.read(log) else {
             return Err(status::of_refusal(refusals::overloaded()));
         };
         let mut reachable = self.reachable.clone();

@@ -24,16 +24,17 @@ use std::time::Duration;
 use emshop_proto::v1::FieldViolation;
 use emshop_search::Search;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::{Request, Response};
+use tonic::codegen::http::{Request, Response, Version};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tower::Service;
 
 use self::pipeline::PipelineServer;
+use crate::access::rates::Rates;
 use crate::accounts::Accounts;
+use crate::connections::Peer;
 use crate::payment::PaymentProvider;
 use crate::queries::Queries;
 use crate::queries::questions::Question;
@@ -46,13 +47,13 @@ pub struct Gateway {
     pub queries: Queries,
     pub search: Arc<Search>,
     pub accounts: Accounts,
+    /// Of what goes by more than who calls.
+    pub rates: Arc<Rates>,
     pub payment_provider: Arc<dyn PaymentProvider>,
     /// Commands under way in one stream.
     pub stream_window: usize,
     /// How long a stream's client may leave outcomes unread.
     pub unread_max: Duration,
-    /// True once the ingress stops: streams then take no more commands.
-    pub stopping: watch::Receiver<bool>,
 }
 
 impl Gateway {
@@ -64,9 +65,17 @@ impl Gateway {
 
 /// The services that tonic makes of the protos, each by its module and its server.
 macro_rules! services {
-    ($($module:ident::$server:ident,)*) => {
+    ($($module:ident::$server:ident: $request_bytes_max:expr,)*) => {
         /// Full names of the services, as in the descriptors.
         pub const NAMES: &[&str] = &[$(emshop_proto::v1::$module::SERVICE_NAME,)* PipelineServer::NAME];
+
+        /// The largest request that the service of this path takes.
+        pub fn request_bytes_max(path: &str) -> usize {
+            match service_name(path) {
+                $(emshop_proto::v1::$module::SERVICE_NAME => $request_bytes_max,)*
+                _ => 0,
+            }
+        }
 
         impl Service<Request<Body>> for Services {
             type Response = Response<Body>;
@@ -77,13 +86,17 @@ macro_rules! services {
                 Poll::Ready(Ok(()))
             }
 
-            /// Messages of more than 4 MiB, tonic's default, are refused.
             fn call(&mut self, request: Request<Body>) -> Self::Future {
+                // What comes by HTTP/1 is no gRPC, whatever its path.
+                if request.version() < Version::HTTP_2 {
+                    return Box::pin(self.others.call(request));
+                }
                 match service_name(request.uri().path()) {
                     $(emshop_proto::v1::$module::SERVICE_NAME => {
-                        emshop_proto::v1::$module::$server::from_arc(self.gateway.clone()).call(request)
+                        let server = emshop_proto::v1::$module::$server::from_arc(self.gateway.clone());
+                        server.max_decoding_message_size($request_bytes_max).call(request)
                     })*
-                    PipelineServer::NAME => PipelineServer::new(self.gateway.clone()).call(request),
+                    PipelineServer::NAME => PipelineServer::new(self.gateway.clone(), self.peer.clone()).call(request),
                     _ => Box::pin(self.others.call(request)),
                 }
             }
@@ -91,38 +104,46 @@ macro_rules! services {
     };
 }
 
+// What the largest good request takes, and no more: it is all kept in memory before anybody looks at it.
 services! {
-    order_service_server::OrderServiceServer,
-    cart_service_server::CartServiceServer,
-    payment_service_server::PaymentServiceServer,
-    balance_service_server::BalanceServiceServer,
-    tcc_service_server::TccServiceServer,
-    inventory_service_server::InventoryServiceServer,
-    goods_service_server::GoodsServiceServer,
-    catalogue_service_server::CatalogueServiceServer,
-    logistics_service_server::LogisticsServiceServer,
-    user_service_server::UserServiceServer,
-    user_operation_service_server::UserOperationServiceServer,
-    admin_service_server::AdminServiceServer,
+    order_service_server::OrderServiceServer: 64 * KIB,
+    cart_service_server::CartServiceServer: 64 * KIB,
+    payment_service_server::PaymentServiceServer: 16 * KIB,
+    balance_service_server::BalanceServiceServer: 16 * KIB,
+    tcc_service_server::TccServiceServer: 64 * KIB,
+    inventory_service_server::InventoryServiceServer: 256 * KIB,
+    // A hundred goods with their descriptions.
+    goods_service_server::GoodsServiceServer: 2_048 * KIB,
+    catalogue_service_server::CatalogueServiceServer: 16 * KIB,
+    logistics_service_server::LogisticsServiceServer: 64 * KIB,
+    user_service_server::UserServiceServer: 16 * KIB,
+    user_operation_service_server::UserOperationServiceServer: 16 * KIB,
+    admin_service_server::AdminServiceServer: 16 * KIB,
 }
 
-/// All that is served. Calls find their service by its name alone: a router boxes and copies each
+const KIB: usize = 1024;
+
+/// The service that needs the index of the goods.
+pub const SEARCHING: &str = emshop_proto::v1::goods_service_server::SERVICE_NAME;
+
+/// All that is served on one connection. Calls find their service by its name alone: a router boxes and copies each
 /// of them several times.
 #[derive(Clone)]
 pub struct Services {
     gateway: Arc<Gateway>,
     /// What is not asked for by the thousand.
     others: Routes,
+    peer: Arc<Peer>,
 }
 
 impl Services {
-    pub fn new(gateway: Gateway, others: Routes) -> Self {
-        Self { gateway: Arc::new(gateway), others }
+    pub fn new(gateway: Arc<Gateway>, others: Routes, peer: Arc<Peer>) -> Self {
+        Self { gateway, others, peer }
     }
 }
 
 /// `emshop.v1.OrderService` of `/emshop.v1.OrderService/SubmitOrder`.
-fn service_name(path: &str) -> &str {
+pub fn service_name(path: &str) -> &str {
     let name = path.strip_prefix('/').and_then(|path| path.split_once('/'));
     name.map_or("", |(name, _)| name)
 }

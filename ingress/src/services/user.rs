@@ -41,6 +41,9 @@ impl UserService for Gateway {
         let (sms, captchas) = (self.sms()?, self.captchas()?);
         accept(validate::user::send_sms_code(&request))?;
         self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer, &request).await?;
+        // Behind the captcha, lest a program uses up what is there for humans.
+        self.rates.mobile(&request.mobile)?;
+        self.rates.code()?;
         let (mobile, purpose, code) = (&request.mobile, request.purpose(), Codes::draw());
         let verification_id = self.issue(&metadata, purpose, mobile, &code).await?;
         if let Err(error) = sms.send(Message { mobile, purpose, code: &code }).await {
@@ -99,6 +102,7 @@ impl UserService for Gateway {
         if let Some(captchas) = self.accounts.captchas() {
             self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer, &request).await?;
         }
+        self.rates.mobile(&request.mobile)?;
         let found = self.credentials_of_mobile(request.mobile).await?;
         let (user, hash) = match found {
             Some(Credentials { user, password_hash }) => (user, Some(password_hash)),

@@ -1,12 +1,66 @@
 //! How much may be under way at once, over all clients.
+//!
+//! Reads, calls and streams have budgets of their own, and in each log, so that none of them takes the room of the others: not a few
+//! streams that carry all they can, and not a log whose engine is slow.
 
 use std::sync::Arc;
 
 use emshop_sync::tasks::Semaphore;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Bounds commands and their bytes from the moment they are let in until their outcome has been handed over.
+/// What may be under way over all logs, which share it evenly.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Reads that wait for their answer.
+    pub reads: u32,
+    /// Calls that give a command and wait for what comes of it.
+    pub calls: u32,
+    /// Commands of streams.
+    pub streamed: u32,
+    /// Bytes of the records of calls, and those of streams.
+    pub bytes: u32,
+}
+
+/// The budgets of all logs, by number.
 pub struct Admission {
+    logs: Box<[Budgets]>,
+}
+
+struct Budgets {
+    reads: Arc<Semaphore>,
+    calls: Budget,
+    streamed: Budget,
+}
+
+impl Admission {
+    pub fn new(limits: Limits, logs: u32) -> Self {
+        let share = |limit: u32| limit.div_ceil(logs);
+        let budgets = |_| Budgets {
+            reads: Arc::new(Semaphore::new(share(limits.reads) as usize)),
+            calls: Budget::new(share(limits.calls), share(limits.bytes)),
+            streamed: Budget::new(share(limits.streamed), share(limits.bytes)),
+        };
+        Self { logs: (0..logs).map(budgets).collect() }
+    }
+
+    /// Room for one read from a log, or `None` when there is none now.
+    pub fn read(&self, log: u32) -> Option<OwnedSemaphorePermit> {
+        self.logs[log as usize].reads.clone().try_acquire_owned().ok()
+    }
+
+    /// Room for the command of one call to a log, or `None` when there is none now.
+    pub fn call(&self, log: u32, bytes: usize) -> Option<Room> {
+        self.logs[log as usize].calls.try_admit(bytes)
+    }
+
+    /// Waits for room for commands of a stream to a log.
+    pub async fn stream(&self, log: u32, commands: usize, bytes: usize) -> Room {
+        self.logs[log as usize].streamed.admit(commands, bytes).await
+    }
+}
+
+/// Bounds commands and their bytes from the moment they are let in until they are answered.
+pub struct Budget {
     commands: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     commands_max: u32,
@@ -19,7 +73,7 @@ pub struct Room {
     _bytes: OwnedSemaphorePermit,
 }
 
-impl Admission {
+impl Budget {
     pub fn new(commands_max: u32, bytes_max: u32) -> Self {
         let room = |units: u32| Arc::new(Semaphore::new(units as usize));
         Self { commands: room(commands_max), bytes: room(bytes_max), commands_max, bytes_max }
@@ -54,24 +108,37 @@ mod tests {
 
     #[test]
     fn either_bound_refuses_and_room_comes_back() {
-        let admission = Admission::new(2, 100);
-        let first = admission.try_admit(40).expect("room for the first");
-        let second = admission.try_admit(40).expect("room for the second");
-        assert!(admission.try_admit(0).is_none(), "a third command is one too many");
+        let budget = Budget::new(2, 100);
+        let first = budget.try_admit(40).expect("room for the first");
+        let second = budget.try_admit(40).expect("room for the second");
+        assert!(budget.try_admit(0).is_none(), "a third command is one too many");
         drop(second);
-        assert!(admission.try_admit(61).is_none(), "61 bytes are one too many");
-        let second = admission.try_admit(60).expect("60 bytes fit");
+        assert!(budget.try_admit(61).is_none(), "61 bytes are one too many");
+        let second = budget.try_admit(60).expect("60 bytes fit");
         drop((first, second));
-        assert!(admission.try_admit(100).is_some());
+        assert!(budget.try_admit(100).is_some());
     }
 
     #[test]
     fn batches_wait_and_the_oversize_goes_alone() {
-        let admission = Admission::new(4, 100);
-        let held = admission.admit(3, 10).now_or_never().expect("room at once");
-        assert!(admission.admit(2, 10).now_or_never().is_none());
-        assert!(admission.admit(1_000, 1_000).now_or_never().is_none());
+        let budget = Budget::new(4, 100);
+        let held = budget.admit(3, 10).now_or_never().expect("room at once");
+        assert!(budget.admit(2, 10).now_or_never().is_none());
+        assert!(budget.admit(1_000, 1_000).now_or_never().is_none());
         drop(held);
-        assert!(admission.admit(1_000, 1_000).now_or_never().is_some());
+        assert!(budget.admit(1_000, 1_000).now_or_never().is_some());
+    }
+
+    #[test]
+    fn neither_streams_nor_another_log_take_the_room_of_calls_and_reads() {
+        let admission = Admission::new(Limits { reads: 2, calls: 2, streamed: 4, bytes: 200 }, 2);
+        let streams = admission.stream(0, 2, 100).now_or_never().expect("room at once");
+        assert!(admission.stream(0, 1, 1).now_or_never().is_none(), "half of all is the share of a log");
+        let (call, read) = (admission.call(0, 100).expect("room"), admission.read(0).expect("room"));
+        assert!(admission.call(0, 1).is_none() && admission.read(0).is_none());
+        assert!(admission.call(1, 100).is_some() && admission.read(1).is_some());
+        assert!(admission.stream(1, 2, 100).now_or_never().is_some());
+        drop((streams, call, read));
+        assert!(admission.call(0, 100).is_some() && admission.read(0).is_some());
     }
 }

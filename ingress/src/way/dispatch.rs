@@ -11,7 +11,6 @@ use emshop_proto::routing::{self, Key};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{Command, Operator, Outcome, Refusal, command};
 use emshop_sync::tasks::oneshot;
-use prost::Message;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
@@ -19,6 +18,7 @@ use tonic::{Extensions, Request, Status};
 use crate::access::Caller;
 use crate::way::admission::Admission;
 use crate::way::batcher::{Batcher, Pending};
+use crate::way::engines::Engine;
 use crate::way::outcomes::Answer;
 use crate::way::prepare::{self, Defaults, Prepared, prepare, prepare_account};
 use crate::way::sink::{Sink, Unread};
@@ -31,6 +31,7 @@ pub struct Dispatcher {
     pub admission: Arc<Admission>,
     /// One per log, by its number.
     pub batchers: Arc<[Batcher]>,
+    pub engines: Arc<[Engine]>,
     /// When those who wait for an outcome are told that it is unknown; a client's own deadline may be earlier.
     pub outcome_wait_max: Duration,
 }
@@ -114,8 +115,8 @@ impl Dispatcher {
 
     /// Sends a command on its way, if there is room at once.
     fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Answer>, Box<Refusal>> {
-        let batcher = self.batcher(prepared.log)?;
-        let room = self.admission.try_admit(prepared.record.len()).ok_or_else(refusals::overloaded)?;
+        let batcher = self.batcher_of(&prepared)?;
+        let room = self.admission.call(prepared.log, prepared.record.len()).ok_or_else(refusals::overloaded)?;
         let (reply, answer) = oneshot::channel();
         let waiter = Waiter::Call { reply, room };
         batcher.send(Pending { record: prepared.record, waiter, receipt: prepared.receipt });
@@ -128,40 +129,26 @@ impl Dispatcher {
     }
 
     /// Sends a stream's commands on their way; each outcome, refusals included, goes to the sink under the command's tag.
-    /// Waits while there is no room.
+    /// Waits while there is no room in the logs that they are for.
     pub async fn submit(&self, commands: Vec<Command>, caller: Option<Caller>, sink: &Arc<Sink>) {
-        let mut ready = Vec::with_capacity(commands.len());
-        let mut refused = Vec::new();
-        let mut bytes = 0;
+        let mut ready: Vec<Vec<(u64, Prepared)>> = self.batchers.iter().map(|_| Vec::new()).collect();
+        let mut refused = Unread::default();
         for mut command in commands {
             let tag = command.tag;
             match self.prepare_streamed(&mut command, caller) {
-                Ok(prepared) => {
-                    bytes += prepared.record.len();
-                    ready.push((tag, prepared));
-                }
-                Err(refusal) => {
-                    bytes += refusal.encoded_len();
-                    refused.push((tag, *refusal));
-                }
+                Ok(prepared) => ready[prepared.log as usize].push((tag, prepared)),
+                Err(refusal) => refused.add(tag, refusals::answer(*refusal)),
             }
         }
-        let room = Arc::new(self.admission.admit(ready.len() + refused.len(), bytes).await);
-        let mut unread = Unread::default();
-        refused.into_iter().for_each(|(tag, refusal)| unread.add(tag, refusals::answer(refusal), &room));
-        sink.push(unread);
-        for (tag, Prepared { log, record, receipt }) in ready {
-            let waiter = Waiter::Stream { sink: sink.clone(), tag, room: room.clone() };
-            self.batchers[log as usize].send(Pending { record, waiter, receipt });
+        sink.push(refused);
+        for (log, ready) in ready.into_iter().enumerate().filter(|(_, ready)| !ready.is_empty()) {
+            let bytes = ready.iter().map(|(_, prepared)| prepared.record.len()).sum();
+            let room = Arc::new(self.admission.stream(log as u32, ready.len(), bytes).await);
+            for (tag, Prepared { record, receipt, .. }) in ready {
+                let waiter = Waiter::Stream { sink: sink.clone(), tag, room: room.clone() };
+                self.batchers[log].send(Pending { record, waiter, receipt });
+            }
         }
-    }
-
-    /// Refuses a stream's commands all for the same reason.
-    pub async fn refuse(&self, commands: &[Command], refusal: &Refusal, sink: &Sink) {
-        let room = Arc::new(self.admission.admit(commands.len(), commands.len() * refusal.encoded_len()).await);
-        let mut unread = Unread::default();
-        commands.iter().for_each(|command| unread.add(command.tag, refusals::answer(refusal.clone()), &room));
-        sink.push(unread);
     }
 
     /// What comes by a stream is prepared only if it may, and can, go on.
@@ -172,8 +159,16 @@ impl Dispatcher {
             return Err(Box::new(Code::PermissionDenied.refusal()));
         }
         let prepared = self.prepare(command, caller.map(Caller::operator))?;
-        self.batcher(prepared.log)?;
+        self.batcher_of(&prepared)?;
         Ok(prepared)
+    }
+
+    /// The batcher that a command goes to, if it would be answered: one that is accepted once it is in the log needs no engine for that.
+    fn batcher_of(&self, prepared: &Prepared) -> Result<&Batcher, Box<Refusal>> {
+        if prepared.receipt.is_none() && self.engines[prepared.log as usize].is_gone() {
+            return Err(Box::new(refusals::no_engine()));
+        }
+        self.batcher(prepared.log)
     }
 
     /// The batcher of a log that takes records now.

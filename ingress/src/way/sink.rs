@@ -1,7 +1,8 @@
 //! Outcomes on their way to the client of one stream.
 //!
 //! A stream's window counts a command from when it is read until its outcome has been handed to HTTP/2, which takes one only when the
-//! client has room for it. A full window stops the reading, so a client that does not read fills its own window and nothing more.
+//! client has room for it. A full window stops the reading, and so do large outcomes that are not taken: a client that does not read fills
+//! its own window and nothing more. The room that all clients share is given back before, when a command is answered.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -14,13 +15,16 @@ use emshop_sync::threads::{Mutex, MutexGuard};
 use futures::Stream;
 use tonic::Status;
 
-use crate::way::admission::Room;
 use crate::way::outcomes::Answer;
 
 /// Outcomes in one message.
 const OUTCOMES_PER_BATCH_MAX: usize = 4_096;
 /// A message does not grow beyond this by another outcome; gRPC clients take no more than 4 MiB unless told otherwise.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// Bytes of outcomes that the client has not taken, beyond which no more commands are read.
+const UNREAD_BYTES_MAX: usize = 2 * BATCH_BYTES;
+/// How often in its time a client is looked at that takes nothing.
+const LOOKS: u32 = 4;
 
 /// Outcomes that the client has not taken.
 #[derive(Default)]
@@ -28,26 +32,25 @@ pub struct Unread {
     parts: VecDeque<Part>,
 }
 
-/// Outcomes as bytes of an `OutcomeBatch`, and the room that their batches take up. One after the other, parts are an
-/// `OutcomeBatch` too.
+/// Outcomes as bytes of an `OutcomeBatch`. One after the other, parts are an `OutcomeBatch` too.
 #[derive(Default)]
 struct Part {
     bytes: Vec<u8>,
     outcomes: usize,
-    rooms: Vec<Arc<Room>>,
 }
 
 impl Unread {
-    pub fn add(&mut self, tag: u64, answer: Answer, room: &Arc<Room>) {
+    pub fn add(&mut self, tag: u64, answer: Answer) {
         if self.parts.back().is_none_or(Part::is_full) {
             self.parts.push_back(Part::default());
         }
         let part = self.parts.back_mut().expect("it is there now");
         answer.append_to(&mut part.bytes, tag);
         part.outcomes += 1;
-        if !part.rooms.last().is_some_and(|last| Arc::ptr_eq(last, room)) {
-            part.rooms.push(room.clone());
-        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes.len()).sum()
     }
 }
 
@@ -73,6 +76,8 @@ pub struct Sink {
 
 struct State {
     unread: Unread,
+    /// What that takes up.
+    unread_bytes: usize,
     /// Commands whose outcome has not been handed over.
     under_way: usize,
     /// Outcomes handed over since the stream began.
@@ -95,11 +100,13 @@ pub struct Ended;
 
 impl Sink {
     pub fn new(window: usize) -> Arc<Self> {
-        let state = State { unread: Unread::default(), under_way: 0, handed_over: 0, phase: Phase::Open, waker: None };
+        let state =
+            State { unread: Unread::default(), unread_bytes: 0, under_way: 0, handed_over: 0, phase: Phase::Open, waker: None };
         Arc::new(Self { window, state: Mutex::new(state), changed: Notify::new() })
     }
 
-    /// Waits until `commands` more fit into the window. More than the window fit when nothing is under way.
+    /// Waits until `commands` more fit into the window, and the client has taken most of what it was told. More than the window fit when
+    /// nothing is under way.
     pub async fn reserve(&self, commands: usize) -> Result<(), Ended> {
         loop {
             {
@@ -107,7 +114,7 @@ impl Sink {
                 if matches!(state.phase, Phase::Cut(_)) {
                     return Err(Ended);
                 }
-                if state.under_way == 0 || state.under_way + commands <= self.window {
+                if state.under_way == 0 || (state.under_way + commands <= self.window && state.unread_bytes <= UNREAD_BYTES_MAX) {
                     state.under_way += commands;
                     return Ok(());
                 }
@@ -119,6 +126,7 @@ impl Sink {
     pub fn push(&self, mut unread: Unread) {
         let mut state = self.lock();
         if !matches!(state.phase, Phase::Cut(_)) {
+            state.unread_bytes += unread.bytes();
             state.unread.parts.append(&mut unread.parts);
             state.wake();
         }
@@ -145,21 +153,20 @@ impl Sink {
             state.phase = Phase::Cut(status);
             state.under_way = 0;
             state.unread = Unread::default();
+            state.unread_bytes = 0;
             state.wake();
             self.changed.notify_one();
         }
     }
 
-    /// Returns when outcomes have waited for longer than `period`, and up to twice as long, and the client has taken none.
+    /// Returns when outcomes have waited for longer than `period`, and up to a quarter more, and the client has taken none.
     pub async fn stalled(&self, period: Duration) {
-        let mut before = None;
-        loop {
-            sleep(period).await;
+        let (mut before, mut looks) = (None, 0);
+        while looks < LOOKS {
+            sleep(period / LOOKS).await;
             let state = self.lock();
             let now = (!state.unread.parts.is_empty()).then_some(state.handed_over);
-            if now.is_some() && now == before {
-                return;
-            }
+            looks = if now.is_some() && now == before { looks + 1 } else { 0 };
             before = now;
         }
     }
@@ -193,6 +200,7 @@ impl State {
             batch.parts.push(part.bytes);
         }
         self.under_way -= outcomes;
+        self.unread_bytes -= bytes;
         self.handed_over += outcomes as u64;
         batch
     }
@@ -244,12 +252,10 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::way::admission::Admission;
 
     fn unread(tags: std::ops::Range<u64>) -> Unread {
-        let room = Arc::new(Admission::new(1, 1).try_admit(1).expect("room"));
         let mut unread = Unread::default();
-        tags.for_each(|tag| unread.add(tag, Answer::made(Outcome::default()), &room));
+        tags.for_each(|tag| unread.add(tag, Answer::made(Outcome::default())));
         unread
     }
 
@@ -296,13 +302,13 @@ mod tests {
         }
         assert_eq!(tags(outcomes.next().now_or_never().expect("ready")), (0..4_000).collect::<Vec<_>>());
         assert_eq!(tags(outcomes.next().now_or_never().expect("ready")), (4_000..5_000).collect::<Vec<_>>());
-        let room = Arc::new(Admission::new(1, 1).try_admit(1).expect("room"));
         let mut large = Unread::default();
         for tag in 0..4 {
-            large.add(tag, Answer::Encoded(vec![0; BATCH_BYTES / 2].into()), &room);
+            large.add(tag, Answer::Encoded(vec![0; BATCH_BYTES / 2].into()));
         }
         sink.reserve(4).now_or_never().expect("fits").expect("open");
         sink.push(large);
+        assert!(sink.reserve(1).now_or_never().is_none(), "so large outcomes are taken first");
         for _ in 0..2 {
             let batch = outcomes.next().now_or_never().expect("ready").expect("a batch").expect("no status");
             assert!((BATCH_BYTES..BATCH_BYTES * 3 / 2).contains(&batch.parts.concat().len()));
@@ -312,15 +318,10 @@ mod tests {
     #[test]
     fn a_stream_that_nobody_reads_any_more_keeps_nothing() {
         let sink = Sink::new(4);
-        let admission = Admission::new(1, 1);
-        let room = Arc::new(admission.try_admit(1).expect("room"));
         sink.reserve(4).now_or_never().expect("fits").expect("open");
-        let mut unread = Unread::default();
-        unread.add(0, Answer::made(Outcome::default()), &room);
-        sink.push(unread);
-        drop(room);
+        sink.push(unread(0..1));
         drop(Outcomes::new(sink.clone()));
-        assert!(admission.try_admit(1).is_some(), "its room is free again");
+        assert!(sink.lock().unread.parts.is_empty());
         assert!(sink.reserve(1).now_or_never().expect("at once").is_err());
         sink.finish(None).now_or_never().expect("at once");
     }

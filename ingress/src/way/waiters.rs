@@ -32,11 +32,12 @@ pub fn deliver(answers: impl IntoIterator<Item = (Waiter, Answer)>) {
                 let _ = reply.send(answer);
             }
             Waiter::Stream { sink, tag, room } => {
+                drop(room);
                 if let Some((previous, unread)) = run.take_if(|(current, _)| !Arc::ptr_eq(current, &sink)) {
                     previous.push(unread);
                 }
                 let (_, unread) = run.get_or_insert_with(|| (sink, Unread::default()));
-                unread.add(tag, answer, &room);
+                unread.add(tag, answer);
             }
         }
     }
@@ -143,10 +144,10 @@ mod tests {
 
     use super::*;
     use crate::refusals;
-    use crate::way::admission::Admission;
+    use crate::way::admission::Budget;
 
     fn call() -> (Waiter, oneshot::Receiver<Answer>) {
-        let room = Admission::new(1, 1).try_admit(1).expect("room");
+        let room = Budget::new(1, 1).try_admit(1).expect("room");
         let (reply, answer) = oneshot::channel();
         (Waiter::Call { reply, room }, answer)
     }

@@ -24,7 +24,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServiceResponse};
 use tonic_types::StatusExt;
 
 use crate::engine::{GOODS_KNOWN, SHORT_USER, SILENT_USER};
-use crate::shop::{Shop, Way, order, reason, retry_delay, until};
+use crate::shop::{self, Shop, Way, order, reason, retry_delay, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_answered_and_repeats_are_told() {
@@ -171,7 +171,7 @@ async fn a_deadline_means_unknown_and_says_what_to_ask_with() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_calls_are_told_to_come_back() {
-    let options = Options { commands_max: 2, outcome_wait_max: Duration::from_millis(500), ..Options::default() };
+    let options = Options { under_way: shop::calls(2), outcome_wait_max: Duration::from_millis(500), ..Options::default() };
     let shop = Shop::open(1, options).await;
     let silent: Vec<_> = ["o1", "o2"]
         .map(|order_id| {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use argon2::{Argon2, PasswordHasher};
 use async_nats::Client;
@@ -11,10 +12,10 @@ use emshop_log::{CommandLog, Entry};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::account_command::Body as Account;
 use emshop_proto::internal::{
-    AccountCommand, Catalogue, CatalogueKind, CatalogueQuery, Credentials, GoodsEntries, ListedOrder, OrderNumberQuery,
-    OrderPlace, Orders, OwnedStockChange, Owner, OwnerKind, Owners, PageQuery, Query, QueryReply, SetPassword, StockChanges,
-    StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, UserQuery, WaitingOrders, WaitingQuery, query,
-    query_reply, record,
+    AccountCommand, Catalogue, CatalogueKind, CatalogueQuery, Credentials, EngineProgress, GoodsEntries, ListedOrder,
+    OrderNumberQuery, OrderPlace, Orders, OwnedStockChange, Owner, OwnerKind, Owners, PageQuery, Query, QueryReply, SetPassword,
+    StockChanges, StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, UserQuery, WaitingOrders,
+    WaitingQuery, query, query_reply, record,
 };
 use emshop_proto::seal::Seal;
 use emshop_proto::v1::command::Body;
@@ -46,6 +47,9 @@ pub const BRANDS: u64 = 2_500;
 /// Its categories, which the tests of lists arrange: id, parent, and whether it is a tab.
 pub const CATEGORIES: [(u64, u64, bool); 4] = [(1, 0, false), (2, 1, true), (3, 2, false), (4, 1, false)];
 
+/// How often it says how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(10);
+
 pub struct Engine {
     log: u32,
     seal: Seal,
@@ -67,9 +71,18 @@ impl Engine {
         let (log, seal, password_hash) = (log.number(), log.seal().clone(), hash_of(PASSWORD));
         let (orders, on_sale) = (HashMap::new(), HashMap::new());
         let mut engine = Self { log, seal, core, local, commands, orders, on_sale, password_hash };
+        let (mut applied, mut tells) = (0, tokio::time::interval(TELL_EVERY));
         loop {
             tokio::select! {
-                Some(entry) = entries.next() => engine.turn(entry.expect("an entry")).await,
+                Some(entry) = entries.next() => {
+                    let entry = entry.expect("an entry");
+                    applied = entry.sequence;
+                    engine.turn(entry).await;
+                }
+                _ = tells.tick() => {
+                    let progress = EngineProgress { log, applied }.encode_to_vec();
+                    engine.core.publish(subjects::progress(log), progress.into()).await.expect("published");
+                }
                 Some(message) = queries.next() => {
                     let Some(body) = Query::decode(message.payload).expect("a query").body else { panic!("an empty query") };
                     let reply = QueryReply { body: Some(engine.read(body)) }.encode_to_vec();

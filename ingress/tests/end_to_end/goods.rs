@@ -9,7 +9,7 @@ use emshop_proto::v1::{BatchGetGoodsRequest, BatchSetOnSaleRequest, GoodsResult,
 use tonic::{Code, Request};
 
 use crate::engine::{BRANDS, GOODS_KNOWN, SILENT_GOODS};
-use crate::shop::{Shop, reason};
+use crate::shop::{self, Shop, reason};
 
 /// Each result as its goods with what became of them; nothing more where it was done for the first time.
 fn told(results: &[GoodsResult]) -> Vec<String> {
@@ -48,7 +48,7 @@ async fn a_batch_answers_for_each_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_without_room_says_which_were_left_out() {
-    let shop = Shop::open(1, Options { commands_max: 3, ..Options::default() }).await;
+    let shop = Shop::open(1, Options { under_way: shop::calls(3), ..Options::default() }).await;
     let mut goods = GoodsServiceClient::new(shop.channel.clone());
     let request = BatchSetOnSaleRequest { goods_ids: (1..=100).collect(), on_sale: true };
     let results = goods.batch_set_on_sale(request).await.expect("answered").into_inner().results;

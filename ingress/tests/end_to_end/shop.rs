@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use emshop_ingress::{Ingress, LocalOutcomes, Options};
+use emshop_ingress::{Ingress, LocalOutcomes, Options, UnderWay};
 use emshop_log::CommandLog;
 use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::seal::{ClusterKey, KEY_BYTES};
@@ -141,4 +141,9 @@ pub async fn until(mut condition: impl AsyncFnMut() -> bool) {
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("it comes true in time");
+}
+
+/// So many calls at once, and no more.
+pub fn calls(calls: u32) -> UnderWay {
+    UnderWay { calls, ..Options::default().under_way }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use emshop_ingress::Options;
+use emshop_ingress::{Options, UnderWay};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::pipeline_service_client::PipelineServiceClient;
@@ -57,24 +57,39 @@ async fn a_stream_goes_on_after_bad_commands_and_ends_after_the_last_outcome() {
         ];
         batches.send(CommandBatch { commands }).await.expect("open");
         batches.send(CommandBatch::default()).await.expect("open");
-        let too_many = (10_000..14_097).map(adjust).collect();
-        batches.send(CommandBatch { commands: too_many }).await.expect("open");
         batches.send(CommandBatch { commands: vec![submit(6, order("o1", 1))] }).await.expect("open");
         drop(batches);
 
-        let all = all(outcomes).await;
-        let (ours, too_many) = all.split_at(6);
+        let ours = all(outcomes).await;
         assert_eq!(ours.iter().map(|outcome| outcome.tag).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
         let reasons: Vec<_> = ours.iter().map(refused).collect();
         assert_eq!(reasons, ["", "VALIDATION_FAILED", "VALIDATION_FAILED", "STOCK_INSUFFICIENT", "", ""]);
         assert!(!ours[0].repeated && ours[5].repeated);
         let Some(OutcomeResult::Refusal(refusal)) = &ours[1].result else { panic!("{:?}", ours[1]) };
         assert_eq!(refusal.violations[0].field, "lines");
-        assert_eq!(too_many.len(), 4_097);
-        assert!(too_many.iter().all(|outcome| refused(outcome) == "VALIDATION_FAILED"));
         assert_eq!(shop.commands(), 4, "nothing else was written");
         shop.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_too_many_ends_its_stream_behind_the_outcomes_of_those_before() {
+    let shop = Shop::open(1, Options::default()).await;
+    let (batches, mut outcomes) = stream(&shop).await;
+    batches.send(CommandBatch { commands: vec![adjust(1)] }).await.expect("open");
+    let too_many = (10_000..14_097).map(adjust).collect();
+    batches.send(CommandBatch { commands: too_many }).await.expect("open");
+    let mut tags = Vec::new();
+    let end = loop {
+        match outcomes.message().await {
+            Ok(batch) => tags.extend(batch.expect("it says why it ends").outcomes.iter().map(|outcome| outcome.tag)),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(tags, [1]);
+    assert_eq!((end.code(), reason(&end).as_str()), (Code::InvalidArgument, "VALIDATION_FAILED"));
+    assert_eq!(shop.commands(), 1, "nothing else was written");
+    shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +97,11 @@ async fn many_streams_get_each_outcome_once() {
     for way in Way::BOTH {
         const BATCHES: u64 = 40;
         const COMMANDS: u64 = 250;
-        let options = Options { stream_window: 1_000, commands_max: 1_500, ..Options::default() };
+        let options = Options {
+            stream_window: 1_000,
+            under_way: UnderWay { streamed: 1_500, ..Options::default().under_way },
+            ..Options::default()
+        };
         let shop = Shop::answered(way, 2, options).await;
         let clients = (0..4).map(|client| {
             let shop = &shop;

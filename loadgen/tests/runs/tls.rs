@@ -5,30 +5,27 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use emshop_loadgen::dial::Security;
 use emshop_loadgen::{Report, Settings};
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::transport::{Certificate as Pem, Identity, ServerTlsConfig};
 
 use crate::shop::{Fault, Shop};
 
 /// Signs certificates.
-struct Authority {
-    certificate: Certificate,
-    key: KeyPair,
-}
+struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self { certificate: params.self_signed(&key).unwrap(), key }
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
     /// Certificate and key of `name`, in PEM.
     fn sign(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.certificate, &self.key).unwrap().pem(), key.serialize_pem())
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
     fn server(&self) -> ServerTlsConfig {
@@ -54,14 +51,14 @@ async fn run(target: &str, options: &[(&str, &Path)], arguments: &str) -> anyhow
 async fn the_server_shows_who_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let (authority, another) = (Authority::new(), Authority::new());
-    let ca = write(folder.path(), "ca.pem", &authority.certificate.pem());
+    let ca = write(folder.path(), "ca.pem", &authority.0.pem());
     let target = Shop::new(Fault::None).serve_tls(authority.server());
     for mode in ["--mode unary --workload checkout", "--mode stream"] {
         let report = run(&target, &[("--tls-ca", &ca)], mode).await.unwrap();
         assert!(report.good, "{mode}: {report} {:?}", report.differences);
         assert_eq!((report.tls, report.ok), (Security::Tls, 500));
     }
-    let theirs = write(folder.path(), "theirs.pem", &another.certificate.pem());
+    let theirs = write(folder.path(), "theirs.pem", &another.0.pem());
     let error = run(&target, &[("--tls-ca", &theirs)], "").await.expect_err("somebody else signed");
     assert!(format!("{error:#}").contains("certificate"), "{error:#}");
     let plain = target.replace("https", "http");
@@ -72,10 +69,10 @@ async fn the_server_shows_who_it_is() {
 async fn the_generator_shows_who_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
-    let ca = write(folder.path(), "ca.pem", &authority.certificate.pem());
+    let ca = write(folder.path(), "ca.pem", &authority.0.pem());
     let (certificate, key) = authority.sign("generator");
     let (certificate, key) = (write(folder.path(), "own.pem", &certificate), write(folder.path(), "own.key", &key));
-    let config = authority.server().client_ca_root(Pem::from_pem(authority.certificate.pem()));
+    let config = authority.server().client_ca_root(Pem::from_pem(authority.0.pem()));
     let target = Shop::new(Fault::None).serve_tls(config);
     let shown = [("--tls-ca", ca.as_path()), ("--tls-cert", &certificate), ("--tls-key", &key)];
     for mode in ["--mode unary", "--mode stream"] {

@@ -1,5 +1,6 @@
 //! The fast path: commands and outcomes by a stream.
 
+mod codec;
 mod server;
 
 use std::sync::Arc;
@@ -11,23 +12,21 @@ use tonic::{Request, Streaming};
 pub use self::server::PipelineServer;
 use super::Gateway;
 use crate::access::Caller;
+use crate::connections::Peer;
 use crate::way::dispatch::Dispatcher;
 use crate::way::sink::{Ended, Outcomes, Sink};
 use crate::{access, refusals, status};
 
-/// Commands in one batch.
-const COMMANDS_PER_BATCH_MAX: usize = 4_096;
-
 impl Gateway {
     /// Takes the commands of a stream for as long as there are some; the outcomes come by what is returned.
-    fn submit(&self, request: Request<Streaming<CommandBatch>>) -> Outcomes {
+    fn submit(&self, request: Request<Streaming<CommandBatch>>, peer: &Peer) -> Outcomes {
         let sink = Sink::new(self.stream_window);
         let outcomes = Outcomes::new(sink.clone());
         let reader = Reader {
             dispatcher: self.dispatcher.clone(),
             caller: access::caller(request.extensions()),
             sink: sink.clone(),
-            stopping: self.stopping.clone(),
+            leave: peer.leave.clone(),
         };
         let unread_max = self.unread_max;
         tokio::spawn(async move {
@@ -45,7 +44,8 @@ struct Reader {
     dispatcher: Arc<Dispatcher>,
     caller: Option<Caller>,
     sink: Arc<Sink>,
-    stopping: watch::Receiver<bool>,
+    /// Of its connection.
+    leave: watch::Receiver<bool>,
 }
 
 impl Reader {
@@ -53,7 +53,7 @@ impl Reader {
         let end = loop {
             let batch = tokio::select! {
                 batch = batches.message() => batch,
-                _ = self.stopping.wait_for(|stop| *stop) => break Some(status::of_refusal(refusals::unavailable())),
+                _ = self.leave.wait_for(|leave| *leave) => break Some(status::of_refusal(refusals::unavailable())),
             };
             match batch {
                 Ok(Some(batch)) => {
@@ -69,24 +69,9 @@ impl Reader {
     }
 
     async fn take(&self, commands: Vec<Command>) -> Result<(), Ended> {
-        match commands.len() {
-            0 => Ok(()),
-            count @ 1..=COMMANDS_PER_BATCH_MAX => {
-                self.sink.reserve(count).await?;
-                self.dispatcher.submit(commands, self.caller, &self.sink).await;
-                Ok(())
-            }
-            count => self.refuse(&commands, count).await,
-        }
-    }
-
-    /// Refuses each command of a batch that is too large; in parts, for the answers count like any others.
-    async fn refuse(&self, commands: &[Command], count: usize) -> Result<(), Ended> {
-        let description = format!("a batch has 1 to {COMMANDS_PER_BATCH_MAX} commands, not {count}");
-        let refusal = refusals::invalid_field("commands", description);
-        for part in commands.chunks(COMMANDS_PER_BATCH_MAX) {
-            self.sink.reserve(part.len()).await?;
-            self.dispatcher.refuse(part, &refusal, &self.sink).await;
+        if !commands.is_empty() {
+            self.sink.reserve(commands.len()).await?;
+            self.dispatcher.submit(commands, self.caller, &self.sink).await;
         }
         Ok(())
     }

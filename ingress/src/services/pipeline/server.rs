@@ -5,18 +5,17 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::BufMut;
 use emshop_proto::v1::CommandBatch;
 use emshop_proto::v1::pipeline_service_server::SERVICE_NAME;
 use futures::future::BoxFuture;
 use tonic::body::Body;
-use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic::codegen::http;
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
-use tonic_prost::ProstDecoder;
 use tower::Service;
 
+use super::codec::{BATCH_BYTES_MAX, BatchCodec};
+use crate::connections::Peer;
 use crate::services::Gateway;
 use crate::way::sink::{EncodedBatch, Outcomes};
 
@@ -25,11 +24,12 @@ const SUBMIT: &str = "/emshop.v1.PipelineService/Submit";
 #[derive(Clone)]
 pub struct PipelineServer {
     gateway: Arc<Gateway>,
+    peer: Arc<Peer>,
 }
 
 impl PipelineServer {
-    pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway }
+    pub fn new(gateway: Arc<Gateway>, peer: Arc<Peer>) -> Self {
+        Self { gateway, peer }
     }
 }
 
@@ -47,17 +47,23 @@ impl Service<http::Request<Body>> for PipelineServer {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let submit = Submit(self.gateway.clone());
+        let submit = Submit { gateway: self.gateway.clone(), peer: self.peer.clone() };
         Box::pin(async move {
             match request.uri().path() {
-                SUBMIT => Ok(Grpc::new(BatchCodec).streaming(submit, request).await),
+                SUBMIT => {
+                    let mut grpc = Grpc::new(BatchCodec).max_decoding_message_size(BATCH_BYTES_MAX);
+                    Ok(grpc.streaming(submit, request).await)
+                }
                 _ => Ok(Status::unimplemented("the pipeline has no such method").into_http()),
             }
         })
     }
 }
 
-struct Submit(Arc<Gateway>);
+struct Submit {
+    gateway: Arc<Gateway>,
+    peer: Arc<Peer>,
+}
 
 impl StreamingService<CommandBatch> for Submit {
     type Response = EncodedBatch;
@@ -65,38 +71,7 @@ impl StreamingService<CommandBatch> for Submit {
     type Future = Ready<Result<Response<Outcomes>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<CommandBatch>>) -> Self::Future {
-        ready(Ok(Response::new(self.0.submit(request))))
-    }
-}
-
-/// Decodes commands, and takes batches of outcomes as they are.
-struct BatchCodec;
-
-impl Codec for BatchCodec {
-    type Encode = EncodedBatch;
-    type Decode = CommandBatch;
-    type Encoder = BatchEncoder;
-    type Decoder = ProstDecoder<CommandBatch>;
-
-    fn encoder(&mut self) -> BatchEncoder {
-        BatchEncoder
-    }
-
-    fn decoder(&mut self) -> ProstDecoder<CommandBatch> {
-        ProstDecoder::default()
-    }
-}
-
-struct BatchEncoder;
-
-impl Encoder for BatchEncoder {
-    type Item = EncodedBatch;
-    type Error = Status;
-
-    fn encode(&mut self, batch: EncodedBatch, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(batch.parts.iter().map(Vec::len).sum());
-        batch.parts.iter().for_each(|part| buffer.put_slice(part));
-        Ok(())
+        ready(Ok(Response::new(self.gateway.submit(request, &self.peer))))
     }
 }
 

@@ -3,18 +3,22 @@
 //! Batching is natural: an envelope takes what has come while the one before it was on its way, so a lone command does not wait. Several
 //! are on their way at once only when each is full: the log syncs one after the other, and small ones would cost it as much as full ones.
 //! There is no timer.
+//!
+//! Records of calls go before those of streams ([`queue`]), of which only so much is on its way as the engine can apply soon ([`flow`]).
 
+mod flow;
+mod queue;
 mod room;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use emshop_log::jetstream::Reachable;
 use emshop_log::{AppendError, CommandLog};
-use emshop_proto::envelope::{ENVELOPE_BYTES_MAX, HEAD_BYTES, RECORD_OVERHEAD_BYTES, assemble, seal};
+use emshop_proto::envelope::{RECORD_OVERHEAD_BYTES, assemble, seal};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome, Refusal};
 use emshop_sync::tasks::{mpsc, select, sleep, sleep_until};
@@ -24,8 +28,11 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use self::flow::Flow;
+use self::queue::Queue;
 use self::room::Room;
 use crate::refusals;
+use crate::way::engines::Engine;
 use crate::way::outcomes::Answer;
 use crate::way::waiters::{Waiter, Waiters, deliver};
 
@@ -33,9 +40,6 @@ use crate::way::waiters::{Waiter, Waiters, deliver};
 const STALLED_AFTER: Duration = Duration::from_secs(2);
 /// Between two tries whether an unavailable log is back.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
-
-/// Records taken in at once.
-const ARRIVALS_MAX: usize = 1024;
 
 /// A record on its way into the log.
 pub struct Pending {
@@ -68,6 +72,7 @@ impl Batcher {
         slots: usize,
         waiters: Arc<Waiters>,
         reachable: Reachable,
+        engine: Engine,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (records, receiver) = mpsc::unbounded_channel();
         let (open, is_open) = watch::channel(true);
@@ -81,6 +86,9 @@ impl Batcher {
             slots,
             waiters,
             reachable,
+            applied: engine.applied(),
+            there: engine.there(),
+            flow: Flow::new(),
             queue,
             appends,
             sent: BTreeMap::new(),
@@ -112,52 +120,13 @@ impl Batcher {
     }
 }
 
-/// Records that no envelope has taken yet.
-struct Queue {
-    receiver: mpsc::UnboundedReceiver<Pending>,
-    /// The handles are dropped: nothing more comes.
-    ended: bool,
-    arrived: Vec<Pending>,
-    waiting: VecDeque<Pending>,
-    /// What the waiting ones take up in envelopes.
-    bytes: usize,
-}
-
-impl Queue {
-    fn new(receiver: mpsc::UnboundedReceiver<Pending>) -> Self {
-        Self { receiver, ended: false, arrived: Vec::new(), waiting: VecDeque::new(), bytes: 0 }
-    }
-
-    /// Waits for the next records.
-    async fn fill(&mut self) {
-        self.ended = self.receiver.recv_many(&mut self.arrived, ARRIVALS_MAX).await == 0;
-        self.bytes += self.arrived.iter().map(Pending::bytes_in_envelope).sum::<usize>();
-        self.waiting.extend(self.arrived.drain(..));
-    }
-
-    /// Takes from the front what fits into one envelope.
-    fn take(&mut self) -> Vec<Pending> {
-        let mut bytes = HEAD_BYTES;
-        let fits = |pending: &&Pending| {
-            bytes += pending.bytes_in_envelope();
-            bytes <= ENVELOPE_BYTES_MAX
-        };
-        let count = self.waiting.iter().take_while(fits).count();
-        assert!(count > 0 || self.waiting.is_empty(), "validation bounds a record far below an envelope");
-        let taken: Vec<_> = self.waiting.drain(..count).collect();
-        self.bytes -= taken.iter().map(Pending::bytes_in_envelope).sum::<usize>();
-        taken
-    }
-
-    fn take_all(&mut self) -> impl Iterator<Item = Pending> {
-        self.bytes = 0;
-        self.waiting.drain(..)
-    }
-}
-
 impl Pending {
     fn bytes_in_envelope(&self) -> usize {
         self.record.len() + RECORD_OVERHEAD_BYTES
+    }
+
+    fn is_streamed(&self) -> bool {
+        matches!(self.waiter, Waiter::Stream { .. })
     }
 }
 
@@ -167,6 +136,8 @@ struct Sent {
     /// Sent before the log became unavailable: it no longer takes up a slot, and its failure is no news.
     stale: bool,
     first_ticket: u64,
+    /// What it has of streams.
+    streamed_bytes: usize,
     /// Those to answer when it is durable.
     accepted: Vec<(Waiter, Box<OrderReceipt>)>,
 }
@@ -179,6 +150,11 @@ struct Worker {
     slots: usize,
     waiters: Arc<Waiters>,
     reachable: Reachable,
+    /// How far the engine is,
+    applied: watch::Receiver<u64>,
+    /// and whether it is there at all.
+    there: watch::Receiver<bool>,
+    flow: Flow,
     room: Room,
     queue: Queue,
     appends: FuturesUnordered<Append>,
@@ -205,13 +181,18 @@ impl Worker {
             while self.may_send() {
                 self.send();
             }
-            if self.queue.ended && self.queue.waiting.is_empty() {
+            if self.queue.has_ended() {
                 break;
             }
             let stalls_at = self.fresh().next().map(|sent| sent.since + STALLED_AFTER);
             select! {
                 Some((envelope, result)) = self.appends.next() => self.settle(envelope, result),
-                () = self.queue.fill(), if !self.queue.ended => {}
+                () = self.queue.fill(), if !self.queue.is_closed() => {}
+                Ok(()) = self.applied.changed() => {
+                    let applied = *self.applied.borrow_and_update();
+                    self.flow.applied(applied, Instant::now());
+                }
+                Ok(()) = self.there.changed() => {}
                 Ok(()) = self.reachable.changed(), if open => self.check_connection(),
                 () = reached(stalls_at), if open => self.close("appends are not answered"),
                 () = ended(&mut self.probe) => self.reopen(),
@@ -230,15 +211,26 @@ impl Worker {
         self.sent.values().filter(|sent| !sent.stale)
     }
 
-    fn may_send(&self) -> bool {
+    fn may_send(&mut self) -> bool {
+        let streamed = self.streamed_room();
+        if self.queue.streamed_bytes() > streamed {
+            self.flow.held_up();
+        }
         match self.fresh().count() {
-            0 => !self.queue.waiting.is_empty(),
-            under_way => under_way < self.slots && HEAD_BYTES + self.queue.bytes > ENVELOPE_BYTES_MAX,
+            0 => self.queue.has_some(streamed),
+            under_way => under_way < self.slots && self.queue.fills_envelope(streamed),
         }
     }
 
+    /// How much of streams may go now. Where no engine applies anything, it holds nobody up.
+    fn streamed_room(&self) -> usize {
+        if *self.there.borrow() { self.flow.room() } else { usize::MAX }
+    }
+
     fn send(&mut self) {
-        let gathered = self.queue.take();
+        let gathered = self.queue.take(self.streamed_room());
+        let streamed_bytes = gathered.iter().filter(|pending| pending.is_streamed()).map(Pending::bytes_in_envelope).sum();
+        self.flow.sent(streamed_bytes);
         let mut records = Vec::with_capacity(gathered.len());
         let mut waiting = Vec::with_capacity(gathered.len());
         let mut accepted = Vec::new();
@@ -256,7 +248,7 @@ impl Worker {
         let append = self.log.append(envelope);
         self.envelopes += 1;
         let envelope = self.envelopes;
-        self.sent.insert(envelope, Sent { since: Instant::now(), stale: false, first_ticket, accepted });
+        self.sent.insert(envelope, Sent { since: Instant::now(), stale: false, first_ticket, streamed_bytes, accepted });
         self.appends.push(Box::pin(async move { (envelope, append.await) }));
     }
 
@@ -264,6 +256,7 @@ impl Worker {
         let sent = self.sent.remove(&envelope).expect("each append is answered once");
         let refusal = match result {
             Ok(sequence) => {
+                self.flow.appended(sequence, sent.streamed_bytes, sent.since);
                 let position = LogPosition { log: self.log.number(), sequence };
                 return deliver(sent.accepted.into_iter().map(|(waiter, receipt)| (waiter, accepted(*receipt, position))));
             }
@@ -283,6 +276,7 @@ impl Worker {
                 refusals::perhaps_unavailable()
             }
         };
+        self.flow.failed(sent.streamed_bytes);
         let answer = refusals::answer(refusal);
         self.waiters.fail(sent.first_ticket, &answer);
         deliver(sent.accepted.into_iter().map(|(waiter, _)| (waiter, answer.clone())));

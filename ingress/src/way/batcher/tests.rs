@@ -13,7 +13,8 @@ use prost::Message;
 use tokio::sync::watch;
 
 use super::*;
-use crate::way::admission::Admission;
+use crate::way::admission::Budget;
+use crate::way::sink::Sink;
 
 type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
 
@@ -94,7 +95,8 @@ struct Bench {
     waiters: Arc<Waiters>,
     connection: watch::Sender<bool>,
     batcher: Batcher,
-    admission: Admission,
+    budget: Budget,
+    engine: Engine,
 }
 
 const WRITER: u64 = 77;
@@ -108,21 +110,33 @@ impl Bench {
             Arc::new(Waiters::new()),
         );
         let (connection, reachable) = watch::channel(true);
-        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable);
+        let engine = Engine::new();
+        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable, engine.clone());
         tokio::spawn(work);
-        Self { log, waiters, connection, batcher, admission: Admission::new(10_000, u32::MAX >> 4) }
+        Self { log, waiters, connection, batcher, budget: Budget::new(10_000, u32::MAX >> 4), engine }
     }
 
     fn send(&self, record_bytes: usize, receipt: Option<Box<OrderReceipt>>) -> oneshot::Receiver<Answer> {
         let (reply, answer) = oneshot::channel();
-        let waiter = Waiter::Call { reply, room: self.admission.try_admit(1).expect("room") };
+        let waiter = Waiter::Call { reply, room: self.budget.try_admit(1).expect("room") };
+        self.batcher.send(Pending { record: Self::record(record_bytes), waiter, receipt });
+        answer
+    }
+
+    /// As a stream does.
+    fn stream(&self, record_bytes: usize) {
+        let room = Arc::new(self.budget.try_admit(1).expect("room"));
+        let waiter = Waiter::Stream { sink: Sink::new(1), tag: 0, room };
+        self.batcher.send(Pending { record: Self::record(record_bytes), waiter, receipt: None });
+    }
+
+    fn record(record_bytes: usize) -> Vec<u8> {
         let mut record =
             Record { body_hash: 5, body: Some(record::Body::Tick(Tick::default())), ..Record::default() }.encode_to_vec();
         // An unknown field of the size asked for.
         let padding = record_bytes.saturating_sub(record.len());
         prost::encoding::bytes::encode(100, &vec![0_u8; padding], &mut record);
-        self.batcher.send(Pending { record, waiter, receipt });
-        answer
+        record
     }
 
     async fn answer_probe(&self, result: Result<u64, AppendError>) {
@@ -146,8 +160,8 @@ impl Bench {
     async fn refused(&self, answer: oneshot::Receiver<Answer>) -> String {
         match outcome(answer).await.result {
             Some(OutcomeResult::Refusal(refusal)) => {
-                assert_eq!((refusal.reason.as_str(), refusal.retry_after_ms), ("SERVICE_UNAVAILABLE", 1_000));
-                refusal.message
+                assert_eq!(refusal.retry_after_ms, 1_000);
+                refusal.reason
             }
             other => panic!("{other:?} is no refusal"),
         }
@@ -226,14 +240,14 @@ async fn failed_appends_answer_all_who_wait() {
     let refused = bench.send(10, None);
     let (_, answer) = bench.log.next().await;
     answer.send(Err(AppendError::Refused("too large".to_owned()))).expect("awaited");
-    assert!(!bench.refused(refused).await.contains("unknown"));
+    assert_eq!(bench.refused(refused).await, "SERVICE_UNAVAILABLE");
     assert!(bench.is_open(), "a log that answers is not away");
 
     let lost = [bench.send(10, None), bench.send(10, Some(Box::default()))];
     let (_, answer) = bench.log.next().await;
     answer.send(Err(AppendError::Unknown("late".to_owned()))).expect("awaited");
     for outcome in lost {
-        assert!(bench.refused(outcome).await.contains("outcome is unknown"));
+        assert_eq!(bench.refused(outcome).await, "OUTCOME_UNKNOWN");
     }
     bench.answer_probe(Err(AppendError::Unknown("late again".to_owned()))).await;
     assert!(!bench.is_open());
@@ -250,11 +264,11 @@ async fn nothing_queues_for_a_log_that_is_away() {
     let (_, _sent_answer) = bench.log.next().await;
     let queued = bench.send(10, None);
     bench.connection.send_replace(false);
-    bench.refused(queued).await;
+    assert_eq!(bench.refused(queued).await, "SERVICE_UNAVAILABLE");
     assert!(!bench.is_open());
-    bench.refused(bench.send(10, None)).await;
+    assert_eq!(bench.refused(bench.send(10, None)).await, "SERVICE_UNAVAILABLE");
     bench.answer_probe(Ok(1)).await;
-    bench.refused(bench.send(10, None)).await;
+    assert_eq!(bench.refused(bench.send(10, None)).await, "SERVICE_UNAVAILABLE");
     assert!(!bench.is_open(), "outcomes would not come");
     bench.connection.send_replace(true);
     bench.opens().await;
@@ -331,4 +345,42 @@ async fn a_log_is_asked_for_its_room_when_a_part_of_it_was_taken() {
     }
     // 100,000 bytes are three envelopes. On a slow machine a second passes, too.
     assert!(looks() >= before + 3, "{} times", looks() - before);
+}
+
+/// The records of streams in an envelope, by their size.
+fn large(envelope: &Envelope) -> usize {
+    envelope.records.iter().filter(|record| record.encoded_len() > 5_000).count()
+}
+
+#[tokio::test]
+async fn calls_go_before_streams_and_leave_them_a_part() {
+    let bench = Bench::new();
+    let lone = bench.send(10, None);
+    let (_, answer) = bench.log.next().await;
+    (0..20).for_each(|_| bench.stream(10_000));
+    let calls: Vec<_> = (0..100).map(|_| bench.send(1_000, None)).collect();
+    answer.send(Ok(1)).expect("awaited");
+    let (first, _pending) = bench.log.next().await;
+    assert_eq!((large(&first), first.records.len()), (1, 36), "a quarter is left to streams");
+    drop((lone, calls));
+}
+
+#[tokio::test]
+async fn streams_wait_for_the_engine_and_calls_do_not() {
+    let bench = Bench::new();
+    let mut sent = 0;
+    (0..400).for_each(|_| bench.stream(10_000));
+    for sequence in 1.. {
+        let Ok((envelope, answer)) = tokio::time::timeout(Duration::from_millis(200), bench.log.next()).await else { break };
+        sent += large(&envelope);
+        answer.send(Ok(sequence)).expect("awaited");
+    }
+    assert!((100..=105).contains(&sent), "{sent} of 10,000 bytes are on their way, of 1 MiB");
+    let _call = bench.send(10, None);
+    let (envelope, answer) = bench.log.next().await;
+    assert_eq!((envelope.records.len(), large(&envelope)), (1, 0));
+    answer.send(Ok(1_000)).expect("awaited");
+    bench.engine.tells(1_000);
+    let (envelope, _pending) = bench.log.next().await;
+    assert!(large(&envelope) > 0, "the engine has got on");
 }

@@ -6,7 +6,7 @@ use emshop_sync::tasks::{select, sleep};
 use emshop_sync::threads::atomic::{AtomicUsize, Ordering};
 use emshop_sync::{block_on, check, spawn};
 
-use crate::way::admission::{Admission, Room};
+use crate::way::admission::{Budget, Room};
 
 const COMMANDS_MAX: usize = 3;
 const BYTES_MAX: usize = 100;
@@ -35,25 +35,25 @@ impl Inside {
 #[test]
 fn whoever_waits_gets_in_and_all_room_comes_back() {
     check(|| {
-        let admission = Arc::new(Admission::new(COMMANDS_MAX as u32, BYTES_MAX as u32));
+        let budget = Arc::new(Budget::new(COMMANDS_MAX as u32, BYTES_MAX as u32));
         let inside = Arc::new(Inside::default());
         let mut parties = Vec::new();
         for (commands, bytes) in [(2, 60), (1, 100), (3, 10)] {
-            let (admission, inside) = (admission.clone(), inside.clone());
+            let (budget, inside) = (budget.clone(), inside.clone());
             parties.push(spawn(async move {
-                let room = admission.admit(commands, bytes).await;
+                let room = budget.admit(commands, bytes).await;
                 inside.stay(commands, bytes, room).await;
             }));
         }
         for bytes in [50, 100] {
-            let (admission, inside) = (admission.clone(), inside.clone());
+            let (budget, inside) = (budget.clone(), inside.clone());
             parties.push(spawn(async move {
-                if let Some(room) = admission.try_admit(bytes) {
+                if let Some(room) = budget.try_admit(bytes) {
                     inside.stay(1, bytes, room).await;
                 }
             }));
         }
-        let impatient = admission.clone();
+        let impatient = budget.clone();
         parties.push(spawn(async move {
             select! {
                 room = impatient.admit(2, 70) => drop(room),
@@ -65,7 +65,7 @@ fn whoever_waits_gets_in_and_all_room_comes_back() {
                 party.await.expect("nobody ends it");
             }
             // Waits for ever if any of it is lost.
-            admission.admit(COMMANDS_MAX, BYTES_MAX).await;
+            budget.admit(COMMANDS_MAX, BYTES_MAX).await;
         });
     });
 }

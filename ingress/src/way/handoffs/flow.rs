@@ -18,11 +18,12 @@ use prost::Message;
 use tokio::sync::watch;
 
 use super::log::SlowLog;
-use super::{admission, wait_for_all_room};
+use super::{admission, nobody_is_inside};
 use crate::refusals;
 use crate::way::admission::Admission;
 use crate::way::batcher::Batcher;
 use crate::way::dispatch::Dispatcher;
+use crate::way::engines::Engine;
 use crate::way::outcomes::LocalOutcomes;
 use crate::way::prepare::Defaults;
 use crate::way::sink::{Outcomes, Sink};
@@ -78,12 +79,14 @@ impl Way {
         let (outcomes, admission) = (LocalOutcomes::new(), Arc::new(admission()));
         let log = SlowLog::new(outcomes.clone(), is_ill);
         let (connection, reachable) = watch::channel(true);
-        let (batcher, work) = Batcher::new(Arc::new(log.clone()), outcomes.writer(), 2, outcomes.waiters.clone(), reachable);
+        let (engine, writer, waiters) = (Engine::new(), outcomes.writer(), outcomes.waiters.clone());
+        let (batcher, work) = Batcher::new(Arc::new(log.clone()), writer, 2, waiters, reachable, engine.clone());
         let dispatcher = Dispatcher {
             partitioner: Partitioner::new(1),
             defaults: Defaults { completes_after_seconds: 1 },
             admission: admission.clone(),
             batchers: [batcher].into(),
+            engines: [engine].into(),
             outcome_wait_max: Duration::from_secs(1),
         };
         (Self { log, admission, dispatcher: Arc::new(dispatcher), outcomes, connection }, work)
@@ -149,7 +152,7 @@ fn answers(is_ill: bool) -> Vec<(u64, Result<Outcome, Refusal>)> {
         block_on(trouble).expect("nobody ends it");
     }
     block_on(batcher).expect("it ends by itself when nobody sends any more");
-    wait_for_all_room(&admission);
+    block_on(nobody_is_inside(&admission));
     let stored = log.users();
     answers.iter().for_each(|(user, answer)| judge(*user, answer, &stored));
     answers

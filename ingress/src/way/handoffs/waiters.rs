@@ -9,16 +9,16 @@ use emshop_sync::{block_on, check, spawn};
 use futures::{FutureExt, StreamExt};
 use prost::Message;
 
-use super::{admission, outcome, room, wait_for_all_room};
+use super::{budget, outcome, room, wait_for_all_room};
 use crate::refusals;
-use crate::way::admission::Admission;
+use crate::way::admission::Budget;
 use crate::way::outcomes::{Answer, LocalOutcomes};
 use crate::way::sink::{Outcomes, Sink};
 use crate::way::waiters::Waiter;
 
-fn call(admission: &Admission) -> (Waiter, oneshot::Receiver<Answer>) {
+fn call(budget: &Budget) -> (Waiter, oneshot::Receiver<Answer>) {
     let (reply, answer) = oneshot::channel();
-    (Waiter::Call { reply, room: admission.try_admit(1).expect("room") }, answer)
+    (Waiter::Call { reply, room: budget.try_admit(1).expect("room") }, answer)
 }
 
 /// Runs all of these on threads of their own, and ends with them.
@@ -31,10 +31,10 @@ fn side_by_side(work: Vec<Box<dyn FnOnce() + Send>>) {
 #[test]
 fn each_call_is_answered_once_whoever_answers() {
     check(|| {
-        let (local, admission) = (LocalOutcomes::new(), admission());
+        let (local, budget) = (LocalOutcomes::new(), budget());
         let waiters = local.waiters.clone();
-        let (first, [patient, impatient]) = calls(&admission);
-        let (second, answers) = calls(&admission);
+        let (first, [patient, impatient]) = calls(&budget);
+        let (second, answers) = calls(&budget);
         let (first, second) = (waiters.register(first), waiters.register(second));
         let reads = thread::spawn(move || {
             block_on(async {
@@ -60,12 +60,12 @@ fn each_call_is_answered_once_whoever_answers() {
             Box::new(move || sweeping.expire(Instant::now(), &refusals::answer(refusals::outcome_unknown()))),
         ]);
         reads.join().expect("it does not panic");
-        wait_for_all_room(&admission);
+        wait_for_all_room(&budget);
     });
 }
 
-fn calls(admission: &Admission) -> (Vec<Waiter>, [oneshot::Receiver<Answer>; 2]) {
-    let ((first, first_answer), (second, second_answer)) = (call(admission), call(admission));
+fn calls(budget: &Budget) -> (Vec<Waiter>, [oneshot::Receiver<Answer>; 2]) {
+    let ((first, first_answer), (second, second_answer)) = (call(budget), call(budget));
     (vec![first, second], [first_answer, second_answer])
 }
 
@@ -83,11 +83,11 @@ fn answered<E>(answer: Result<Answer, E>, ticket: u64) {
 #[test]
 fn each_command_of_a_stream_is_answered_once_whoever_answers() {
     check(|| {
-        let (local, admission) = (LocalOutcomes::new(), admission());
+        let (local, budget) = (LocalOutcomes::new(), budget());
         let waiters = local.waiters.clone();
         let sinks = [Sink::new(8), Sink::new(8)];
         let outcomes = sinks.clone().map(Outcomes::new);
-        let batch = room(&admission);
+        let batch = room(&budget);
         let commands = |tags: [u64; 4]| {
             let waiter = |tag: u64| Waiter::Stream { sink: sinks[tag as usize % 2].clone(), tag, room: batch.clone() };
             waiters.register(tags.map(waiter).into())
@@ -117,6 +117,6 @@ fn each_command_of_a_stream_is_answered_once_whoever_answers() {
         for finishing in finishing {
             block_on(finishing).expect("nobody ends it");
         }
-        wait_for_all_room(&admission);
+        wait_for_all_room(&budget);
     });
 }
