@@ -49,6 +49,9 @@ fn page() -> String {
          whoever gives it, and of what it is about, so one key may serve for all that a client does at once. Where none is given the server\n\
          makes one, and tells it in the metadata of an error: to be given with the same call again. Refusals that ask to come again are not\n\
          remembered.\n\n\
+         [service_config.json](service_config.json) is a gRPC service config: reads, and calls that name what they are about, are tried again\n\
+         by the client's library when it is told that the service is unavailable, also by a connection that broke on the way. Others are safe\n\
+         to be tried again under a key of the client's.\n\n\
          | service | calls |\n|---|---|\n",
     );
     for service in &services {

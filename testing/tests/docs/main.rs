@@ -4,6 +4,7 @@ mod api;
 mod errors;
 mod events;
 mod paths;
+mod retries;
 mod rows;
 mod sentences;
 mod statuses;

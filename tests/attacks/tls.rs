@@ -1,0 +1,117 @@
+//! Whoever listens in or pretends to be somebody, where the port has TLS.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Instant;
+
+use tempfile::TempDir;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::process::{PATIENCE, Process, command, path};
+
+fn run(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the binary runs")
+}
+
+/// What `emshop dev-certificates` makes.
+struct Certificates(PathBuf);
+
+impl Certificates {
+    fn make(folder: PathBuf) -> Self {
+        let made = run(&["dev-certificates", "--to", path(&folder)]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self(folder)
+    }
+
+    fn file(&self, name: &str) -> String {
+        path(&self.0.join(name)).to_owned()
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).expect("it is made")
+    }
+
+    fn trusted(&self) -> ClientTlsConfig {
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.text("ca.pem"))).domain_name("localhost")
+    }
+
+    fn client(&self) -> Identity {
+        Identity::from_pem(self.text("client.pem"), self.text("client.key"))
+    }
+
+    fn serve(&self, data: &Path, more: &[&str]) -> Process {
+        let (cert, key) = (self.file("server.pem"), self.file("server.key"));
+        Process::serve(&[&["--data", path(data), "--tls-cert", &cert, "--tls-key", &key], more].concat())
+    }
+}
+
+async fn connect(process: &Process, tls: ClientTlsConfig) -> Result<Channel, Error> {
+    let endpoint = Endpoint::from_shared(format!("https://{}", process.address())).expect("an address").timeout(PATIENCE);
+    endpoint.tls_config(tls).expect("certificates").connect().await
+}
+
+/// Whether a call gets through: a client certificate is looked at after the handshake of the client.
+async fn is_served(process: &Process, tls: ClientTlsConfig) -> bool {
+    match connect(process, tls).await {
+        Ok(channel) => HealthClient::new(channel).check(HealthCheckRequest::default()).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_whoever_trusts_the_server_speaks_with_it_and_renewed_certificates_are_taken() {
+    let data = TempDir::new().unwrap();
+    let [certificates, others] = ["a", "b"].map(|name| Certificates::make(data.path().join(name)));
+    let process = certificates.serve(&data.path().join("data"), &[]);
+    assert!(is_served(&process, certificates.trusted()).await);
+    assert!(!is_served(&process, others.trusted()).await, "another authority");
+    let plain = Endpoint::from_shared(format!("http://{}", process.address())).expect("an address").timeout(PATIENCE);
+    let spoken = async { HealthClient::new(plain.connect().await.ok()?).check(HealthCheckRequest::default()).await.ok() };
+    assert!(spoken.await.is_none(), "it speaks nothing but TLS");
+    let target = format!("https://localhost:{}", process.address().rsplit_once(':').expect("a port").1);
+    let inspected = run(&["inspect", "--target", &target, "--tls-ca", &certificates.file("ca.pem")]);
+    assert!(inspected.status.success(), "{}", String::from_utf8_lossy(&inspected.stderr));
+
+    for name in ["server.pem", "server.key"] {
+        fs::copy(others.file(name), certificates.file(name)).expect("a copy");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !is_served(&process, others.trusted()).await {
+        assert!(Instant::now() < deadline, "the new certificate is not taken");
+    }
+    assert!(!is_served(&process, certificates.trusted()).await, "the old one is gone");
+    fs::write(certificates.file("server.pem"), "nonsense").expect("a file");
+    process.says("those before are used still");
+    assert!(is_served(&process, others.trusted()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_clients_need_certificates_nobody_gets_in_without() {
+    let data = TempDir::new().unwrap();
+    let [certificates, others] = ["a", "b"].map(|name| Certificates::make(data.path().join(name)));
+    let authority = certificates.file("ca.pem");
+    let process = certificates.serve(&data.path().join("data"), &["--tls-client-ca", &authority]);
+    assert!(is_served(&process, certificates.trusted().identity(certificates.client())).await);
+    assert!(!is_served(&process, certificates.trusted()).await, "without a certificate");
+    assert!(!is_served(&process, certificates.trusted().identity(others.client())).await, "of another authority");
+}
+
+#[test]
+fn passwords_are_not_taken_in_clear_from_elsewhere_unless_somebody_says_so() {
+    let data = TempDir::new().unwrap();
+    let serve = ["serve", "--data", path(data.path()), "--print-config", "--listen", "0.0.0.0:0"];
+    let refused = run(&serve);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8(refused.stderr).expect("text");
+    assert!(told.contains("--insecure") && told.contains("--tls-cert"), "{told}");
+    assert!(run(&[&serve[..], &["--insecure"]].concat()).status.success());
+    let certificates = Certificates::make(data.path().join("certificates"));
+    let (cert, key) = (certificates.file("server.pem"), certificates.file("server.key"));
+    assert!(run(&[&serve[..], &["--tls-cert", &cert, "--tls-key", &key]].concat()).status.success());
+    assert_eq!(run(&[&serve[..], &["--tls-cert", &cert]].concat()).status.code(), Some(2), "a certificate without its key");
+    let again = run(&["dev-certificates", "--to", path(&certificates.0)]);
+    assert_eq!(again.status.code(), Some(1), "nothing is written over");
+}
