@@ -12,6 +12,13 @@ pub const CATALOGUE_STREAM: &str = "EMSHOP_CATALOGUE";
 /// What that stream holds.
 pub const CATALOGUE_SUBJECTS: &str = "emshop.event.goods.>";
 
+/// Where engines answer queries, each on one of these.
+pub const QUERIES: &str = "emshop.query.*";
+/// Where writers hear of outcomes, each on one of these.
+pub const OUTCOMES: &str = "emshop.outcome.*";
+/// What every subject begins with on which an answer is expected.
+pub const INBOXES: &str = "_INBOX.";
+
 /// The key-value bucket that says which engine serves which log.
 pub const LEASE_BUCKET: &str = "EMSHOP_LEASES";
 

@@ -111,7 +111,8 @@ pub async fn serve_queries(log: u32, client: Client, inbox: Sender<Message>, pos
     let waiting = Arc::new(Semaphore::new(QUERIES_WAITING_MAX));
     tokio::spawn(async move {
         while let Some(message) = subscription.next().await {
-            let Some(reply) = message.reply else { continue };
+            // Anything else is a subject on which an answer of ours could do something.
+            let Some(reply) = message.reply.filter(|reply| reply.starts_with(subjects::INBOXES)) else { continue };
             let refusal = match (Query::decode(message.payload), Arc::clone(&waiting).try_acquire_owned()) {
                 (Ok(query), Ok(permit)) => match inbox.send(Message::Query { query, reply_to: reply, _waiting: permit }) {
                     Ok(()) => continue,
