@@ -44,8 +44,10 @@ pub enum Command {
     /// Show the state and check its invariants
     Inspect(InspectFlags),
     /// Archive a shop, also while it sells
+    #[command(after_help = SETTINGS)]
     Backup(ArchiveFlags),
     /// Archive what is left of a shop that does not start any more
+    #[command(after_help = SETTINGS)]
     Repair(ArchiveFlags),
     /// Make a shop of an archive, in a new epoch
     #[command(after_help = SETTINGS)]
@@ -58,6 +60,9 @@ pub enum Command {
     Token(TokenFlags),
     /// Make an authority and certificates to try TLS with
     DevCertificates(DevCertificatesFlags),
+    /// Have events kept for a downstream service, and print what it needs to read them, a password with it
+    #[command(after_help = SETTINGS)]
+    ConsumerCredentials(ConsumerFlags),
 }
 
 /// Flags that stand for settings: what they do not give comes from the environment, the file or the defaults.
@@ -147,10 +152,10 @@ pub struct ArchiveFlags {
     pub data: Vec<PathBuf>,
     /// NATS server of the shop [default: that of the first data folder]
     #[arg(long, value_name = "URL")]
-    pub nats: Option<String>,
+    nats: Option<String>,
     /// File of the cluster's key [default: cluster.key in the first data folder that has one]
-    #[arg(long, value_name = "FILE", env = "EMSHOP__CLUSTER__KEY_FILE")]
-    pub cluster_key_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    cluster_key_file: Option<String>,
     /// Folder that becomes the archive
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
@@ -235,6 +240,19 @@ pub struct TlsFlags {
 }
 
 #[derive(Debug, Args)]
+pub struct ConsumerFlags {
+    /// Name of the downstream service
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// Data folder of the shop
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// NATS server of the shop [default: that of the data folder]
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct InspectFlags {
     #[command(flatten)]
     pub source: InspectSource,
@@ -281,6 +299,12 @@ impl DemoFlags {
     }
 }
 
+impl ArchiveFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![("nats.url", self.nats.as_deref()), ("cluster.key_file", self.cluster_key_file.as_deref())]
+    }
+}
+
 impl RestoreFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
         vec![("data", Some(&self.data)), ("nats.url", self.nats.as_deref())]
@@ -304,6 +328,12 @@ impl TokenFlags {
             ("auth.key_file", self.key_file.as_deref()),
             ("auth.token_lifetime", self.lifetime.as_deref()),
         ]
+    }
+}
+
+impl ConsumerFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![("data", self.data.as_deref()), ("nats.url", self.nats.as_deref())]
     }
 }
 

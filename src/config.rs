@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::Override;
 use crate::secret;
-pub use units::{LogSet, Networks};
+pub use units::{LogSet, Networks, ServerUrl};
 
 /// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
 const ENVIRONMENT_PREFIX: &str = "EMSHOP";
@@ -141,7 +141,21 @@ pub enum Role {
 #[serde(default, deny_unknown_fields)]
 pub struct Nats {
     /// Server to use; without one, emshop starts its own.
-    pub url: Option<String>,
+    pub url: Option<ServerUrl>,
+    /// User to log in as at that server, with a password.
+    pub user: Option<String>,
+    /// File with that password.
+    pub password_file: Option<PathBuf>,
+    /// File with the seed of an nkey to log in with, instead of a password.
+    pub nkey_file: Option<PathBuf>,
+    /// File with a JWT and the seed of its user to log in with, as `nsc` writes it.
+    pub credentials_file: Option<PathBuf>,
+    /// File with certificates (PEM) of who signs that of the server, instead of those that the system trusts.
+    pub tls_ca: Option<PathBuf>,
+    /// File with a certificate (PEM) to show to the server,
+    pub tls_cert: Option<PathBuf>,
+    /// and file with its key.
+    pub tls_key: Option<PathBuf>,
     /// When the started server syncs what it wrote: `always`, or after a time such as `1s`, which may lose as much with the power.
     #[serde(with = "units::sync")]
     pub sync_interval: SyncMode,
@@ -149,7 +163,17 @@ pub struct Nats {
 
 impl Default for Nats {
     fn default() -> Self {
-        Self { url: None, sync_interval: SyncMode::Always }
+        Self {
+            url: None,
+            user: None,
+            password_file: None,
+            nkey_file: None,
+            credentials_file: None,
+            tls_ca: None,
+            tls_cert: None,
+            tls_key: None,
+            sync_interval: SyncMode::Always,
+        }
     }
 }
 
@@ -406,6 +430,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<()> {
+        self.nats.check()?;
         ensure!(
             self.role == Role::All || self.nats.url.is_some(),
             "a process that is an ingress or an engine alone meets the others on a NATS server: set nats.url (--nats)"
@@ -566,6 +591,28 @@ impl Settings {
             tokens,
             ..emshop_ingress::Options::default()
         }
+    }
+}
+
+impl Nats {
+    fn check(&self) -> Result<()> {
+        let Self { url, user, password_file, nkey_file, credentials_file, tls_ca, tls_cert, tls_key, .. } = self;
+        ensure!(
+            user.is_some() == password_file.is_some(),
+            "nats.user and nats.password_file go together: the file has the password of that user"
+        );
+        ensure!(tls_cert.is_some() == tls_key.is_some(), "nats.tls_cert and nats.tls_key go together");
+        let in_url = url.as_ref().is_some_and(ServerUrl::has_login);
+        let logins = [in_url, user.is_some(), nkey_file.is_some(), credentials_file.is_some()];
+        ensure!(
+            logins.iter().filter(|is_set| **is_set).count() <= 1,
+            "one login is enough: a password in nats.url, nats.user, nats.nkey_file or nats.credentials_file"
+        );
+        ensure!(
+            url.is_some() || !(logins.contains(&true) || tls_ca.is_some() || tls_cert.is_some()),
+            "logins and certificates in the section nats are for a server of your own: set nats.url (--nats)"
+        );
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@
 //! cluster         id of the cluster that the folder is of
 //! cluster.key     seals what is written to the logs, unless another file does
 //! auth.key        signs tokens, unless another file does
-//! nats/           JetStream files of the server that emshop starts
+//! nats/           JetStream files of the server that emshop starts, and the passwords of its users
 //! state/<log>/    RocksDB of that log's engine
 //! search/         the ingress's index of the goods; made anew when lost
 //! ```

@@ -1,17 +1,20 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`].
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`],
+//! [`mod@consumer`].
 
 mod backup;
 mod certificates;
 mod cli;
 mod cluster_key;
 mod config;
+mod consumer;
 mod demo;
 mod exit;
 mod folder;
 mod inspect;
 mod key;
+mod nats;
 mod node;
 mod open_files;
 mod secret;
@@ -27,7 +30,7 @@ use clap::Parser;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use cli::{Cli, Command, DemoFlags, Override, RestoreFlags, ServeFlags, TokenFlags, VoidFlags};
+use cli::{ArchiveFlags, Cli, Command, ConsumerFlags, DemoFlags, Override, RestoreFlags, ServeFlags, TokenFlags, VoidFlags};
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
 use exit::ExitCode;
 
@@ -47,12 +50,13 @@ fn main() -> ! {
         Command::Serve(flags) => serve(&cli, flags),
         Command::Demo(flags) => demo(&cli, flags),
         Command::Inspect(flags) => quietly(inspect::run(flags)),
-        Command::Backup(flags) => quietly(backup::backup(flags)),
-        Command::Repair(flags) => quietly(backup::repair(flags)),
+        Command::Backup(flags) => archive(&cli, flags, async |settings| backup::backup(flags, settings).await),
+        Command::Repair(flags) => archive(&cli, flags, async |settings| backup::repair(flags, settings).await),
         Command::Restore(flags) => restore(&cli, flags),
         Command::Void(flags) => void(&cli, flags),
         Command::Token(flags) => token(&cli, flags),
         Command::DevCertificates(flags) => certificates::make(flags),
+        Command::ConsumerCredentials(flags) => consumer_credentials(&cli, flags),
     };
     exit::in_order(ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -85,6 +89,11 @@ fn quietly(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> 
     Runtime::new()?.block_on(command)
 }
 
+fn archive(cli: &Cli, flags: &ArchiveFlags, work: impl AsyncFnOnce(&Settings) -> Result<ExitCode>) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(work(&settings))
+}
+
 fn restore(cli: &Cli, flags: &RestoreFlags) -> Result<ExitCode> {
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     Runtime::new()?.block_on(backup::restore(flags, &settings))
@@ -99,6 +108,11 @@ fn token(cli: &Cli, flags: &TokenFlags) -> Result<ExitCode> {
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     println!("{}", token::sign(flags, &settings)?);
     Ok(ExitCode::SUCCESS)
+}
+
+fn consumer_credentials(cli: &Cli, flags: &ConsumerFlags) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(consumer::run(flags, &settings))
 }
 
 /// Loads the settings and starts the log lines; `None` when the settings were only to be shown.

@@ -11,7 +11,7 @@ use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
 use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, TlsFiles, Tokens, Verification};
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, Connection, Create, Leases, NatsServer, ServerOptions};
+use emshop_log::jetstream::{Cluster, Connection, Create, Leases, NatsServer};
 use emshop_log::lease::Holder;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::Epoch;
@@ -22,7 +22,7 @@ use futures::{StreamExt, future};
 
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
-use crate::{cluster_key, key, open_files};
+use crate::{cluster_key, key, nats, open_files};
 
 /// How long an ingress waits for the first engine to make the cluster.
 const CLUSTER_WAIT: Duration = Duration::from_secs(60);
@@ -52,10 +52,10 @@ impl Node {
             tls: settings.tls_files()?,
         };
         let folder = DataFolder::create(&settings.data)?;
-        let (nats, url) = start_nats(settings, &folder).await?;
-        let connection = Connection::open(&url).await?;
-        if let Some(nats) = &nats {
-            nats.watch(connection.pulse());
+        let (server, access) = nats::start(&settings.nats, &folder, nats::user(settings.role)).await?;
+        let connection = Connection::open(&access).await?;
+        if let Some(server) = &server {
+            server.watch(connection.pulse());
         }
         let create = match (folder.cluster()?, settings.role) {
             (Some(id), _) => Create::Never(id),
@@ -85,12 +85,12 @@ impl Node {
         let listen = ingress.as_ref().map(Ingress::local_addr);
         tracing::info!(
             listen = listen.map(tracing::field::display),
-            nats = url,
+            nats = %access,
             logs = parts.logs.len(),
             own = format!("{owned:?}"),
             "serving"
         );
-        Ok(Self { ingress, search, engines, nats, connection: parts.connection, _folder: folder })
+        Ok(Self { ingress, search, engines, nats: server, connection: parts.connection, _folder: folder })
     }
 
     /// Where clients reach the ingress, if there is one here.
@@ -143,20 +143,6 @@ pub fn holder(folder: &DataFolder) -> Result<Holder> {
 pub fn kernel(name: &str) -> Result<String> {
     let value = fs::read_to_string(format!("/proc/sys/kernel/{name}"));
     Ok(value.with_context(|| format!("the kernel does not tell its {name}"))?.trim().to_owned())
-}
-
-/// The server of the settings, which is started unless they name one, and where it is.
-///
-/// # Errors
-/// Why it does not start.
-pub async fn start_nats(settings: &Settings, folder: &DataFolder) -> Result<(Option<NatsServer>, String)> {
-    if let Some(url) = &settings.nats.url {
-        return Ok((None, url.clone()));
-    }
-    let options = ServerOptions { data_dir: folder.nats(), sync: settings.nats.sync_interval };
-    let server = NatsServer::start(options).await?;
-    let url = server.url();
-    Ok((Some(server), url))
 }
 
 /// What an ingress takes from files of its own.

@@ -9,7 +9,7 @@ use console::style;
 use emshop_core::replica;
 use emshop_engine::runtime::publisher;
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, Connection, JetStreamLog, Lease, Renewal};
+use emshop_log::jetstream::{Cluster, Connection, JetStreamLog, Lease, Renewal, User};
 use emshop_log::lease::LEASE;
 use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::internal::{Envelope, Record, Void, record};
@@ -20,7 +20,7 @@ use crate::cli::VoidFlags;
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::folder::DataFolder;
-use crate::{cluster_key, node};
+use crate::{cluster_key, nats, node};
 
 /// An engine that has ended gives its lease up within this.
 const LEASE_WAIT: Duration = LEASE.saturating_mul(3);
@@ -29,8 +29,8 @@ const LEASE_WAIT: Duration = LEASE.saturating_mul(3);
 /// When the entry has to stay as it is, or something cannot be reached.
 pub async fn run(flags: &VoidFlags, settings: &Settings) -> Result<ExitCode> {
     let folder = DataFolder::open(&settings.data)?;
-    let (server, url) = node::start_nats(settings, &folder).await?;
-    let connection = Connection::open(&url).await?;
+    let (server, access) = nats::start(&settings.nats, &folder, User::Operator).await?;
+    let connection = Connection::open(&access).await?;
     let done = declare(flags, settings, &folder, &connection).await;
     connection.expect_end();
     if let Some(server) = server {

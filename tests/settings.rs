@@ -1,8 +1,10 @@
-//! The table of settings in docs/OPERATIONS.md: names and comments as the source has them, defaults as the binary prints them.
+//! What is generated in docs/OPERATIONS.md. The table of settings: names and comments as the source has them, defaults as the binary prints
+//! them. And the users of a nats-server, as the one has them that emshop starts.
 
 use std::process::Command;
 
 use config::{Config, Value};
+use emshop_log::jetstream::users::accounts;
 use emshop_testing::docs::{assert_section, table};
 use emshop_testing::read;
 use emshop_testing::source::{Part, Source};
@@ -14,7 +16,7 @@ const SOURCES: [&str; 1] = ["src/config.rs"];
 const DATA_HOME: &str = "/data-home";
 
 #[test]
-fn the_table_is_fresh() {
+fn what_is_generated_is_fresh() {
     let sources = SOURCES.map(|path| Source::new(&read(path)));
     let (defaults, flags) = (defaults(), flags());
     let rows = settings(&sources).into_iter().map(|setting| {
@@ -25,6 +27,8 @@ fn the_table_is_fresh() {
         vec![format!("`{}`", setting.name), flag.unwrap_or_default(), default.unwrap_or_else(|| "–".to_owned()), setting.doc]
     });
     assert_section("docs/OPERATIONS.md", "settings", &table(&["setting", "flag", "default", "what it is"], rows));
+    let users = accounts(|user| format!("${}_PASSWORD", user.to_uppercase()));
+    assert_section("docs/OPERATIONS.md", "nats-users", &format!("```\n{users}```\n"));
 }
 
 /// All settings by their full names. What a setting does not say of itself, its type says.

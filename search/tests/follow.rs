@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::jetstream::{self, stream::Stream};
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::events::EventType;
 use emshop_proto::seal::{ClusterKey, KEY_BYTES};
 use emshop_proto::subjects::{self, CATALOGUE_STREAM};
@@ -35,7 +35,7 @@ impl Shop {
         let data = TempDir::new().unwrap();
         let server = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Interval(Duration::from_secs(120)) };
         let server = NatsServer::start(server).await.unwrap();
-        let connection = Connection::open(&server.url()).await.unwrap();
+        let connection = Connection::open(&server.access(User::Operator).unwrap()).await.unwrap();
         let options = ClusterOptions { logs: None, log_bytes_max: 1 << 28, event_bytes_max: 1 << 28 };
         let cluster = Cluster::open(&connection, options, Create::Yes, &ClusterKey::new([0; KEY_BYTES])).await.unwrap();
         let client = connection.read().clone();

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use console::style;
 use emshop_core::state::batch::Batch;
 use emshop_core::state::store::StateStore;
-use emshop_log::jetstream::Connection;
 use emshop_log::jetstream::archive::{Archived, Restore};
+use emshop_log::jetstream::{Connection, User};
 use emshop_proto::seal::ClusterKey;
 use emshop_proto::subjects::{self, Epoch};
 use emshop_proto::v1::EventBatch;
@@ -19,7 +19,7 @@ use crate::cli::RestoreFlags;
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::folder::DataFolder;
-use crate::{cluster_key, node, secret};
+use crate::{cluster_key, nats, secret};
 
 /// Rows that are written at once.
 const ROWS: usize = 50_000;
@@ -29,8 +29,8 @@ pub async fn run(flags: &RestoreFlags, settings: &Settings) -> Result<ExitCode> 
     let folder = DataFolder::create(&settings.data)?;
     let name = settings.data.display();
     ensure!(folder.is_new(), "{name} has data already: restore to a folder of its own");
-    let (server, url) = node::start_nats(settings, &folder).await?;
-    let connection = Connection::open(&url).await?;
+    let (server, access) = nats::start(&settings.nats, &folder, User::Operator).await?;
+    let connection = Connection::open(&access).await?;
     let restored = restore(&archive, &folder, &connection).await;
     connection.expect_end();
     if let Some(server) = server {

@@ -9,15 +9,16 @@ use anyhow::{Context, Result, bail, ensure};
 use emshop_core::replica::{self, Replica};
 use emshop_core::state::store::{StateReader, StateStore};
 use emshop_engine::shell::start;
-use emshop_log::jetstream::{Connection, NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{Connection, NatsServer, User};
 use emshop_proto::internal::{ClusterRow, LogRow};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::seal::{ClusterKey, Seals};
 use emshop_state::{RocksRows, RocksStore};
 
 use crate::cli::ArchiveFlags;
+use crate::config::Settings;
 use crate::folder::{DataFolder, Layout};
-use crate::{cluster_key, secret};
+use crate::{cluster_key, nats, secret};
 
 /// A state that is in use is opened again when files of it were merged meanwhile.
 const OPEN_TRIES: u32 = 20;
@@ -35,7 +36,8 @@ pub struct Source {
     pub token_key: Option<Vec<u8>>,
     /// Of a shop that does not run: it is ours meanwhile.
     nats: Option<NatsServer>,
-    _folders: Vec<DataFolder>,
+    /// Those that nobody else uses.
+    _folders: Vec<Option<DataFolder>>,
 }
 
 /// What the entries are sealed with.
@@ -64,38 +66,33 @@ impl State {
 }
 
 impl Source {
-    /// Of the data folders, and of the server that was named, or the one that has its files in the first of them.
+    /// Of the data folders, and of the server of the settings, or the one that has its files in the first of them.
     ///
     /// # Errors
     /// When something of the shop cannot be reached.
-    pub async fn open(ArchiveFlags { data, nats, cluster_key_file, .. }: &ArchiveFlags) -> Result<Self> {
-        let nats = nats.as_deref();
+    pub async fn open(ArchiveFlags { data, .. }: &ArchiveFlags, settings: &Settings) -> Result<Self> {
         let layouts = || data.iter().map(|path| Layout::of(path));
-        let key_file = cluster_key_file.clone().or_else(|| layouts().map(|it| it.cluster_key()).find(|path| path.exists()));
+        let key_file =
+            settings.cluster.key_file.clone().or_else(|| layouts().map(|it| it.cluster_key()).find(|path| path.exists()));
         let Some(key_file) = key_file else {
             bail!("no data folder has the key of the cluster: name its file (--cluster-key-file)")
         };
         let text = secret::read(&key_file).context("the key of the cluster")?;
         let token_key = layouts().map(|it| it.key()).find(|path| path.exists()).map(|path| secret::read(&path)).transpose()?;
-        let (mut states, mut folders, mut server) = (BTreeMap::new(), Vec::new(), None);
-        for (index, path) in data.iter().enumerate() {
+        let (mut states, mut folders) = (BTreeMap::new(), Vec::new());
+        for path in data {
             let layout = Layout::of(path);
             let folder = DataFolder::try_open(path)?;
             for log in layout.state_logs()? {
                 let before = states.insert(log, open_state(&layout, log, folder.is_some())?);
                 ensure!(before.is_none(), "two of the data folders have a state of log {log}: name the one that its engine uses");
             }
-            if nats.is_none() && index == 0 && folder.is_some() {
-                let options = ServerOptions { data_dir: layout.nats(), sync: SyncMode::Always };
-                server = Some(NatsServer::start(options).await?);
-            }
-            folders.extend(folder);
+            folders.push(folder);
         }
-        let url = match (nats, &server) {
-            (Some(url), _) => url.to_owned(),
-            (None, Some(server)) => server.url(),
-            (None, None) => NatsServer::url_of(&Layout::of(&data[0]).nats())
-                .with_context(|| format!("{} has no nats-server of its own: name it (--nats)", data[0].display()))?,
+        let first = Layout::of(&data[0]);
+        let (nats, access) = match folders[0] {
+            Some(_) => nats::start(&settings.nats, &first, User::Operator).await?,
+            None => (None, nats::running(&settings.nats, &first, User::Operator)?),
         };
         let heads = states.values().filter_map(|state| replica::head(state.rows()));
         let clusters: Vec<ClusterRow> = heads.map(|(cluster, _)| cluster).collect();
@@ -104,10 +101,10 @@ impl Source {
         };
         ensure!(clusters.iter().all(|row| row.cluster_id == cluster_id), "the states are of different clusters");
         let partitioner = Partitioner::from_assignment(&assignment).context("the state's partitions cannot be read")?;
-        let connection = Connection::open(&url).await?;
+        let connection = Connection::open(&access).await?;
         let key = cluster_key::parse(&text)?;
         let key = SourceKey { seals: key.seals(&cluster_id), key, text };
-        Ok(Self { cluster: cluster_id, partitioner, states, connection, key, token_key, nats: server, _folders: folders })
+        Ok(Self { cluster: cluster_id, partitioner, states, connection, key, token_key, nats, _folders: folders })
     }
 
     /// Whether any engine goes on meanwhile.

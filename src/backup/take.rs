@@ -21,14 +21,15 @@ use super::archive::{
 };
 use super::source::Source;
 use crate::cli::ArchiveFlags;
+use crate::config::Settings;
 use crate::exit::ExitCode;
 
 /// Above all keys of rows.
 const END_OF_ROWS: [u8; 16] = [u8::MAX; 16];
 
 /// `emshop backup`.
-pub async fn backup(flags: &ArchiveFlags) -> Result<ExitCode> {
-    let source = Source::open(flags).await?;
+pub async fn backup(flags: &ArchiveFlags, settings: &Settings) -> Result<ExitCode> {
+    let source = Source::open(flags, settings).await?;
     for log in 0..source.partitioner.logs() {
         ensure!(
             source.states.contains_key(&log),
@@ -44,8 +45,8 @@ pub async fn backup(flags: &ArchiveFlags) -> Result<ExitCode> {
 }
 
 /// `emshop repair`.
-pub async fn repair(flags: &ArchiveFlags) -> Result<ExitCode> {
-    let source = Source::open(flags).await?;
+pub async fn repair(flags: &ArchiveFlags, settings: &Settings) -> Result<ExitCode> {
+    let source = Source::open(flags, settings).await?;
     ensure!(!source.is_running(), "an engine uses a data folder: stop every engine and ingress first");
     let taken = take(&source, flags, true).await;
     source.close().await;

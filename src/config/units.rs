@@ -1,6 +1,7 @@
-//! Values that settings write in words: sets of logs, times, sizes.
+//! Values that settings write in words: sets of logs, addresses, times, sizes.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
@@ -62,6 +63,48 @@ impl TryFrom<String> for Networks {
 impl From<Networks> for String {
     fn from(networks: Networks) -> Self {
         networks.0.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Address of a NATS server, which may have a user and a password in it. Printed, it has neither of them in clear.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct ServerUrl(String);
+
+impl ServerUrl {
+    /// With all that is in it.
+    pub fn in_clear(&self) -> &str {
+        &self.0
+    }
+
+    pub fn has_login(&self) -> bool {
+        self.0.contains('@')
+    }
+}
+
+impl From<String> for ServerUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl From<ServerUrl> for String {
+    fn from(url: ServerUrl) -> Self {
+        url.to_string()
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let Some((login, rest)) = self.0.rsplit_once('@') else { return formatter.write_str(&self.0) };
+        let scheme = login.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+        write!(formatter, "{scheme}***@{rest}")
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{:?}", self.to_string())
     }
 }
 
@@ -140,6 +183,20 @@ mod tests {
         }
         for text in ["", "a", "1-", "3-2", "-1", "0-99999999", "1,,2"] {
             assert!(LogSet::try_from(text.to_owned()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_printed_without_its_password() {
+        for (url, printed) in [
+            ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
+            ("nats://shop:s3cret@nats.example", "nats://***@nats.example"),
+            ("tls://shop:s3/c@ret@nats.example:1", "tls://***@nats.example:1"),
+            ("s3cret@nats.example", "***@nats.example"),
+        ] {
+            let url = ServerUrl::from(url.to_owned());
+            assert_eq!((url.to_string(), format!("{url:?}")), (printed.to_owned(), format!("{printed:?}")));
+            assert_eq!(serde_json::to_string(&url).unwrap(), format!("{printed:?}"));
         }
     }
 

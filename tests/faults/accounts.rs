@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{self, NatsServer, ServerOptions, SyncMode};
 use emshop_proto::commands::{KEY_METADATA, call};
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::user_service_client::UserServiceClient;
@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
-use crate::process::{PATIENCE, Process, command, path, send};
+use crate::process::{PATIENCE, Process, command, nats_as, nats_client, path, send};
 
 const MOBILE: &str = "13812345678";
 const PASSWORD: &str = "correct horse battery";
@@ -354,14 +354,14 @@ async fn what_one_ingress_began_another_goes_on_with() {
     let key = data.path().join("shared.key");
     let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
     let nats = NatsServer::start(options).await.expect("nats-server starts");
-    let url = nats.url();
+    let url = nats_as(data.path(), jetstream::User::Engine);
     let engines = Process::serve(&["--role", "engine", "--logs", "2", "--nats", &url, "--data", path(&data.path().join("data"))]);
     // Any server makes one at its first start.
     let maker = TempDir::new().unwrap();
     drop(Process::guarded(&["--data", path(maker.path())]));
     fs::copy(maker.path().join("auth.key"), &key).expect("a key");
     let ingress = |name: &str| {
-        let data = data.path().join(name);
+        let (url, data) = (nats_as(data.path(), jetstream::User::Ingress), data.path().join(name));
         Process::guarded(&["--dev", "--role", "ingress", "--nats", &url, "--key-file", path(&key), "--data", path(&data)])
     };
     let (first, second) = (ingress("first"), ingress("second"));
@@ -455,7 +455,7 @@ async fn w43_passwords_show_nowhere() {
         assert!(!shows(answer.as_bytes(), "argon2id"), "{answer}");
     }
 
-    let records = log_messages(&text("nats")).await;
+    let records = log_messages(&nats_as(data.path(), jetstream::User::Operator)).await;
     assert!(records.iter().any(|record| shows(record, "$argon2id$")), "the log has the hash");
     assert!(!records.iter().any(|record| shows(record, PASSWORD) || shows(record, NEW_PASSWORD)));
     send(child.id(), Signal::SIGTERM);
@@ -488,7 +488,7 @@ async fn line_with(lines: &Path, part: &str) -> Value {
 
 /// Payloads of all messages of the first log.
 async fn log_messages(nats: &str) -> Vec<Vec<u8>> {
-    let client = async_nats::connect(nats).await.expect("nats-server runs");
+    let client = nats_client(nats).await;
     let stream = async_nats::jetstream::new(client).get_stream("EMSHOP_LOG_0").await.expect("the log");
     let last = stream.cached_info().state.messages;
     let consumer =

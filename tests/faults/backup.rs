@@ -4,18 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
 use tempfile::TempDir;
 
 use crate::model::Model;
-use crate::process::{Process, command, path, shared_key};
+use crate::process::{Process, command, nats_as, path, shared_key};
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(1_000);
 
-fn engine(nats: &str, own: &str, data: &Path) -> Process {
-    let data = data.join(own);
-    Process::serve(&["--role", "engine", "--logs", "2", "--own", own, "--nats", nats, "--data", path(&data)])
+fn engine(own: &str, data: &Path) -> Process {
+    let (nats, data) = (nats_as(data, User::Engine), data.join(own));
+    Process::serve(&["--role", "engine", "--logs", "2", "--own", own, "--nats", &nats, "--data", path(&data)])
 }
 
 /// What a command of the binary says; it has to do what it was told.
@@ -36,9 +36,18 @@ async fn a_backup_under_load_over_two_logs_becomes_the_shop_again() {
     let data = TempDir::new().unwrap();
     let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
     let nats = NatsServer::start(options).await.expect("nats-server starts");
-    let (first, second) = (engine(&nats.url(), "0", data.path()), engine(&nats.url(), "1", data.path()));
+    let (first, second) = (engine("0", data.path()), engine("1", data.path()));
     let index = data.path().join("ingress");
-    let ingress = Process::serve(&["--role", "ingress", "--logs", "2", "--nats", &nats.url(), "--data", path(&index)]);
+    let ingress = Process::serve(&[
+        "--role",
+        "ingress",
+        "--logs",
+        "2",
+        "--nats",
+        &nats_as(data.path(), User::Ingress),
+        "--data",
+        path(&index),
+    ]);
     let shop = Shop::new(ingress.channel().await);
     let mut model = Model::open(&shop).await;
     let load = model.load(&shop);
@@ -49,13 +58,14 @@ async fn a_backup_under_load_over_two_logs_becomes_the_shop_again() {
     // What is sold from here on is in the backup or not; what was sold before is.
     let load = model.load(&shop);
     let (own, other, to) = (data.path().join("0"), data.path().join("1"), data.path().join("backup"));
+    let operator = nats_as(data.path(), User::Operator);
     let without_a_log = data.path().join("half");
     let refusal = refused(&[
         "backup",
         "--cluster-key-file",
         path(shared_key()),
         "--nats",
-        &nats.url(),
+        &operator,
         "--data",
         path(&own),
         "--to",
@@ -63,7 +73,7 @@ async fn a_backup_under_load_over_two_logs_becomes_the_shop_again() {
     ]);
     assert!(refusal.contains("no data folder with a state of log 1"), "{refusal}");
     tokio::time::sleep(MOMENT).await;
-    let backup = ["backup", "--nats", &nats.url(), "--data", path(&own), "--data", path(&other), "--to", path(&to)];
+    let backup = ["backup", "--nats", &operator, "--data", path(&own), "--data", path(&other), "--to", path(&to)];
     let refusal = refused(&backup);
     assert!(refusal.contains("no data folder has the key of the cluster"), "{refusal}");
     let taken = done(&[&backup[..], &["--cluster-key-file", path(shared_key())]].concat());

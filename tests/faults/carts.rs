@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::commands::call;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::cart_service_client::CartServiceClient;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::process::{Process, path};
+use crate::process::{Process, nats_as, path};
 use crate::shop::{Answer, Shop, Way, keyed, price, submit};
 
 const USER: u64 = 7;
@@ -244,10 +244,19 @@ async fn items_are_in_the_cart_or_in_an_order_although_engines_are_killed() {
     let data = TempDir::new().unwrap();
     let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
     let nats = NatsServer::start(options).await.expect("nats-server starts");
-    let url = nats.url();
+    let url = nats_as(data.path(), User::Engine);
     let (first, second) = (engine(&url, "0", &data), engine(&url, "1", &data));
     let ingress_data = data.path().join("ingress");
-    let ingress = Process::serve(&["--role", "ingress", "--logs", "2", "--nats", &url, "--data", path(&ingress_data)]);
+    let ingress = Process::serve(&[
+        "--role",
+        "ingress",
+        "--logs",
+        "2",
+        "--nats",
+        &nats_as(data.path(), User::Ingress),
+        "--data",
+        path(&ingress_data),
+    ]);
     let shop = Shop::new(ingress.channel().await);
     let partitioner = Partitioner::new(2);
     assert!(USERS.map(|user_id| partitioner.of_user(user_id).log).any(|log| log == 1), "users live in both logs");

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
+use emshop_log::jetstream::User;
 use emshop_proto::continuity::Continuity;
 use emshop_proto::events::EventType;
 use emshop_proto::subjects::{self, CATALOGUE_STREAM, EVENT_STREAM};
@@ -13,14 +14,14 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::model::Model;
-use crate::process::{PATIENCE, Process};
+use crate::process::{PATIENCE, Process, nats_as, nats_client};
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(600);
 
 /// Reads the events as a downstream service would, until it has the first `count` of them; returns the type of each by its number.
 async fn consume(nats: &str, count: u64) -> BTreeMap<u64, String> {
-    let jetstream = jetstream::new(async_nats::connect(nats).await.expect("nats-server runs"));
+    let jetstream = jetstream::new(nats_client(nats).await);
     let mut streams = Vec::new();
     for name in [EVENT_STREAM, CATALOGUE_STREAM] {
         let stream = jetstream.get_stream(name).await.expect("the stream exists");
@@ -62,7 +63,7 @@ async fn downstream_misses_no_event_and_takes_none_twice() {
     model.check(&shop).await;
 
     let [log] = shop.inspect().await.try_into().expect("one log");
-    let types = consume(&process.nats, log.events).await;
+    let types = consume(&nats_as(data.path(), User::Operator), log.events).await;
     assert!(types.keys().copied().eq(1..=log.events), "numbered without gaps");
     let count = |of: EventType| types.values().filter(|what| *what == of.name()).count();
     assert_eq!(count(EventType::OrderSubmitted), model.accepted());
@@ -78,7 +79,7 @@ async fn stock_is_told_although_nothing_else_comes() {
     let process = Process::all(data.path());
     let shop = Shop::new(process.channel().await);
     shop.stock_up(&[5]).await;
-    let types = consume(&process.nats, 2).await;
+    let types = consume(&nats_as(data.path(), User::Operator), 2).await;
     assert_eq!(types.into_values().collect::<Vec<_>>(), [EventType::GoodsCreated.name(), EventType::StockChanged.name()]);
     assert_eq!(process.terminate().code(), Some(0));
 }

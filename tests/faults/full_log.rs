@@ -1,10 +1,10 @@
 //! Logs that are small, and logs that are full because no engine runs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use async_nats::jetstream;
-use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
 use emshop_log::{LOG_BYTES_MIN, RESERVED_PART};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::command::Body;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::model::Model;
-use crate::process::{Process, path};
+use crate::process::{Process, nats_as, nats_client, path};
 use crate::shop::{Answer, Shop, Way, submit};
 
 /// About what one of the orders below takes in the log.
@@ -49,7 +49,7 @@ fn order(log: u32, log_of_goods: u32) -> Command {
 }
 
 async fn bytes(nats: &str, log: u32) -> u64 {
-    let jetstream = jetstream::new(async_nats::connect(nats).await.expect("nats-server runs"));
+    let jetstream = jetstream::new(nats_client(nats).await);
     let stream = jetstream.get_stream(format!("EMSHOP_LOG_{log}")).await.expect("it is there");
     stream.cached_info().state.bytes
 }
@@ -71,8 +71,9 @@ impl Setup {
         Self { data, nats, settings }
     }
 
-    fn process(&self, role: &[&str], folder: &str) -> Process {
-        let (url, data): (String, &Path) = (self.nats.url(), self.data.path());
+    fn process(&self, user: User, role: &[&str], folder: &str) -> Process {
+        let data = self.data.path();
+        let url = nats_as(data, user);
         let common = ["--logs", "2", "--nats", &url, "--data", path(&data.join(folder)), "--config", path(&self.settings)]
             .map(str::to_owned);
         let common: Vec<_> = common.iter().map(String::as_str).collect();
@@ -80,18 +81,18 @@ impl Setup {
     }
 
     fn engine(&self, own: &str) -> Process {
-        self.process(&["--role", "engine", "--own", own], own)
+        self.process(User::Engine, &["--role", "engine", "--own", own], own)
     }
 
     fn ingress(&self) -> Process {
-        self.process(&["--role", "ingress"], "ingress")
+        self.process(User::Ingress, &["--role", "ingress"], "ingress")
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_times_the_size_of_a_small_log_passes_through_it() {
     let setup = Setup::new().await;
-    let (engines, ingress) = (setup.process(&["--role", "engine"], "engines"), setup.ingress());
+    let (engines, ingress) = (setup.process(User::Engine, &["--role", "engine"], "engines"), setup.ingress());
     let shop = Shop::new(ingress.channel().await);
     let mut model = Model::open(&shop).await;
     let load = model.load(&shop);
@@ -131,7 +132,7 @@ async fn a_full_log_is_told_and_keeps_no_other_log_from_working() {
             break;
         }
     }
-    let taken = bytes(&setup.nats.url(), 1).await;
+    let taken = bytes(&nats_as(setup.data.path(), User::Operator), 1).await;
     let kept = LOG_BYTES_MIN / RESERVED_PART;
     assert!(taken > LOG_BYTES_MIN / 2 && taken < LOG_BYTES_MIN - kept / 2, "{taken} bytes: something is left for others");
     for (log, log_of_goods) in [(1, 0), (0, 1)] {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::envelope;
 use emshop_proto::internal::Envelope;
 use futures::TryStreamExt;
@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::model::Model;
-use crate::process::{Process, cluster_key, command, path, send, wait_until_gone};
+use crate::process::{Process, cluster_key, command, nats_as, nats_client, path, send, wait_until_gone};
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(1_200);
@@ -44,7 +44,7 @@ fn refusal(data: &Path) -> String {
 }
 
 fn streams(data: &Path) -> PathBuf {
-    data.join("nats/jetstream/$G/streams")
+    data.join("nats/jetstream/SHOP/streams")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -95,7 +95,7 @@ async fn an_older_copy_of_the_log_that_was_written_on_is_refused() {
 
     // An ingress that was faster than the engine.
     let nats = server(data.path()).await;
-    let connection = Connection::open(&nats.url()).await.expect("a connection");
+    let connection = Connection::open(&nats.access(User::Shop).expect("its password")).await.expect("a connection");
     let options = ClusterOptions { logs: None, log_bytes_max: 8 << 30, event_bytes_max: 8 << 30 };
     let cluster = Cluster::open(&connection, options, Create::Yes, &cluster_key(data.path())).await.expect("the cluster");
     for _ in 0..3_000 {
@@ -117,7 +117,7 @@ async fn a_server_that_comes_back_empty_is_refused_and_nothing_is_made_in_it() {
     assert!(text.contains("has no stream EMSHOP_LOG_0") && text.contains("Keep the data folder"), "{text}");
 
     let nats = server(data.path()).await;
-    let context = jetstream::new(async_nats::connect(nats.url()).await.expect("a connection"));
+    let context = jetstream::new(nats_client(&nats_as(data.path(), User::Operator)).await);
     let made: Vec<String> = context.stream_names().try_collect().await.expect("names");
     assert!(made.is_empty(), "made in its place: {made:?}");
     nats.stop().await;

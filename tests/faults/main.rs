@@ -15,6 +15,7 @@ mod kill;
 mod leases;
 mod limits;
 mod linear;
+mod logins;
 mod model;
 mod outage;
 mod process;

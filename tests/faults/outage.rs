@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use nix::sys::signal::Signal;
@@ -9,7 +9,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::model::Model;
-use crate::process::{Process, path, send};
+use crate::process::{Process, nats_as, path, send};
 use crate::shop::{Answer, Shop, Way, submit};
 
 /// Long enough to be noticed.
@@ -22,7 +22,7 @@ async fn an_outage_of_nats_is_told_and_survived() {
     let data = TempDir::new().unwrap();
     let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
     let nats = NatsServer::start(options).await.expect("nats-server starts");
-    let process = Process::serve(&["--nats", &nats.url(), "--data", path(&data.path().join("data"))]);
+    let process = Process::serve(&["--nats", &nats_as(data.path(), User::Shop), "--data", path(&data.path().join("data"))]);
     let channel = process.channel().await;
     let shop = Shop::new(channel.clone());
     let mut model = Model::open(&shop).await;

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use async_nats::Client;
+use emshop_log::jetstream::{Access, Connection, User};
 use emshop_proto::seal::{ClusterKey, KEY_BYTES};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -57,6 +59,19 @@ pub fn shared_key() -> &'static Path {
         path
     });
     &FILE
+}
+
+/// The address of the nats-server that was started in this folder, with the password of a user.
+pub fn nats_as(data: &Path, user: User) -> String {
+    let text = |name: &str| fs::read_to_string(data.join("nats").join(name)).expect("written at its start");
+    let (url, password) = (text("nats-server.url"), text(&format!("{}.password", user.name())));
+    url.replace("nats://", &format!("nats://{}:{}@", user.name(), password.trim()))
+}
+
+/// A client of the nats-server at this address.
+pub async fn nats_client(url: &str) -> Client {
+    let access = Access::new(url, User::Operator).expect("an address");
+    Connection::open(&access).await.expect("it lets us in").core().clone()
 }
 
 /// A process that serves.
@@ -156,6 +171,17 @@ impl Starting {
     /// Waits for a line with this in it.
     pub fn says(&self, text: &str) -> String {
         self.lines.iter().find(|line| line.contains(text)).unwrap_or_else(|| panic!("it ends without {text}"))
+    }
+
+    /// All lines up to the one with this in it. Then it is killed.
+    pub fn until_it_says(mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.contains(text)) {
+            lines.push(self.lines.recv().unwrap_or_else(|_| panic!("it ends without {text}")));
+        }
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        lines
     }
 
     pub fn serves(self) -> Process {

@@ -2,12 +2,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::partitioner::Partitioner;
 use tempfile::TempDir;
 
 use crate::model::Model;
-use crate::process::{Process, path};
+use crate::process::{Process, nats_as, path};
 use crate::shop::Shop;
 
 const MOMENT: Duration = Duration::from_millis(700);
@@ -22,10 +22,19 @@ async fn orders_over_two_logs_end_although_an_engine_is_killed() {
     let data = TempDir::new().unwrap();
     let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
     let nats = NatsServer::start(options).await.expect("nats-server starts");
-    let url = nats.url();
+    let url = nats_as(data.path(), User::Engine);
     let (first, second) = (engine(&url, "0", data.path()), engine(&url, "1", data.path()));
     let index = data.path().join("ingress");
-    let ingress = Process::serve(&["--role", "ingress", "--logs", "2", "--nats", &url, "--data", path(&index)]);
+    let ingress = Process::serve(&[
+        "--role",
+        "ingress",
+        "--logs",
+        "2",
+        "--nats",
+        &nats_as(data.path(), User::Ingress),
+        "--data",
+        path(&index),
+    ]);
     let shop = Shop::new(ingress.channel().await);
     let logs: BTreeSet<_> = (1..=40).map(|goods_id| Partitioner::new(2).of_goods(goods_id).log).collect();
     assert_eq!(logs.len(), 2, "goods live in both logs, so orders do");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::envelope::{self, HEADER_BYTES};
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ async fn an_entry_that_cannot_be_read_stops_a_log_until_it_is_void() {
 
     let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
     let nats = NatsServer::start(options).await.expect("nats-server starts");
-    let connection = Connection::open(&nats.url()).await.expect("a connection");
+    let connection = Connection::open(&nats.access(User::Shop).expect("its password")).await.expect("a connection");
     let options = ClusterOptions { logs: None, log_bytes_max: 8 << 30, event_bytes_max: 8 << 30 };
     let cluster = Cluster::open(&connection, options, Create::Yes, &cluster_key(data.path())).await.expect("the cluster");
     let stray = {

@@ -2,6 +2,7 @@
 
 use async_nats::jetstream;
 use emshop_ingress::Options;
+use emshop_log::jetstream::{Connection, User};
 use emshop_proto::events::EventType;
 use emshop_proto::subjects;
 use emshop_proto::v1::goods_service_client::GoodsServiceClient;
@@ -19,7 +20,8 @@ async fn created(shop: &Shop, goods: impl IntoIterator<Item = Goods>) {
         numbered.map(|(number, goods)| Event { number, body: Some(event::Body::Goods(Box::new(goods))), ..Event::default() });
     let r#type = EventType::GoodsCreated.name().to_owned();
     let batch = EventBatch { r#type, events: events.collect(), ..EventBatch::default() };
-    let jetstream = jetstream::new(async_nats::connect(shop.server.url()).await.expect("a connection"));
+    let connection = Connection::open(&shop.server.access(User::Shop).expect("its password")).await.expect("a connection");
+    let jetstream = jetstream::new(connection.publish().clone());
     let subject = shop.epoch.publishing(&subjects::event(EventType::GoodsCreated.name(), 0));
     let published = jetstream.publish(subject, batch.encode_to_vec().into()).await.expect("published").await;
     shop.search.caught_up(published.expect("acknowledged").sequence).await.expect("it is indexed");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use emshop_ingress::{Ingress, LocalOutcomes, Options, UnderWay};
 use emshop_log::CommandLog;
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::seal::{ClusterKey, KEY_BYTES};
 use emshop_proto::subjects::Epoch;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
@@ -68,7 +68,7 @@ impl Shop {
         let options = Options { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..options };
         let server = ServerOptions { data_dir: data.path().to_owned(), sync: SyncMode::Interval(Duration::from_secs(120)) };
         let server = NatsServer::start(server).await.expect("a server");
-        let connection = Connection::open(&server.url()).await.expect("a connection");
+        let connection = Connection::open(&server.access(User::Shop).expect("its password")).await.expect("a connection");
         let cluster = ClusterOptions { logs: Some(logs), log_bytes_max: 1 << 30, event_bytes_max: 1 << 30 };
         let cluster =
             Cluster::open(&connection, cluster, Create::Yes, &ClusterKey::new([0; KEY_BYTES])).await.expect("a cluster");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use emshop_log::jetstream::{Access, Connection, User};
 use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
 use emshop_proto::v1::{EventBatch, OrderStatus};
 use emshop_simulator::consumer::Consumer;
@@ -60,7 +61,8 @@ pub async fn follow(server: &str, books: &Books) -> Result<(), Unknowing> {
 }
 
 async fn subscribe(server: &str) -> anyhow::Result<SelectAll<Ordered>> {
-    let jetstream = jetstream::new(async_nats::connect(server).await?);
+    let connection = Connection::open(&Access::new(server, User::Operator)?).await?;
+    let jetstream = jetstream::new(connection.read().clone());
     let mut streams = Vec::new();
     for name in [EVENT_STREAM, CATALOGUE_STREAM] {
         let consumer = jetstream.get_stream(name).await?.create_consumer(OrderedConfig::default()).await?;

@@ -103,13 +103,6 @@ impl Node {
         self.written().contains(said)
     }
 
-    /// What emshop said when it served.
-    pub fn field(&self, name: &str) -> Option<String> {
-        let written = self.written();
-        let line: Value = serde_json::from_str(written.lines().find(|line| line.contains(SERVING))?).ok()?;
-        line[name].as_str().map(str::to_owned)
-    }
-
     /// How it ended, when it has by itself.
     pub fn ended(&mut self) -> Option<Ended> {
         let status = self.child.as_mut()?.try_wait().expect("it can be asked")?;

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use emshop_log::jetstream::User;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tonic::transport::Endpoint;
@@ -13,7 +14,7 @@ use super::disk::Disk;
 use super::node::{Ended, Node};
 use super::plan::{Fault, Layout};
 use super::proxy::Proxy;
-use crate::process::{children, path, wait_until_gone};
+use crate::process::{children, nats_as, path, wait_until_gone};
 use crate::shop::Shop;
 
 /// Below the range of outgoing connections, so that a port stays free while its process is away.
@@ -114,10 +115,10 @@ impl Site {
         Shop::new(endpoint.timeout(ANSWER_WAIT).connect_lazy())
     }
 
-    /// Where downstream services find nats-server.
+    /// The way into nats-server for who may do everything there.
     pub fn server_url(&self) -> String {
         match self.layout {
-            Layout::One => self.nodes[0].field("nats").expect("it says so"),
+            Layout::One => nats_as(&self.root().join("all"), User::Operator),
             _ => format!("nats://127.0.0.1:{}", self.server_port),
         }
     }

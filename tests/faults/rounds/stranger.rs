@@ -12,9 +12,11 @@ use emshop_proto::subjects;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::process::nats_client;
+
 /// Publishes whatever they may come up with to all logs of a shop, where commands, steps and voids go. Gives how many entries each log got.
 pub async fn publish(url: &str) -> Vec<u64> {
-    let context = jetstream::new(async_nats::connect(url).await.expect("a server"));
+    let context = jetstream::new(nats_client(url).await);
     let mut published = Vec::new();
     while let Ok(stream) = context.get_stream(subjects::log_stream(published.len() as u32)).await {
         let log = published.len() as u32;
@@ -36,11 +38,13 @@ pub async fn publish(url: &str) -> Vec<u64> {
 
 /// A message with headers that are none, which no client sends: whoever reads it as a client does loses the connection.
 async fn publish_broken(url: &str, subject: &str) {
-    let address = url.strip_prefix("nats://").expect("an address");
+    let url = url.strip_prefix("nats://").expect("an address");
+    let (login, address) = url.rsplit_once('@').unwrap_or((":", url));
+    let (user, password) = login.split_once(':').expect("a password");
     let mut server = BufReader::new(TcpStream::connect(address).await.expect("a server"));
     let headers = "NATS/1.0\r\nno colon \u{fffd}\r\n\r\n";
     let message = format!("HPUB {subject} {0} {1}\r\n{headers}x\r\nPING\r\n", headers.len(), headers.len() + 1);
-    let connect = "CONNECT {\"verbose\":false,\"headers\":true}\r\n";
+    let connect = format!("CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\n");
     server.write_all(format!("{connect}{message}").as_bytes()).await.expect("sent");
     let mut line = String::new();
     while line != "PONG\r\n" {

@@ -79,7 +79,8 @@ impl Cluster {
         if options.logs.is_some_and(|logs| !(1..=LOGS_MAX).contains(&logs)) {
             return unfit(format!("a cluster has 1 to {LOGS_MAX} logs. Correct the setting"));
         }
-        let identity = Streams::look(&connection.read, options).await?.ensure_all(key).await?;
+        let streams = Streams { resizes: connection.user.makes_streams(), ..Streams::look(&connection.read, options).await? };
+        let identity = streams.ensure_all(key).await?;
         Self::of(connection, identity, key).await
     }
 

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Pulse;
+use super::{Access, Pulse, User};
 use crate::LogError;
 
 /// How long to wait for a server that is still starting.
@@ -35,24 +35,31 @@ pub struct Connection {
     pub(super) publish: Link,
     pub(super) read: Link,
     pub(super) core: Link,
+    /// Whom it has logged in as.
+    pub(super) user: User,
     pulse: Pulse,
     /// The server is about to be stopped.
     ending: Arc<AtomicBool>,
 }
 
 impl Connection {
-    /// Connects to a server such as `nats://127.0.0.1:4222` or `tls://user:password@host`, waiting a few seconds for one that is
-    /// still starting. Later losses of the connection heal by themselves.
+    /// Connects to a server, waiting a few seconds for one that is still starting. Later losses of the connection heal by themselves.
     ///
     /// # Errors
     /// [`LogError::Unreachable`].
-    pub async fn open(url: &str) -> Result<Self, LogError> {
-        let address = url.parse().map_err(|error| LogError::Unreachable(format!("not the address of a nats-server: {error}")))?;
+    pub async fn open(access: &Access) -> Result<Self, LogError> {
         let ending = Arc::new(AtomicBool::new(false));
-        let publish = Link::open(&address, "publish", &ending).await?;
-        let read = Link::open(&address, "read", &ending).await?;
-        let core = Link::open(&address, "core", &ending).await?;
-        Ok(Self { publish, read, core, pulse: Pulse::default(), ending })
+        let publish = Link::open(access, "publish", &ending).await?;
+        let read = Link::open(access, "read", &ending).await?;
+        let core = Link::open(access, "core", &ending).await?;
+        if access.is_open_to_others() && !core.client.server_info().auth_required {
+            tracing::warn!(
+                nats = %access,
+                "the nats-server asks nobody for a login: whoever reaches it reads what the shop has, and can delete it. \
+                 docs/OPERATIONS.md has a configuration with users"
+            );
+        }
+        Ok(Self { publish, read, core, user: access.user(), pulse: Pulse::default(), ending })
     }
 
     /// For appends to streams.
@@ -95,27 +102,26 @@ pub(super) struct Link {
 }
 
 impl Link {
-    async fn open(address: &ServerAddr, purpose: &'static str, ending: &Arc<AtomicBool>) -> Result<Self, LogError> {
+    async fn open(access: &Access, purpose: &'static str, ending: &Arc<AtomicBool>) -> Result<Self, LogError> {
         let deadline = Instant::now() + OPEN_WAIT;
         loop {
-            match Self::try_open(address, purpose, Arc::clone(ending)).await {
+            match Self::try_open(access.options()?, access, purpose, Arc::clone(ending)).await {
                 Ok(link) => return Ok(link),
                 Err(error) if is_final(&error) || Instant::now() > deadline => {
-                    let (host, port) = (address.host(), address.port());
-                    return Err(LogError::Unreachable(format!("no connection to nats-server at {host}:{port}: {error}")));
+                    return Err(LogError::Unreachable(format!("no connection to nats-server at {access}: {error}")));
                 }
                 Err(_) => sleep(OPEN_RETRY).await,
             }
         }
     }
 
-    async fn try_open(address: &ServerAddr, purpose: &'static str, ending: Arc<AtomicBool>) -> Result<Self, ConnectError> {
+    async fn try_open(
+        options: ConnectOptions,
+        access: &Access,
+        purpose: &'static str,
+        ending: Arc<AtomicBool>,
+    ) -> Result<Self, ConnectError> {
         let (state, mut reachable) = watch::channel(false);
-        // The client takes no credentials from the address itself.
-        let options = match (address.username(), address.password()) {
-            (Some(user), Some(password)) => ConnectOptions::with_user_and_password(user.into(), password.into()),
-            _ => ConnectOptions::new(),
-        };
         let client = options
             .name(format!("emshop {purpose}"))
             .ping_interval(PING_INTERVAL)
@@ -130,7 +136,7 @@ impl Link {
                 note(&event, &state);
                 async {}
             })
-            .connect(address.clone())
+            .connect(access.address().clone())
             .await?;
         // The client is connected, and the event that says so is on its way.
         let _ = reachable.wait_for(|up| *up).await;

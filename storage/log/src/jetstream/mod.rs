@@ -1,19 +1,23 @@
 //! The command log on JetStream: one stream with one subject for each log.
 //!
-//! [`NatsServer`] runs a server, unless there is one already, and [`Pulse`] tells whether it takes what it is given. [`Connection`] connects
-//! to it, and [`Cluster`] opens the streams there as [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by
+//! [`NatsServer`] runs a server, unless there is one already, with the [`users`] that may do something there, and [`Pulse`] tells whether it
+//! takes what it is given. [`Access`] is the way into one, [`Connection`] connects to it, and [`Cluster`] opens the streams there as [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by
 //! way of one delivery after the other.
 
+mod access;
 pub mod archive;
 mod binary;
 mod cluster;
 mod connection;
+mod consumers;
 mod delivery;
 mod leases;
 mod pulse;
 mod reader;
 mod server;
+mod started;
 mod stored;
+pub mod users;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -33,11 +37,14 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
 
+pub use access::{Access, Login, Tls};
 pub use cluster::{Cluster, ClusterOptions, Create};
 pub use connection::{Connection, Reachable};
+pub use consumers::make_consumers;
 pub use leases::{Lease, Leases, Renewal};
 pub use pulse::Pulse;
 pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
+pub use users::User;
 
 use self::connection::Link;
 use self::reader::Reader;

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream as BlockingStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream as BlockingStream};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,11 +21,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::{Pulse, binary};
+use super::users::CONSUMER;
+use super::{Access, Pulse, User, binary, started};
 
-/// Below the range from which systems take the ports of outgoing connections, so that nobody takes ours while the child restarts.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-const PORT_ATTEMPTS: usize = 100;
 /// How long to wait for the folder while the nats-server of a killed process is still ending.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Long, because after a crash the server reads its streams again from end to end.
@@ -45,9 +44,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 const CALM_FACTOR: u32 = 12;
 
 const LOCK_FILE: &str = "nats-server.lock";
-const CONFIG_FILE: &str = "nats-server.conf";
-/// Where it can be reached, for who may read its folder.
-const URL_FILE: &str = "nats-server.url";
 const OUTPUT_FILE: &str = "nats-server.log";
 
 /// When the server tells the disk to keep what it wrote.
@@ -90,8 +86,10 @@ pub enum ServerError {
     Io(#[from] io::Error),
 }
 
-/// A running nats-server, listening on this machine only. Dropping it stops the server, which may block for some seconds.
+/// A running nats-server, listening on this machine only, to those who know a password. Dropping it stops the server, which may block for
+/// some seconds.
 pub struct NatsServer {
+    data_dir: PathBuf,
     port: u16,
     child: watch::Receiver<ChildState>,
     pulse: Arc<OnceLock<Pulse>>,
@@ -124,21 +122,20 @@ impl NatsServer {
     /// When there is no suitable binary, the folder stays in use, or the server ends again at once.
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let binary = binary::find()?;
-        fs::create_dir_all(&options.data_dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&options.data_dir)?;
         let data_dir = options.data_dir.canonicalize()?;
         let lock = lock(&data_dir).await?;
-        let port = free_port()?;
-        fs::write(data_dir.join(CONFIG_FILE), config(&data_dir, port, options.sync))?;
-        fs::write(data_dir.join(URL_FILE), url(port))?;
+        let port = started::free_port(&data_dir)?;
+        let config = started::write(&data_dir, port, options.sync)?;
         let output = File::create(data_dir.join(OUTPUT_FILE))?;
         let (state, child) = watch::channel(ChildState::Starting);
         let (running, stop) = mpsc::channel();
-        let (config, lock, pulse) = (data_dir.join(CONFIG_FILE), Arc::new(lock), Arc::default());
+        let (lock, pulse) = (Arc::new(lock), Arc::default());
         let supervisor = Supervisor { binary, config, port, output, lock, pulse: Arc::clone(&pulse), state, stop };
         // The kernel ends the child when the thread that started it ends, so that thread must be one that stays.
         let supervisor = thread::Builder::new().name("nats-server".into()).spawn(move || supervisor.run())?;
-        let server = Self { port, child, pulse, running: Some(running), supervisor: Some(supervisor) };
-        server.ready().await.map_err(|reason| ServerError::NotReady { reason, output: data_dir.join(OUTPUT_FILE) })?;
+        let server = Self { data_dir, port, child, pulse, running: Some(running), supervisor: Some(supervisor) };
+        server.ready().await.map_err(|reason| ServerError::NotReady { reason, output: server.data_dir.join(OUTPUT_FILE) })?;
         Ok(server)
     }
 
@@ -150,17 +147,28 @@ impl NatsServer {
         binary::find()
     }
 
-    /// Where clients connect; stays the same when the server is started again.
-    pub fn url(&self) -> String {
-        url(self.port)
+    /// The way into it, which stays the same when the server is started again by itself.
+    ///
+    /// # Errors
+    /// When its folder cannot be read.
+    pub fn access(&self, user: User) -> io::Result<Access> {
+        Self::access_of(&self.data_dir, user)
     }
 
-    /// Where the server can be reached that another process has started on this folder, if it runs.
+    /// The way into the server that was started on this folder last.
     ///
     /// # Errors
     /// When no server was ever started there.
-    pub fn url_of(data_dir: &Path) -> io::Result<String> {
-        fs::read_to_string(data_dir.join(URL_FILE))
+    pub fn access_of(data_dir: &Path, user: User) -> io::Result<Access> {
+        started::access(data_dir, user)
+    }
+
+    /// Address and password of the server that was started on this folder last, for downstream services. The password stays the same.
+    ///
+    /// # Errors
+    /// When no server was ever started there.
+    pub fn consumer_login_of(data_dir: &Path) -> io::Result<(String, String)> {
+        Ok((started::address(data_dir)?, started::password(data_dir, CONSUMER)?))
     }
 
     /// From now on it is started again, too, when it runs but does not take what is appended.
@@ -332,10 +340,6 @@ fn terminate(child: &mut Child) {
     }
 }
 
-fn url(port: u16) -> String {
-    format!("nats://127.0.0.1:{port}")
-}
-
 /// Two servers on one folder would ruin it.
 async fn lock(data_dir: &Path) -> Result<File, ServerError> {
     let file = File::options().create(true).truncate(false).write(true).open(data_dir.join(LOCK_FILE))?;
@@ -348,41 +352,4 @@ async fn lock(data_dir: &Path) -> Result<File, ServerError> {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
     }
-}
-
-fn free_port() -> io::Result<u16> {
-    let mut error = None;
-    for _ in 0..PORT_ATTEMPTS {
-        let port = rand::random_range(PORTS);
-        match TcpListener::bind(("127.0.0.1", port)) {
-            Ok(_) => return Ok(port),
-            Err(refused) => error = Some(refused),
-        }
-    }
-    Err(error.expect("at least one attempt"))
-}
-
-/// The server keeps its streams in the folder `jetstream` within `store_dir`.
-fn config(data_dir: &Path, port: u16, sync: SyncMode) -> String {
-    let store_dir = data_dir.to_string_lossy();
-    let sync_interval = match sync {
-        SyncMode::Always => "always".to_owned(),
-        SyncMode::Interval(interval) => format!("{}ms", interval.as_millis()),
-    };
-    format!(
-        r#"# Written by emshop at each start.
-listen: "127.0.0.1:{port}"
-
-# What may wait for one connection before it is cut off. A reader that is far behind is sent up to 32 MB ahead.
-max_pending: 256MB
-
-jetstream {{
-  store_dir: {store_dir:?}
-  sync_interval: {sync_interval}
-  # Each stream has its own limit. The default, three quarters of what is free at the start, would refuse every message
-  # after a restart on a disk that is more than half full.
-  max_file_store: 1024TB
-}}
-"#
-    )
 }

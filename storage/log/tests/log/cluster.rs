@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use bytes::Bytes;
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create};
+use emshop_log::jetstream::{Access, Cluster, ClusterOptions, Connection, Create, User};
 use emshop_log::{AppendError, Bounds, CommandLog, LogError, RESERVED_PART};
 use futures::StreamExt;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use super::{MEBIBYTE, OPTIONS, Setup, append, key, payload, start, take};
+use super::{MEBIBYTE, OPTIONS, Setup, append, connect, key, payload, start, take};
 
 #[tokio::test]
 async fn everybody_opens_the_same_cluster() {
     let data_dir = TempDir::new().unwrap();
     let server = start(data_dir.path()).await.unwrap();
     let open = || async {
-        let connection = Connection::open(&server.url()).await?;
+        let connection = connect(&server, User::Shop).await;
         Cluster::open(&connection, ClusterOptions { logs: Some(3), ..OPTIONS }, Create::Yes, &key()).await
     };
     let clusters = futures::future::try_join_all((0..8).map(|_| open())).await.unwrap();
@@ -41,7 +41,7 @@ async fn assert_unfit(connection: &Connection, logs: Option<u32>, sentence: &str
 async fn misfits_are_refused() {
     let setup = Setup::new(ClusterOptions { logs: Some(2), ..OPTIONS }).await;
     let connection = &setup.connection;
-    let jetstream = async_nats::jetstream::new(connection.read().clone());
+    let jetstream = setup.operator().await;
     let reopened = Cluster::open(connection, OPTIONS, Create::Yes, &key()).await.unwrap();
     assert_eq!((reopened.id, reopened.partitioner.logs()), (setup.cluster.id.clone(), 2));
     assert_unfit(connection, Some(3), "has 2 logs, but the settings ask for 3").await;
@@ -85,7 +85,7 @@ async fn stored(jetstream: &jetstream::Context, stream: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_flood_of_orders_pushes_out_no_goods() {
     let setup = Setup::new(ClusterOptions { event_bytes_max: MEBIBYTE, ..OPTIONS }).await;
-    let jetstream = jetstream::new(setup.connection.read().clone());
+    let jetstream = setup.operator().await;
     let publish = async |subject: &str, payload: Vec<u8>| {
         let subject = setup.cluster.epoch.publishing(subject);
         jetstream.publish(subject, payload.into()).await.unwrap().await.unwrap();
@@ -127,6 +127,10 @@ async fn pretend_server(info: &'static str, password: &'static str) -> SocketAdd
     address
 }
 
+async fn open(url: &str) -> Result<Connection, LogError> {
+    Connection::open(&Access::new(url, User::Shop)?).await
+}
+
 #[tokio::test]
 async fn unsuitable_servers_are_refused() {
     for (info, sentence) in [
@@ -134,7 +138,7 @@ async fn unsuitable_servers_are_refused() {
         (r#"{"version": "2.15.1", "max_payload": 1048576}"#, "runs without JetStream"),
     ] {
         let server = pretend_server(info, "").await;
-        let connection = Connection::open(&format!("nats://{server}")).await.unwrap();
+        let connection = open(&format!("nats://{server}")).await.unwrap();
         assert_unfit(&connection, None, sentence).await;
     }
 }
@@ -143,9 +147,9 @@ async fn unsuitable_servers_are_refused() {
 async fn credentials_come_with_the_address() {
     let server =
         pretend_server(r#"{"version": "2.15.1", "jetstream": true, "auth_required": true, "max_payload": 1}"#, "s3cret").await;
-    Connection::open(&format!("nats://shop:s3cret@{server}")).await.unwrap();
+    open(&format!("nats://shop:s3cret@{server}")).await.unwrap();
     let asked = Instant::now();
-    let error = Connection::open(&format!("nats://shop:guess@{server}")).await.err().expect("the password is wrong").to_string();
+    let error = open(&format!("nats://shop:guess@{server}")).await.err().expect("the password is wrong").to_string();
     assert!(error.contains(&server.to_string()) && !error.contains("guess"), "{error}");
     assert!(asked.elapsed() < Duration::from_secs(5), "waiting does not help");
 }
@@ -155,7 +159,7 @@ async fn a_missing_server_is_a_clear_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let error = Connection::open(&address).await.err().expect("there is no server");
+    let error = open(&address).await.err().expect("there is no server");
     assert!(error.to_string().contains(&address), "{error}");
 }
 

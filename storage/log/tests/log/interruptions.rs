@@ -132,7 +132,7 @@ async fn lost_connections_only_delay() {
 async fn a_lost_or_stalled_consumer_is_replaced() {
     let setup = Setup::new(OPTIONS).await;
     let log = setup.cluster.log(0);
-    let stream = async_nats::jetstream::new(setup.connection.read().clone()).get_stream("EMSHOP_LOG_0").await.unwrap();
+    let stream = setup.operator().await.get_stream("EMSHOP_LOG_0").await.unwrap();
     let mut reader = log.read(1);
     append(&*log, 1..=1).await;
     take(&mut reader, 1).await;

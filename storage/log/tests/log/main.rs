@@ -3,14 +3,19 @@
 mod cluster;
 mod interruptions;
 mod leases;
+mod logins;
 mod server;
+mod users;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::Context;
 use bytes::Bytes;
-use emshop_log::jetstream::{Cluster, ClusterOptions, Connection, Create, NatsServer, ServerError, ServerOptions, SyncMode};
+use emshop_log::jetstream::{
+    Cluster, ClusterOptions, Connection, Create, NatsServer, ServerError, ServerOptions, SyncMode, User,
+};
 use emshop_log::memory::{AppendFault, MemoryLog};
 use emshop_log::{AppendError, CommandLog, Entry, LogError, conformance};
 use emshop_proto::seal::{ClusterKey, KEY_BYTES};
@@ -39,9 +44,14 @@ impl Setup {
     async fn new(options: ClusterOptions) -> Self {
         let data_dir = TempDir::new().unwrap();
         let server = start(data_dir.path()).await.unwrap();
-        let connection = Connection::open(&server.url()).await.unwrap();
+        let connection = connect(&server, User::Shop).await;
         let cluster = Cluster::open(&connection, options, Create::Yes, &key()).await.unwrap();
         Self { server, connection, cluster, data_dir }
+    }
+
+    /// What somebody does who puts things in order, or out of it.
+    async fn operator(&self) -> Context {
+        async_nats::jetstream::new(connect(&self.server, User::Operator).await.read().clone())
     }
 
     /// What log 0 takes up.
@@ -64,6 +74,10 @@ fn key() -> ClusterKey {
 
 async fn start(data_dir: &Path) -> Result<NatsServer, ServerError> {
     NatsServer::start(ServerOptions { data_dir: data_dir.to_owned(), sync: SyncMode::Always }).await
+}
+
+async fn connect(server: &NatsServer, user: User) -> Connection {
+    Connection::open(&server.access(user).unwrap()).await.unwrap()
 }
 
 fn signal(server: &NatsServer, signal: Signal) -> u32 {

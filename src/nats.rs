@@ -1,0 +1,76 @@
+//! The nats-server of a process, and the way into it: that of the settings, or the one that is started in the data folder.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use emshop_log::jetstream::{Access, Login, NatsServer, ServerOptions, Tls, User};
+
+use crate::config::{Nats, Role, Unacceptable};
+use crate::folder::Layout;
+use crate::secret;
+
+/// As whom a process of this role logs in.
+pub fn user(role: Role) -> User {
+    match role {
+        Role::All => User::Shop,
+        Role::Engine => User::Engine,
+        Role::Ingress => User::Ingress,
+    }
+}
+
+/// The server of the settings, which is started in this process's data folder unless they name one.
+///
+/// # Errors
+/// Why it does not start, or what of the settings is wrong.
+pub async fn start(nats: &Nats, layout: &Layout, user: User) -> Result<(Option<NatsServer>, Access)> {
+    if let Some(access) = of_settings(nats, user)? {
+        return Ok((None, access));
+    }
+    let server = NatsServer::start(ServerOptions { data_dir: layout.nats(), sync: nats.sync_interval }).await?;
+    let access = server.access(user)?;
+    Ok((Some(server), access))
+}
+
+/// The way into the server of the settings, or into the one that another process has started in this folder and that runs.
+///
+/// # Errors
+/// When there is none, or what of the settings is wrong.
+pub fn running(nats: &Nats, layout: &Layout, user: User) -> Result<Access> {
+    match of_settings(nats, user)? {
+        Some(access) => Ok(access),
+        None => NatsServer::access_of(&layout.nats(), user)
+            .with_context(|| format!("{} has no nats-server: name that of the shop (--nats)", layout.nats().display())),
+    }
+}
+
+/// `None` when the settings name no server.
+fn of_settings(nats: &Nats, user: User) -> Result<Option<Access>> {
+    let Some(url) = &nats.url else { return Ok(None) };
+    let access = Access::new(url.in_clear(), user).context("nats.url").context(Unacceptable)?;
+    let access = match login(nats).context(Unacceptable)? {
+        Some(login) => access.with_login(login),
+        None => access,
+    };
+    let identity = nats.tls_cert.clone().zip(nats.tls_key.clone());
+    if let Some((_, key)) = &identity {
+        secret::read(key).context("nats.tls_key").context(Unacceptable)?;
+    }
+    Ok(Some(access.with_tls(Tls { ca: nats.tls_ca.clone(), identity })))
+}
+
+/// What the files of the settings have; `None` when they name none.
+fn login(nats: &Nats) -> Result<Option<Login>> {
+    let Nats { user, password_file, nkey_file, credentials_file, .. } = nats;
+    Ok(match (user.clone().zip(password_file.as_ref()), nkey_file, credentials_file) {
+        (Some((user, file)), ..) => Some(Login::Password { user, password: text("nats.password_file", file)? }),
+        (_, Some(file), _) => Some(Login::Nkey(text("nats.nkey_file", file)?)),
+        (.., Some(file)) => Some(Login::Credentials(text("nats.credentials_file", file)?)),
+        _ => None,
+    })
+}
+
+/// What the file of a setting has, without white space at either end.
+fn text(setting: &'static str, file: &Path) -> Result<String> {
+    let text = String::from_utf8(secret::read(file).context(setting)?).with_context(|| format!("{setting}: it is no text"))?;
+    Ok(text.trim().to_owned())
+}
