@@ -448,6 +448,11 @@ impl Settings {
             "engines and ingresses of a shop share the key that their logs are sealed with: name its file in cluster.key_file \
              (--cluster-key-file)"
         );
+        ensure!(
+            !self.dev || self.listen.ip().is_loopback(),
+            "dev (--dev) lets everybody in, and {} is no loopback address: leave it out, or listen on 127.0.0.1",
+            self.listen
+        );
         let Tls { cert, key, client_ca } = &self.tls;
         ensure!(
             cert.is_some() == key.is_some() && (cert.is_some() || client_ca.is_none()),
@@ -460,11 +465,6 @@ impl Settings {
             self.listen
         );
         let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;
-        ensure!(
-            !self.dev || self.listen.ip().is_loopback(),
-            "dev (--dev) lets everybody in, and {} is no loopback address: leave it out, or listen on 127.0.0.1",
-            self.listen
-        );
         ensure!(
             self.dev || (*sms != Some(Sms::Log) && *captcha != Some(Captcha::Plain)),
             "verification.sms: log and verification.captcha: plain keep nobody out: they are for development (--dev)"

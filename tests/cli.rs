@@ -104,6 +104,25 @@ fn values_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
+fn logins_that_make_no_sense_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    for (nats, words) in [
+        ("{url: here, user: shop}", ["nats.user", "nats.password_file"]),
+        ("{url: here, password_file: f}", ["nats.user", "nats.password_file"]),
+        ("{url: here, tls_cert: f}", ["nats.tls_cert", "nats.tls_key"]),
+        ("{url: here, nkey_file: f, credentials_file: f}", ["one login is enough", "nats.nkey_file"]),
+        ("{url: 'nats://shop:s3cret@here', nkey_file: f}", ["one login is enough", "nats.url"]),
+        ("{nkey_file: f}", ["nats.url", "--nats"]),
+        ("{tls_ca: f}", ["nats.url", "--nats"]),
+    ] {
+        let file = settings_file(&folder, &format!("nats: {nats}"));
+        let output = run(&["serve", "--config", &file, "--print-config"]);
+        assert_refused(&output, 2, &words);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("s3cret"), "{output:?}");
+    }
+}
+
+#[test]
 fn a_webhook_secret_that_is_none_is_refused() {
     let folder = TempDir::new().unwrap();
     let secret = folder.path().join("secret");

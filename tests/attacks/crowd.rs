@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode};
+use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
-use crate::process::{PATIENCE, Process};
+use crate::process::{PATIENCE, Process, nats_as, path};
 use crate::shop::{Shop, submit};
 
 const STREAMS: usize = 4;
@@ -88,11 +88,12 @@ async fn streams_that_are_not_read_leave_room_for_single_orders_and_reads() {
 async fn a_log_without_its_engine_is_refused_at_once_and_the_other_one_goes_on() {
     let data = TempDir::new().unwrap();
     let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
-    let nats = NatsServer::start(options).await.expect("nats-server starts");
-    let (url, folder) = (nats.url(), |name: &str| data.path().join(name).to_str().expect("UTF-8").to_owned());
+    let _nats = NatsServer::start(options).await.expect("nats-server starts");
+    let [url, of_ingress] = [User::Engine, User::Ingress].map(|user| nats_as(data.path(), user));
+    let folder = |name: &str| path(&data.path().join(name)).to_owned();
     let first = Process::serve(&["--nats", &url, "--role", "engine", "--logs", "2", "--own", "0", "--data", &folder("first")]);
     let second = Process::serve(&["--nats", &url, "--role", "engine", "--own", "1", "--data", &folder("second")]);
-    let ingress = Process::serve(&["--nats", &url, "--role", "ingress", "--data", &folder("ingress")]);
+    let ingress = Process::serve(&["--nats", &of_ingress, "--role", "ingress", "--data", &folder("ingress")]);
     let channel = ingress.channel().await;
     let shop = Shop::new(channel.clone());
     let partitioner = Partitioner::new(2);

@@ -8,7 +8,7 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt;
 
-use crate::process::{PATIENCE, Process, path};
+use crate::process::{PATIENCE, Process, Starting, path};
 use crate::reason;
 
 /// From another address of this machine.
@@ -21,7 +21,8 @@ async fn channel_from(process: &Process, address: [u8; 4]) -> Channel {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_tries_passwords_is_slowed_down_and_others_are_not() {
     let data = TempDir::new().unwrap();
-    let process = Process::guarded(&["--data", path(data.path())]);
+    let rates = [("EMSHOP__RATES__ACCOUNTS_PER_ADDRESS", "20/s"), ("EMSHOP__RATES__ATTEMPTS_PER_MOBILE", "20/m")];
+    let process = Starting::spawn_with(&["--data", path(data.path())], &rates).serves();
     let channel = channel_from(&process, [127, 0, 0, 2]).await;
     let attempt = |channel: &Channel, number: u32| {
         let mobile = format!("138{number:08}");

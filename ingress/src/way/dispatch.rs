@@ -78,7 +78,7 @@ impl Dispatcher {
         idempotency_key: String,
         body: account_command::Body,
     ) -> Result<Outcome, Refusal> {
-        routing::account_asks(&body, |needed| self.check(needed)).map_err(|refusal| *refusal)?;
+        routing::account_asks(&body, |needed| self.check(needed, true)).map_err(|refusal| *refusal)?;
         let command = AccountCommand { idempotency_key, body: Some(body) };
         let prepared = prepare_account(&command, operator, self.partitioner);
         self.carry_out(prepared, self.deadline(metadata)).await
@@ -102,15 +102,15 @@ impl Dispatcher {
         }
         let prepared = prepare(command, operator, self.partitioner, self.defaults);
         if let Some(body) = &command.body {
-            routing::asks(body, |needed| self.check(needed))?;
+            routing::asks(body, |needed| self.check(needed, prepared.receipt.is_none()))?;
         }
         Ok(prepared)
     }
 
     /// New business is refused while a log that it needs takes no steps: these would wait without bound, and the client for what comes to
     /// no end. What is under way already goes on.
-    fn check(&self, needed: Key) -> Result<(), Box<Refusal>> {
-        self.batcher(needed.place(&self.partitioner).log).map(drop)
+    fn check(&self, needed: Key, waits: bool) -> Result<(), Box<Refusal>> {
+        self.batcher(needed.place(&self.partitioner).log, waits).map(drop)
     }
 
     /// Sends a command on its way, if there is room at once.
@@ -163,18 +163,16 @@ impl Dispatcher {
         Ok(prepared)
     }
 
-    /// The batcher that a command goes to, if it would be answered: one that is accepted once it is in the log needs no engine for that.
+    /// The batcher that a command goes to.
     fn batcher_of(&self, prepared: &Prepared) -> Result<&Batcher, Box<Refusal>> {
-        if prepared.receipt.is_none() && self.engines[prepared.log as usize].is_gone() {
-            return Err(Box::new(refusals::no_engine()));
-        }
-        self.batcher(prepared.log)
+        self.batcher(prepared.log, prepared.receipt.is_none())
     }
 
-    /// The batcher of a log that takes records now.
-    fn batcher(&self, log: u32) -> Result<&Batcher, Box<Refusal>> {
+    /// The batcher of a log that takes records now, and has an engine if somebody waits for what that makes of them.
+    fn batcher(&self, log: u32, waits: bool) -> Result<&Batcher, Box<Refusal>> {
         let batcher = &self.batchers[log as usize];
-        batcher.refusal().map_or(Ok(batcher), |refusal| Err(Box::new(refusal)))
+        let gone = || (waits && self.engines[log as usize].is_gone()).then(refusals::no_engine);
+        batcher.refusal().or_else(gone).map_or(Ok(batcher), |refusal| Err(Box::new(refusal)))
     }
 }
 

@@ -57,6 +57,8 @@ async fn a_stream_goes_on_after_bad_commands_and_ends_after_the_last_outcome() {
         ];
         batches.send(CommandBatch { commands }).await.expect("open");
         batches.send(CommandBatch::default()).await.expect("open");
+        // In another envelope.
+        until(async || shop.commands() == 3).await;
         batches.send(CommandBatch { commands: vec![submit(6, order("o1", 1))] }).await.expect("open");
         drop(batches);
 

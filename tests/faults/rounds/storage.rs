@@ -62,7 +62,7 @@ pub fn damage(fault: Fault, site: &Site, older: &Path, random: &mut StdRng) -> S
 }
 
 fn streams(store: &Path) -> PathBuf {
-    store.join("jetstream/$G/streams")
+    store.join("jetstream/SHOP/streams")
 }
 
 /// Those that RocksDB needs: it writes the others for people.

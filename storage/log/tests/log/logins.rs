@@ -11,7 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use emshop_log::jetstream::{Access, Cluster, Connection, Create, Login, NatsServer, Tls, User};
 use emshop_log::{CommandLog, LogError};
 use nkeys::KeyPair;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -144,11 +144,11 @@ async fn credentials_with_a_jwt() {
 }
 
 /// Signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+struct Authority(CertifiedIssuer<'static, rcgen::KeyPair>);
 
 impl Authority {
     fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
@@ -163,7 +163,7 @@ impl Authority {
 
     /// Files of a certificate and its key.
     fn sign(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
-        let key = KeyPair::generate().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let files = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
         fs::write(&files.0, params.signed_by(&key, &self.0).unwrap().pem()).unwrap();
