@@ -37,7 +37,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve the API, in one process or as part of several
     #[command(after_help = SETTINGS)]
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Start everything, drive real orders through the API and show what became of them
     #[command(after_help = SETTINGS)]
     Demo(DemoFlags),

@@ -1,6 +1,6 @@
 //! TLS of the port. Certificates are read again when their files change, so that they can be renewed while clients are served.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
@@ -110,8 +110,8 @@ impl TlsFiles {
 }
 
 /// One or more.
-fn certificates(path: &PathBuf, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |error| TlsError::Pem { path: path.clone(), error };
+fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |error| TlsError::Pem { path: path.to_owned(), error };
     let found = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     if found.is_empty() { Err(unreadable(pem::Error::NoItemsFound)) } else { Ok(found) }
 }
