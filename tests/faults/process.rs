@@ -205,16 +205,25 @@ pub fn path(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
+/// What is told to stop stands still when this returns: the signal is one thread's to notice, and until that one gets
+/// its turn the others go on.
 pub fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).expect("it runs");
+    if signal == Signal::SIGSTOP {
+        wait_until(pid, "stop", |state| state.is_none_or(|state| matches!(state, 'T' | 'Z')));
+    }
 }
 
 /// Returns when the process has ended.
 pub fn wait_until_gone(pid: u32) {
-    let deadline = Instant::now() + PATIENCE;
     // What has ended may stay as a zombie when nobody asks how.
-    while stat(pid).is_some_and(|stat| stat.state != 'Z') {
-        assert!(Instant::now() < deadline, "process {pid} does not end");
+    wait_until(pid, "end", |state| state.is_none_or(|state| state == 'Z'));
+}
+
+fn wait_until(pid: u32, what: &str, done: impl Fn(Option<char>) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done(stat(pid).map(|stat| stat.state)) {
+        assert!(Instant::now() < deadline, "process {pid} does not {what}");
         thread::sleep(POLL);
     }
 }
