@@ -34,7 +34,7 @@ const BOXED: [&str; 7] = [
     ".emshop.v1.Outcome.result.goods",
     ".emshop.v1.Outcome.result.logistics_order",
     ".emshop.v1.Event.body.goods",
-    ".emshop.v1.Event.body.logistics",
+    ".emshop.v1.Event.body.parcel",
 ];
 
 /// Bytes that are shared with what they came in, instead of copied.
@@ -42,6 +42,7 @@ const SHARED: [&str; 3] =
     [".emshop.internal.v1.Record.command", ".emshop.internal.v1.OrderCommand", ".emshop.internal.v1.TicketOutcome.outcome"];
 
 const ACCESS_OPTION: &str = "emshop.v1.access";
+const API_FOLDER: &str = "emshop/v1/";
 const API_PACKAGE: &str = "emshop.v1";
 const COMMAND: &str = "emshop.v1.Command";
 
@@ -52,6 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
     // Encoded by protox, since prost's own types forget the options of our making.
     std::fs::write(out.join("emshop.bin"), compiler.encode_file_descriptor_set())?;
+    let mut public = Compiler::new(["proto"])?;
+    public.include_imports(true).include_source_info(true).open_files(FILES.iter().filter(|file| file.starts_with(API_FOLDER)))?;
+    std::fs::write(out.join("public.bin"), public.encode_file_descriptor_set())?;
     std::fs::write(out.join("access.rs"), access_table(&compiler.descriptor_pool())?)?;
     std::fs::write(out.join("commands.rs"), command_table(&compiler.descriptor_pool())?)?;
     let services = "#[cfg(feature = \"services\")]";

@@ -18,6 +18,7 @@ use emshop_ingress::{
 };
 use emshop_log::LOG_BYTES_MIN;
 use emshop_log::jetstream::{ClusterOptions, SyncMode};
+use emshop_proto::internal::ShopLimits;
 use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
 use emshop_proto::partitioner::LOGS_MAX;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,11 @@ pub const QUIET_LOG: &str = "warn";
 
 const CONNECTION_AGE_MIN: Duration = Duration::from_secs(1);
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const REWRITE_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// An order asks for no more.
+const PAYMENT_SECONDS_MAX: u64 = 86_400;
 
 /// Tokens count in seconds.
 const TOKEN_LIFETIME_MIN: Duration = Duration::from_secs(1);
@@ -76,6 +82,7 @@ pub struct Settings {
     pub log: Log,
     pub events: Events,
     pub engine: Engine,
+    pub shop: Shop,
     pub ingress: Ingress,
     pub auth: Auth,
     pub rates: Rates,
@@ -99,6 +106,7 @@ impl Default for Settings {
             log: Log::default(),
             events: Events::default(),
             engine: Engine::default(),
+            shop: Shop::default(),
             ingress: Ingress::default(),
             auth: Auth::default(),
             rates: Rates::default(),
@@ -194,11 +202,14 @@ pub struct Log {
     /// Space of each log, 16 MiB or more. One that is full but for an eighth takes no commands until its engine has caught up and trimmed it.
     #[serde(with = "units::size")]
     pub bytes_max: u64,
+    /// How long entries stay that are in the state, from a day to a year: they say who somebody was that has been deleted since.
+    #[serde(with = "units::time")]
+    pub age_max: Duration,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { bytes_max: 8 << 30 }
+        Self { bytes_max: 8 << 30, age_max: emshop_engine::Options::default().log_age_max }
     }
 }
 
@@ -227,13 +238,40 @@ pub struct Engine {
     /// How far the clock of nats-server may be ahead of an engine's. Beyond it the engine stops: what it applied would be over at once, for good.
     #[serde(with = "units::time")]
     pub clock_tolerance: Duration,
+    /// After so long files of the state are written again, if nothing else did, so that what rows once said is gone from the disk.
+    #[serde(with = "units::time")]
+    pub rewrite_after: Duration,
 }
 
 impl Default for Engine {
     fn default() -> Self {
         let options = emshop_engine::Options::default();
         let emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, clock_tolerance, .. } = options;
-        Self { checkpoint_interval, checkpoint_rows_max, clock_tolerance }
+        Self { checkpoint_interval, checkpoint_rows_max, clock_tolerance, rewrite_after: REWRITE_AFTER }
+    }
+}
+
+/// What users may do at most who are no staff: settings of the engines, which write them into their logs. 0 limits nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shop {
+    /// Orders of one user that are unpaid at a time, in each log.
+    pub unpaid_orders_max: u32,
+    /// Units of one SKU in an order.
+    pub order_units_max: u64,
+    /// How long an order holds its units without being paid, up to a day; who orders may only shorten it.
+    #[serde(with = "units::time")]
+    pub payment_time_max: Duration,
+}
+
+impl Default for Shop {
+    fn default() -> Self {
+        let ShopLimits { unpaid_orders, order_units, payment_seconds } = emshop_engine::Options::default().limits;
+        Self {
+            unpaid_orders_max: unpaid_orders,
+            order_units_max: order_units,
+            payment_time_max: Duration::from_secs(payment_seconds.into()),
+        }
     }
 }
 
@@ -268,6 +306,8 @@ pub struct Ingress {
     /// How long after its delivery an order completes by itself, when the command does not say.
     #[serde(with = "units::time")]
     pub completion: Duration,
+    /// Whether clients may ask what there is to be called (gRPC reflection of the API); `dev` does so too.
+    pub reflection: bool,
 }
 
 impl Default for Ingress {
@@ -286,6 +326,7 @@ impl Default for Ingress {
             leave_delay: options.leave_delay,
             drain_max: options.drain_max,
             completion: Duration::from_secs(options.completes_after_seconds.into()),
+            reflection: options.reflection,
         }
     }
 }
@@ -487,6 +528,8 @@ impl Settings {
             "log.bytes_max must be {} MiB or more: an engine could not trim a smaller log in time",
             LOG_BYTES_MIN >> 20
         );
+        ensure!((DAY..=DAY * 365).contains(&self.log.age_max), "log.age_max must be from a day to a year");
+        ensure!(self.engine.rewrite_after >= Duration::from_secs(1), "engine.rewrite_after must be 1s or more");
         ensure!(self.engine.checkpoint_rows_max > 0, "engine.checkpoint_rows_max must be 1 or more");
         ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");
         let Ingress { reads_max, calls_max, streamed_max, connections_max, connections_per_address_max, .. } = self.ingress;
@@ -497,6 +540,11 @@ impl Settings {
         ensure!(
             (CONNECTION_AGE_MIN..=CONNECTION_AGE_MAX).contains(&self.ingress.connection_age_max),
             "ingress.connection_age_max must be from 1s to a year"
+        );
+        let payment_time = self.shop.payment_time_max;
+        ensure!(
+            payment_time.subsec_nanos() == 0 && payment_time.as_secs() <= PAYMENT_SECONDS_MAX,
+            "shop.payment_time_max must be whole seconds, up to a day; 0s limits nothing"
         );
         let completion = self.ingress.completion;
         ensure!(
@@ -515,9 +563,15 @@ impl Settings {
     }
 
     pub fn engine_options(&self) -> emshop_engine::Options {
-        let Engine { checkpoint_interval, checkpoint_rows_max, clock_tolerance } = self.engine;
-        let log_bytes_max = self.log.bytes_max;
-        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max, clock_tolerance }
+        let Engine { checkpoint_interval, checkpoint_rows_max, clock_tolerance, .. } = self.engine;
+        let Log { bytes_max: log_bytes_max, age_max: log_age_max } = self.log;
+        let Shop { unpaid_orders_max, order_units_max, payment_time_max } = self.shop;
+        let limits = ShopLimits {
+            unpaid_orders: unpaid_orders_max,
+            order_units: order_units_max,
+            payment_seconds: u32::try_from(payment_time_max.as_secs()).expect("checked when the settings were read"),
+        };
+        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max, log_age_max, clock_tolerance, limits }
     }
 
     /// # Errors
@@ -589,6 +643,7 @@ impl Settings {
             auth_required: self.auth.required,
             rates: self.rate_limits(),
             tokens,
+            reflection: self.ingress.reflection || self.dev,
             ..emshop_ingress::Options::default()
         }
     }

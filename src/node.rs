@@ -191,9 +191,11 @@ impl Parts<'_> {
     }
 
     async fn start_engine(&self, number: u32, folder: &DataFolder) -> Result<Engine> {
+        let store = RocksStore::open(&folder.state(number)?)?;
+        store.rewrite_after(self.settings.engine.rewrite_after);
         let connections = Connections {
             logs: self.logs.clone(),
-            store: Arc::new(RocksStore::open(&folder.state(number)?)?),
+            store: Arc::new(store),
             leases: self.leases.clone(),
             holder: holder(folder)?,
             cluster_id: self.cluster_id.clone(),

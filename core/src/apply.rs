@@ -15,7 +15,7 @@ use crate::idempotency;
 use crate::order::{commands, parcel, payment, steps};
 use crate::sound;
 use crate::stock::{self, allocation, reservation};
-use crate::user::{self, address, balance, cart, code, favourite, hold, letter};
+use crate::user::{self, address, balance, cart, code, erasure, favourite, hold, letter};
 
 /// Applies a command, and answers it unless a saga will.
 ///
@@ -145,6 +145,8 @@ fn handle_account(turn: &mut Turn, body: account_command::Body, key: &str) -> Ha
         Body::SetPassword(command) => {
             idempotency::once(turn, set_password, |turn| user::set_password(turn.state, &turn.ctx, &command).now())
         }
+        // Once done it is done: a repeat needs no key.
+        Body::DeleteUser(command) => erasure::delete(turn, &command),
         // Another code each time.
         Body::IssueCode(command) => code::issue(turn.state, &turn.ctx, &command).now(),
         // What opens an account must not outlive its code, however long its key is remembered.
@@ -164,7 +166,8 @@ pub(crate) fn step(turn: &mut Turn, step: Step) {
         (Body::Request(request), _) => allocation::serve(turn, owner, request),
         (Body::CartRequest(request), _) => turn.serve(owner, &request, |reply| Some(Body::CartReply(reply))),
         (Body::BalanceRequest(request), _) => turn.serve(owner, &request, |reply| reply.map(Body::BalanceReply)),
-        (Body::MobileRequest(request), _) => turn.serve(owner, &request, |reply| Some(Body::MobileReply(reply))),
+        (Body::MobileRequest(request), _) => turn.serve(owner, &request, |reply| reply.map(Body::MobileReply)),
+        (Body::EraseUser(user_id), _) => erasure::begin(turn, user_id),
         (Body::CatalogueRequest(request), _) => turn.serve(owner, &request, |reply| Some(Body::CatalogueReply(reply))),
         (Body::FavouriteRequest(request), _) => turn.serve(owner, &request, |reply| reply.map(Body::FavouriteReply)),
         (Body::Reply(reply), OwnerKind::Order) => steps::stock_reply(turn, owner.number, reply),

@@ -1,6 +1,6 @@
 //! Where, when and by whom a record is applied, and what its handler works on.
 
-use emshop_proto::internal::{Owner, OwnerKind, Step, Waiter, step};
+use emshop_proto::internal::{Owner, OwnerKind, ShopLimits, Step, Waiter, step};
 use emshop_proto::partitioner::{Partitioner, Place};
 use emshop_proto::v1::{LogPosition, Operator, OperatorKind};
 
@@ -30,6 +30,8 @@ pub struct Context<'a> {
     pub sequence: u64,
     /// Log time: the highest time stamp of the log so far, in Unix milliseconds.
     pub time_ms: i64,
+    /// What the shop allows its users.
+    pub limits: ShopLimits,
     /// Who gave the command; `None` while the server runs without authentication.
     pub operator: Option<Operator>,
     /// Tells a repeat of the command from another one under the same key.

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use emshop_proto::envelope::DecodeError;
 use emshop_proto::internal::{
-    AccountCommand, Channel, Envelope, OrderCommand, OrderRequest, Record, Rules, Step, order_command, record,
+    AccountCommand, Channel, Envelope, OrderCommand, OrderRequest, Record, Rules, ShopLimits, Step, order_command, record,
 };
 use emshop_proto::v1::{Command, Operator};
 use prost::Message;
@@ -58,6 +58,8 @@ pub enum Body {
     },
     /// The rules change.
     Rules(Rules),
+    /// What the shop allows its users changes.
+    ShopLimits(ShopLimits),
     /// An entry before this one counts as empty: who reads the log knows, and here it changes nothing.
     Void,
 }
@@ -116,6 +118,7 @@ impl EntryRecord {
             Some(record::Body::Step(step)) => Body::Step(step),
             Some(record::Body::Tick(tick)) => Body::Tick { time_ms: tick.time_ms, sent_ms: tick.sent_ms },
             Some(record::Body::Rules(rules)) => Body::Rules(rules),
+            Some(record::Body::ShopLimits(limits)) => Body::ShopLimits(limits),
             Some(record::Body::Void(_)) => Body::Void,
             None => return Err(DecodeError::Body("a record is of no kind that this release knows".to_owned())),
         };

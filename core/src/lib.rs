@@ -2,7 +2,7 @@
 //! come with the record.
 //!
 //! Reading order: [`entry`] (what is applied), [`context`] (where, when and by whom), [`apply`] (which handler a command goes to), `sound` (what is taken for granted of it), [`idempotency`] (once, however often it comes), [`order`], [`stock`], [`goods`] and
-//! [`user`] (what it does), [`replica`] (one log: turns over its records), [`rules`], [`effects`], [`events`] and [`outbox`] (what follows),
+//! [`user`] (what it does), `limits` (how much of it users may do), [`replica`] (one log: turns over its records), [`rules`], [`effects`], [`events`] and [`outbox`] (what follows),
 //! [`state`] (rows and keys, and the store behind them), [`queries`] (reads), [`invariants`] (what must hold, recomputed).
 
 #![warn(missing_docs)]
@@ -16,6 +16,7 @@ pub mod goods;
 pub mod idempotency;
 #[allow(clippy::disallowed_types, reason = "what it finds is the same in any order, and it reads everything there is")]
 pub mod invariants;
+mod limits;
 pub mod order;
 pub mod outbox;
 pub mod planted;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use emshop_proto::events::EventType;
-use emshop_proto::internal::{Channel, ClusterRow, LogRow, Rules, Taken, Waiter};
+use emshop_proto::internal::{Channel, ClusterRow, DayMark, LogRow, Rules, ShopLimits, Taken, Waiter};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::{LogMark, Outcome};
 use prost::Message as _;
@@ -24,6 +24,10 @@ use crate::state::{Changes, State};
 use crate::stock::history;
 use crate::stock::levels::{self, Untold};
 use crate::{apply, timer};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// More than a log may be told to keep.
+const DAYS_KEPT: usize = 400;
 
 /// What a turn leads to outside of the state. Replay makes the same again.
 #[derive(Debug, Default)]
@@ -196,6 +200,11 @@ impl Replica {
         self.log.rules
     }
 
+    /// What the shop allows its users in the next record; nothing is limited until a record has said so.
+    pub fn limits(&self) -> ShopLimits {
+        self.log.limits.unwrap_or_default()
+    }
+
     /// Which log has what.
     pub fn partitioner(&self) -> &Partitioner {
         &self.partitioner
@@ -205,6 +214,12 @@ impl Replica {
     pub fn next_due_ms(&mut self) -> Option<i64> {
         let timer = timer::next_due_ms(&mut self.state);
         timer.into_iter().chain(self.effects.untold.due_ms()).min()
+    }
+
+    /// The first entry that is not of a day before this time's.
+    pub fn first_since(&self, time_ms: i64) -> u64 {
+        let first = self.log.days.iter().find(|mark| mark.day >= time_ms / DAY_MS);
+        first.map_or(self.log.applied_sequence + 1, |mark| mark.sequence)
     }
 
     /// Whether the steps that an entry brings from another log go on where those before them ended.
@@ -234,6 +249,7 @@ impl Replica {
         self.log.applied_identity = entry.identity;
         self.log.strange_entries += u64::from(entry.is_strange);
         self.log.log_time_ms = self.log.log_time_ms.max(time_ms).max(entry.tick_ms().unwrap_or(0));
+        self.note_day();
         self.effects.events.begin_turn(sequence, self.log.log_time_ms);
         levels::tell_due(&mut self.state, self.log.log_time_ms, &mut self.effects);
         let fresh = match &entry.channel {
@@ -247,6 +263,15 @@ impl Replica {
         self.gather()
     }
 
+    fn note_day(&mut self) {
+        let day = self.log.log_time_ms / DAY_MS;
+        if self.log.days.last().is_none_or(|last| last.day < day) {
+            self.log.days.push(DayMark { day, sequence: self.log.applied_sequence });
+            let old = self.log.days.len().saturating_sub(DAYS_KEPT);
+            self.log.days.drain(..old);
+        }
+    }
+
     /// Runs one record to its end; only steps for other logs are left of it.
     fn record(&mut self, writer: u64, record: EntryRecord) {
         let EntryRecord { ticket, body_hash, operator, body } = record;
@@ -256,6 +281,7 @@ impl Replica {
             log: self.cluster.log,
             sequence: self.log.applied_sequence,
             time_ms: self.log.log_time_ms,
+            limits: self.limits(),
             operator: if is_command { operator } else { Some(SYSTEM) },
             body_hash,
             waiter: Waiter { writer, ticket, ..Waiter::default() },
@@ -268,6 +294,7 @@ impl Replica {
             Body::Step(step) => apply::step(&mut turn, step),
             Body::Tick { .. } => timer::fire(&mut turn),
             Body::Rules(Rules { version }) => self.log.rules = self.log.rules.max(version),
+            Body::ShopLimits(limits) => self.log.limits = Some(limits),
             Body::Void => {}
         }
     }

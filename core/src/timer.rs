@@ -11,7 +11,7 @@ use crate::order::{self, Case, route, steps};
 use crate::state::State;
 use crate::state::timers::{Timer, TimerKey, TimerKind};
 use crate::stock::reservation;
-use crate::user::{code, hold};
+use crate::user::{code, erasure, hold};
 
 /// How long business ids of outside transaction managers are remembered once what they name has ended: by then nothing about it is on its way
 /// any more.
@@ -85,6 +85,7 @@ pub(crate) fn fire(turn: &mut Turn) {
             TimerKind::ReservationExpiry(number) => reservation::expire(turn, number),
             TimerKind::PaymentHoldExpiry(key) => hold::expire(turn, &key),
             TimerKind::CodeExpiry(key) => code::forget(turn, &key),
+            TimerKind::Erasure(user_id) => erasure::go_on(turn, user_id),
         }
     }
 }

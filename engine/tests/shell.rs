@@ -14,7 +14,7 @@ use emshop_engine::shell::start::Facts;
 use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell};
 use emshop_log::{Bounds, Entry};
 use emshop_proto::envelope;
-use emshop_proto::internal::{Envelope, Query, Record, UserQuery, query, record};
+use emshop_proto::internal::{Envelope, Query, Record, ShopLimits, UserQuery, query, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use emshop_proto::v1::{AdjustBalanceRequest, Command, CreateGoodsRequest, Goods, Money, command};
@@ -77,10 +77,14 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(ShopLimits::default())
+    }
+
+    fn with(limits: ShopLimits) -> Self {
         let store = Arc::new(MemoryStore::default());
         let dynamic: Arc<dyn StateStore> = Arc::clone(&store) as _;
         let replica = Replica::open(&dynamic, "c", 0, Partitioner::new(1)).expect("a new state");
-        let options = Options { checkpoint_rows_max: ROWS_MAX, ..Options::default() };
+        let options = Options { checkpoint_rows_max: ROWS_MAX, limits, ..Options::default() };
         let facts = Facts::of_new_log(Bounds { first: 1, last: 0 });
         let shell = Shell::start(replica, &options, &facts, Now { wall_ms: TIME_MS, ..Now::default() }).expect("all is new");
         let (writes, publishes, appends) = (Vec::new(), Vec::new(), Vec::new());
@@ -199,6 +203,22 @@ fn append(world: &mut World, sequence: u64, time_ms: i64) {
     let entry = Entry { sequence, time_ns: time_ms * 1_000_000, payload };
     world.take(Input::Appended { purpose: Purpose::Own, result: Ok(sequence) });
     world.take(Input::Entry(LogEntry::read(0, &entry, &seal()).expect("an envelope")));
+}
+
+/// What the shop allows is in force by the log alone, so that a replay decides as was decided then.
+#[test]
+fn an_engine_tells_its_log_what_the_shop_allows() {
+    let limits = ShopLimits { unpaid_orders: 3, ..ShopLimits::default() };
+    let mut world = World::with(limits);
+    world.wait(1);
+    assert!(matches!(own_record(&world), Some(record::Body::Rules(_))), "first the rules");
+    append(&mut world, 1, TIME_MS);
+    world.wait(1);
+    let told = own_record(&world);
+    assert!(matches!(told, Some(record::Body::ShopLimits(told)) if told == limits), "{told:?}");
+    append(&mut world, 2, TIME_MS + 1_000);
+    world.wait(1);
+    assert!(own_record(&world).is_none(), "once is enough");
 }
 
 /// A shell whose clock a tick has shown to agree with the server's, at sequence 3.

@@ -9,13 +9,14 @@ use emshop_log::CommandLog;
 use emshop_log::jetstream::Connection;
 use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::{FILE_DESCRIPTOR_SET, subjects};
+use emshop_proto::{API_DESCRIPTOR_SET, subjects};
 use emshop_search::Search;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::{Routes, RoutesBuilder};
 use tower::Layer;
 
+use crate::access::audit::Audit;
 use crate::access::rates::{self, Rates};
 use crate::access::{GuardLayer, Watch};
 use crate::accounts::Accounts;
@@ -72,6 +73,8 @@ pub struct Options {
     /// How long after its delivery an order completes by itself, when the command that leads there does not say.
     pub completes_after_seconds: u32,
     pub payment: PaymentOptions,
+    /// Whether clients may ask what there is to be called.
+    pub reflection: bool,
 }
 
 impl Default for Options {
@@ -93,6 +96,7 @@ impl Default for Options {
             verification: Verification::default(),
             completes_after_seconds: COMPLETION_SECONDS,
             payment: PaymentOptions::default(),
+            reflection: false,
         }
     }
 }
@@ -182,14 +186,21 @@ pub async fn bind(
     let rates = Arc::new(Rates::new(if auth_required { options.rates } else { rates::Limits::off() }));
     let forgetting = rates.clone();
     helping.spawn(async move { forgetting.forget().await });
-    let watch = auth_required.then(|| Arc::new(Watch { tokens: tokens.clone(), rates: rates.clone() }));
+    let audit = Arc::new(Audit::new(tokens.secret()));
+    let forgetting = audit.clone();
+    helping.spawn(async move { forgetting.forget().await });
+    let (of_tokens, of_rates, of_audit) = (tokens.clone(), rates.clone(), audit.clone());
+    let watch = auth_required.then(|| Arc::new(Watch { tokens: of_tokens, rates: of_rates, audit: of_audit }));
     let accounts = Accounts::new(tokens, options.verification);
     let payment_provider = options.payment.provider();
     let webhook = webhook::routes(dispatcher.clone(), payment_provider.clone());
-    let gateway = Arc::new(Gateway { dispatcher, queries, search, accounts, rates, payment_provider, stream_window, unread_max });
+    let gateway =
+        Arc::new(Gateway { dispatcher, queries, search, accounts, rates, audit, payment_provider, stream_window, unread_max });
     let mut others = Routes::builder();
     others.add_service(health_service);
-    add_reflection(&mut others).map_err(BindError::Descriptors)?;
+    if options.reflection {
+        add_reflection(&mut others).map_err(BindError::Descriptors)?;
+    }
     let others: Routes = others.routes().into_axum_router().merge(webhook).fallback(nowhere::answer).into();
     let service_for = move |peer: Peer| {
         let guard = GuardLayer::new(watch.clone(), peer.address);
@@ -234,7 +245,7 @@ fn check(logs: &[Arc<dyn CommandLog>]) -> Result<(), BindError> {
 fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::server::Error> {
     let builder = || {
         let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(API_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
         services::NAMES.iter().fold(builder, |builder, name| builder.with_service_name(*name))
     };

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use emshop_proto::errors::{Code, DOMAIN};
-use emshop_proto::v1::Refusal;
+use emshop_proto::v1::{OverLimit, Refusal};
 use tonic::Status;
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation, StatusExt};
 
 /// SKUs told one by one. A status travels in the trailers, of which many clients take no more than 8 KiB.
 const GOODS_TOLD_MAX: usize = 20;
@@ -39,8 +39,17 @@ fn with(
         let violations: Vec<_> = violations.map(|one| FieldViolation::new(one.field, one.description)).collect();
         details.set_bad_request(violations);
     }
+    if !refusal.over_limits.is_empty() {
+        let violations: Vec<_> = refusal.over_limits.iter().take(GOODS_TOLD_MAX).map(quota).collect();
+        details.set_quota_failure(violations);
+    }
     more(&mut details);
     Status::with_error_details(code, refusal.message, details)
+}
+
+fn quota(over: &OverLimit) -> QuotaViolation {
+    let subject = if over.goods_id == 0 { "unpaid_orders".to_owned() } else { format!("goods:{}", over.goods_id) };
+    QuotaViolation::new(subject, format!("requested {}, allowed {}", over.requested, over.allowed))
 }
 
 /// The status of a call that needs no identity to be asked again, such as a read.
@@ -119,6 +128,19 @@ mod tests {
         assert_eq!(metadata["actual_total"], "1999 CNY");
         assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(Duration::from_millis(250)));
         assert!(status.details().len() < 6 * 1024, "{} bytes do not fit into trailers", status.details().len());
+    }
+
+    #[test]
+    fn limits_of_the_shop_are_a_quota_failure() {
+        let over_limits = (0..=50).map(|goods_id| OverLimit { goods_id, requested: 3, allowed: 1 }).collect();
+        let status = of_refusal(Refusal { over_limits, ..Code::UserUnitsTooMany.refusal() });
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+        let details = status.get_error_details();
+        assert!(details.retry_info().is_none(), "to try again does not help");
+        let told = &details.quota_failure().expect("QuotaFailure").violations;
+        let told: Vec<_> = told.iter().map(|one| (one.subject.as_str(), one.description.as_str())).collect();
+        assert_eq!(told[..2], [("unpaid_orders", "requested 3, allowed 1"), ("goods:1", "requested 3, allowed 1")]);
+        assert_eq!(told.len(), 20);
     }
 
     #[test]

@@ -170,7 +170,11 @@ table! {
     // Carts, users and what is theirs.
     (120031, CartFull, "CART_FULL", FailedPrecondition, "The cart has no room for more"),
     (120032, CheckoutTooLarge, "CHECKOUT_TOO_LARGE", FailedPrecondition, "More is selected than one order may have"),
+    (120033, UnpaidOrdersTooMany, "UNPAID_ORDERS_TOO_MANY", ResourceExhausted, "The user has as many unpaid orders as the shop allows"),
+    (120034, OrderUnitsTooMany, "ORDER_UNITS_TOO_MANY", ResourceExhausted, "The order has more of a SKU than the shop allows in one"),
+    (120035, UserUnitsTooMany, "USER_UNITS_TOO_MANY", ResourceExhausted, "The user would have more of a SKU than one user may have"),
     (120041, UserDisabled, "USER_DISABLED", PermissionDenied, "The user is disabled"),
+    (120045, UserHasBalance, "USER_HAS_BALANCE", FailedPrecondition, "There is money in the user's balance: it is paid out first"),
     (120042, SmsTooOften, "SMS_TOO_OFTEN", ResourceExhausted, "Too many codes were sent to this number; try again later"),
     (120043, CaptchaIncorrect, "CAPTCHA_INCORRECT", FailedPrecondition, "The captcha was not read right, or has expired or was used"),
     (120044, VerificationMissing, "VERIFICATION_MISSING", Unimplemented, "This server sends no codes, or draws no captchas: its operator has set no provider"),

@@ -54,4 +54,6 @@ types! {
     (15, OrderMoved, "order.moved"),
     /// A user is registered.
     (16, UserRegistered, "user.registered"),
+    /// A user was deleted: what you keep of them is to go too.
+    (18, UserDeleted, "user.deleted"),
 }

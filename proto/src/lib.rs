@@ -42,5 +42,8 @@ pub use generated::internal::v1 as internal;
 /// The public API, generated from `proto/emshop/v1`.
 pub use generated::v1;
 
-/// Encoded descriptors of all the protos, for gRPC reflection.
+/// Encoded descriptors of the API alone, for gRPC reflection.
+pub const API_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/public.bin"));
+
+/// Encoded descriptors of all the protos.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/emshop.bin"));

@@ -125,6 +125,7 @@ pub fn key_of_account(body: &account_command::Body) -> Key<'_> {
     match body {
         Body::RegisterUser(command) => Key::User(command.user_id),
         Body::SetPassword(command) => Key::User(command.user_id),
+        Body::DeleteUser(command) => Key::User(command.user_id),
         Body::IssueCode(command) => Key::Code(&command.key),
         Body::UseCode(command) => Key::Code(&command.key),
         Body::UseOnce(command) => Key::Code(&command.key),

@@ -59,7 +59,7 @@ impl Consumer {
                 let status = payment.status();
                 self.payments.insert(payment.order_id, (status, refunded));
             }
-            Some(event::Body::Logistics(parcel)) if self.is_newer(format!("parcel {}", parcel.order_id), number) => {
+            Some(event::Body::Parcel(parcel)) if self.is_newer(format!("parcel {}", parcel.order_id), number) => {
                 let status = parcel.status();
                 self.parcels.insert(parcel.order_id, status);
             }

@@ -15,7 +15,7 @@ use emshop_engine::shell::relay::Places;
 use emshop_engine::shell::start::Facts;
 use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell};
 use emshop_log::{Bounds, LogError};
-use emshop_proto::internal::{GoodsQuery, Query, UserQuery, query, query_reply};
+use emshop_proto::internal::{GoodsQuery, Query, ShopLimits, UserQuery, query, query_reply};
 use emshop_proto::partitioner::Partitioner;
 use prost::Message;
 
@@ -93,6 +93,7 @@ impl Host {
         epoch: u64,
         partitioner: Partitioner,
         rows_max: usize,
+        limits: ShopLimits,
         log: &SimLog,
         find: impl FnOnce(&Replica) -> Facts,
         now: Now,
@@ -100,7 +101,8 @@ impl Host {
         let store: Arc<dyn StateStore> = Arc::clone(&self.store) as _;
         let replica = Replica::open(&store, &cluster(epoch), self.log, partitioner)?;
         let next = replica.applied_sequence() + 1;
-        let options = Options { checkpoint_rows_max: rows_max, clock_tolerance: self.clock_tolerance, ..Options::default() };
+        let (checkpoint_rows_max, clock_tolerance) = (rows_max, self.clock_tolerance);
+        let options = Options { checkpoint_rows_max, clock_tolerance, limits, ..Options::default() };
         let facts = find(&replica);
         let shell = Shell::start(replica, &options, &facts, now)?;
         self.running = Some(Running {
@@ -241,7 +243,8 @@ impl Host {
     pub fn replay(number: u32, epoch: u64, partitioner: Partitioner, log: &SimLog) -> Rows {
         let mut host = Self { clock_tolerance: Duration::MAX, ..Self::new(number) };
         let (now, bounds) = (Now::default(), Bounds { first: 1, last: log.last() });
-        host.start(epoch, partitioner, usize::MAX, log, |_| Facts::of_new_log(bounds), now).expect("an empty state fits any log");
+        host.start(epoch, partitioner, usize::MAX, ShopLimits::default(), log, |_| Facts::of_new_log(bounds), now)
+            .expect("an empty state fits any log");
         let mut running = host.running.take().expect("just started");
         for stored in log.entries() {
             let entry = read(number, stored).expect("it was read before");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use emshop_proto::internal::ShopLimits;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -189,6 +190,10 @@ pub struct Plan {
     pub window: usize,
     /// Rows that make a checkpoint due at once: few, so that there are many.
     pub checkpoint_rows_max: usize,
+    /// What users may do at most: as engines have it in turns, so that it changes now and then.
+    pub limits: [ShopLimits; 2],
+    /// Units of the first goods that one user may have.
+    pub user_units_max: u64,
     rates: BTreeMap<Fault, f64>,
 }
 
@@ -213,11 +218,22 @@ impl Plan {
             units: random.random_range(3..=40),
             window: random.random_range(1..=8),
             checkpoint_rows_max: [20, 100, 1_000][random.random_range(0..3)],
+            limits: [limits(&mut random), limits(&mut random)],
+            user_units_max: [0, 4, 12][random.random_range(0..3)],
             rates,
         }
     }
 
     pub fn rate(&self, fault: Fault) -> f64 {
         self.rates.get(&fault).copied().unwrap_or(0.0)
+    }
+}
+
+/// Small ones, so that they are met, and none.
+fn limits(random: &mut StdRng) -> ShopLimits {
+    ShopLimits {
+        unpaid_orders: [0, 2, 5][random.random_range(0..3)],
+        order_units: [0, 2][random.random_range(0..2)],
+        payment_seconds: [0, 5][random.random_range(0..2)],
     }
 }

@@ -9,8 +9,9 @@ use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::payment_service_client::PaymentServiceClient;
 use emshop_proto::v1::pipeline_service_client::PipelineServiceClient;
 use emshop_proto::v1::{
-    CancelOrderRequest, CancelPaymentRequest, Command, CommandBatch, CompleteOrderRequest, ConfirmPaymentRequest,
-    CreateGoodsRequest, GetLogisticsOrderRequest, GetOrderRequest, GetPaymentRequest, InspectRequest, ListOrdersRequest,
+    Availability, BatchGetGoodsRequest, CancelOrderRequest, CancelPaymentRequest, Command, CommandBatch, CompleteOrderRequest,
+    ConfirmPaymentRequest, CreateGoodsRequest, GetAvailabilityRequest, GetGoodsRequest, GetLogisticsOrderRequest,
+    GetOrderRequest, GetPaymentRequest, GetStockRequest, Goods, InspectRequest, ListGoodsRequest, ListOrdersRequest,
     ListTracksRequest, Operator, OperatorKind, PayWithBalanceRequest, RequestReturnRequest, SetStockRequest, SubmitOrderRequest,
     list_tracks_request, outcome,
 };
@@ -63,7 +64,8 @@ async fn w39_orders_are_their_users_business() {
     let parcel = || GetLogisticsOrderRequest { by: Some(By::OrderId(order_id())) };
     let cancel = |user_id| CancelOrderRequest { order_id: order_id(), user_id, ..CancelOrderRequest::default() };
     let cancel_payment = || CancelPaymentRequest { order_id: order_id(), ..CancelPaymentRequest::default() };
-    let not_yours = (Code::PermissionDenied, "ORDER_NOT_YOURS".to_owned());
+    // One answer, whether there is such an order or not.
+    let missing = |what: &str| (Code::NotFound, format!("{what}_NOT_FOUND"));
     let pay = || ConfirmPaymentRequest { order_id: order_id(), third_party_sn: "sn".to_owned(), ..Default::default() };
     assert_eq!(told(payments.confirm_payment(by(&buyer, pay())).await), denied, "not even one's own");
     payments.confirm_payment(by(&admin, pay())).await.expect("an admin may");
@@ -84,13 +86,15 @@ async fn w39_orders_are_their_users_business() {
         by_order.map(|method| method.path.trim_start_matches("/emshop.v1.")).collect::<Vec<_>>(),
         refusals.each_ref().map(|one| one.0)
     );
-    for (rpc, refusal) in refusals {
-        assert_eq!(refusal, not_yours, "{rpc}");
+    let missed = ["LOGISTICS_ORDER", "LOGISTICS_ORDER", "ORDER", "PAYMENT", "PAYMENT", "PAYMENT"];
+    for ((rpc, refusal), what) in refusals.into_iter().zip(missed) {
+        assert_eq!(refusal, missing(what), "{rpc}");
     }
+    let not_theirs = missing("ORDER");
     // And those where it may be left out.
     let complete = |user_id| CompleteOrderRequest { order_id: order_id(), user_id };
     let send_back = |user_id| RequestReturnRequest { order_id: order_id(), user_id, reason: "broken".to_owned() };
-    for (user_id, refusal) in [(0, &not_yours), (OTHER, &not_yours), (BUYER, &denied)] {
+    for (user_id, refusal) in [(0, &not_theirs), (OTHER, &not_theirs), (BUYER, &denied)] {
         assert_eq!(told(orders.cancel_order(by(&other, cancel(user_id))).await), *refusal);
         assert_eq!(told(orders.complete_order(by(&other, complete(user_id))).await), *refusal);
         assert_eq!(told(orders.request_return(by(&other, send_back(user_id))).await), *refusal);
@@ -136,4 +140,54 @@ async fn streams_are_for_admins() {
     let answer = outcomes.into_inner().message().await.expect("an answer").expect("one batch");
     assert!(matches!(answer.outcomes[0].result, Some(outcome::Result::Goods(_))), "{answer:?}");
     AdminServiceClient::new(channel).inspect(by(&admin, InspectRequest {})).await.expect("an admin may");
+}
+
+/// What a shop prepares and what it sells was told to whoever asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_off_sale_and_what_was_sold_is_for_staff() {
+    let data = TempDir::new().unwrap();
+    let process = Process::guarded(&["--data", path(data.path())]);
+    let channel = process.channel().await;
+    let [user, admin] = [(BUYER, "user"), (1, "admin")].map(|(user_id, role)| token(data.path(), user_id, role));
+    let mut catalogue = GoodsServiceClient::new(channel.clone());
+    let mut inventory = InventoryServiceClient::new(channel.clone());
+    for (goods_id, on_sale) in [(1, true), (2, false)] {
+        let goods = Some(Goods { on_sale: Some(on_sale), ..goods(goods_id) });
+        catalogue.create_goods(by(&admin, CreateGoodsRequest { goods })).await.expect("an admin may");
+        let stock = SetStockRequest { goods_id, on_hand: 1_000 };
+        inventory.set_stock(under("k", by(&admin, stock))).await.expect("an admin may");
+    }
+    let mut orders = OrderServiceClient::new(channel.clone());
+    orders.submit_order(by(&user, submit("o", &[(1, 2)]))).await.expect("one's own");
+    let pay = ConfirmPaymentRequest { order_id: "o".to_owned(), third_party_sn: "sn".to_owned(), ..Default::default() };
+    PaymentServiceClient::new(channel.clone()).confirm_payment(by(&admin, pay)).await.expect("an admin may");
+
+    let get = |goods_id| GetGoodsRequest { goods_id };
+    let off_sale = || ListGoodsRequest { include_off_sale: true, ..ListGoodsRequest::default() };
+    let all = || BatchGetGoodsRequest { goods_ids: vec![1, 2, 3] };
+    // Without a token, with one of a user, with one that is good for nothing.
+    let requests = [None, Some(user.as_str()), Some("nonsense")];
+    for token in requests {
+        macro_rules! with {
+            ($message:expr) => {
+                token.map_or_else(|| tonic::Request::new($message), |token| by(token, $message))
+            };
+        }
+        let seen = catalogue.get_goods(with!(get(1))).await.expect("on sale").into_inner().goods.expect("an entry");
+        assert_eq!((seen.goods_id, seen.sold), (1, 0), "{token:?}");
+        assert_eq!(told(catalogue.get_goods(with!(get(2))).await).1, "GOODS_NOT_FOUND", "{token:?}");
+        let seen = catalogue.batch_get_goods(with!(all())).await.expect("what there is").into_inner();
+        assert_eq!((seen.goods.len(), seen.unknown_goods_ids), (1, vec![2, 3]), "{token:?}");
+        assert_eq!(told(catalogue.list_goods(with!(off_sale())).await).1, "PERMISSION_DENIED", "{token:?}");
+        let asked = || GetAvailabilityRequest { goods_ids: vec![2, 1, 3] };
+        let seen = inventory.get_availability(with!(asked())).await.expect("for everybody").into_inner();
+        assert_eq!((seen.entries, seen.unknown_goods_ids), (vec![Availability { goods_id: 1, available: 100 }], vec![2, 3]));
+    }
+    assert_eq!(told(inventory.get_stock(by(&user, GetStockRequest { goods_id: 1 })).await).1, "PERMISSION_DENIED");
+
+    let seen = catalogue.batch_get_goods(by(&admin, all())).await.expect("staff").into_inner();
+    assert_eq!(seen.goods.iter().map(|goods| (goods.goods_id, goods.sold)).collect::<Vec<_>>(), [(1, 2), (2, 0)]);
+    catalogue.list_goods(by(&admin, off_sale())).await.expect("staff");
+    let stock = inventory.get_stock(by(&admin, GetStockRequest { goods_id: 1 })).await.expect("staff").into_inner().stock;
+    assert_eq!(stock.map(|stock| (stock.available, stock.sold)), Some((998, 2)));
 }

@@ -87,14 +87,14 @@ impl Person {
     }
 
     /// The code, and the id that goes with it: the server that sent it has said so.
-    async fn code(&self, server: &Process, mobile: &str, purpose: SmsPurpose) -> (String, String) {
+    pub async fn code(&self, server: &Process, mobile: &str, purpose: SmsPurpose) -> (String, String) {
         let verification_id = self.send_code(mobile, purpose).await.expect("sent");
         let line: Value = serde_json::from_str(&server.says("an SMS would be sent")).expect("JSON");
         assert_eq!(line["mobile"], mobile);
         (line["code"].as_str().expect("digits").to_owned(), verification_id)
     }
 
-    async fn register(
+    pub async fn register(
         &self,
         mobile: &str,
         password: &str,
@@ -114,7 +114,7 @@ impl Person {
         self.users.clone().register(call(key, request)).await.map(tonic::Response::into_inner)
     }
 
-    async fn login(&self, mobile: &str, password: &str) -> Result<LoginResponse, Status> {
+    pub async fn login(&self, mobile: &str, password: &str) -> Result<LoginResponse, Status> {
         let (captcha_id, answer) = self.captcha().await?;
         self.login_with(mobile, password, &captcha_id, &answer).await
     }

@@ -18,6 +18,7 @@ mod linear;
 mod logins;
 mod model;
 mod outage;
+mod privacy;
 mod process;
 mod rounds;
 mod search;

@@ -123,6 +123,13 @@ impl Process {
         self.lines.iter().find(|line| line.contains(text)).unwrap_or_else(|| panic!("it ends without {text}"))
     }
 
+    /// All that it has written since it serves, and writes until it has ended.
+    pub fn all_lines(mut self) -> Vec<String> {
+        send(self.child.id(), Signal::SIGTERM);
+        self.child.wait().expect("it ends");
+        self.lines.iter().collect()
+    }
+
     pub fn terminate(mut self) -> ExitStatus {
         send(self.child.id(), Signal::SIGTERM);
         self.child.wait().expect("it ends")

@@ -120,6 +120,7 @@ impl Entry {
             weight_grams: goods.weight_grams,
             off_sale,
             favourites: 0,
+            user_units_max: goods.user_units_max,
         };
         let detail = GoodsDetailRow {
             category_id: goods.category_id,
@@ -180,6 +181,7 @@ impl Entry {
             favourites: 0,
             created_at_ms: detail.created_at_ms,
             updated_at_ms: detail.updated_at_ms,
+            user_units_max: order.user_units_max,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use emshop_proto::internal::{CodeRow, MobileRow, UserRow};
+use emshop_proto::internal::{CodeRow, ErasureRow, MobileRow, UserRow};
 use emshop_proto::partitioner::Partitioner;
+use emshop_proto::v1::UserStatus;
 
 /// What the rows of one log say of accounts.
 #[derive(Default)]
@@ -18,6 +19,9 @@ pub struct Accounts {
     /// (key, time) of codes that are to be forgotten, and of the timers that there are.
     codes: HashSet<(String, i64)>,
     timers: HashSet<(String, i64)>,
+    /// The same of users who are to be forgotten.
+    erasures: HashSet<(u64, i64)>,
+    erasure_timers: HashSet<(u64, i64)>,
     /// Users who wait for the log of their number.
     pub registering: u64,
     stranded: u64,
@@ -33,7 +37,7 @@ impl Accounts {
             return;
         }
         self.registered += 1;
-        if number_is_here {
+        if number_is_here && row.status() != UserStatus::Deleted {
             self.of_users.insert((row.mobile, user_id));
         }
     }
@@ -56,9 +60,17 @@ impl Accounts {
         self.timers.insert((key, due_ms));
     }
 
+    pub fn erasure(&mut self, user_id: u64, row: &ErasureRow) {
+        self.erasures.insert((user_id, row.due_ms));
+    }
+
+    pub fn erasure_timer(&mut self, user_id: u64, due_ms: i64) {
+        self.erasure_timers.insert((user_id, due_ms));
+    }
+
     /// What does not hold, a sentence each.
     pub fn violations(self) -> impl Iterator<Item = String> {
-        let Self { of_users, of_mobiles, registered, counted, codes, timers, stranded, .. } = self;
+        let Self { of_users, of_mobiles, registered, counted, codes, timers, stranded, erasures, erasure_timers, .. } = self;
         let astray: Vec<_> = of_users.symmetric_difference(&of_mobiles).cloned().collect();
         let numbers = astray.into_iter().map(|(mobile, user_id)| {
             format!("user {user_id} and mobile number {mobile} belong together for only one of the two")
@@ -67,6 +79,8 @@ impl Accounts {
         let miscounted = (registered != counted).then(|| format!("there are {registered} users, but {counted} are counted"));
         let forgotten = codes.symmetric_difference(&timers).count();
         let forgotten = (forgotten > 0).then(|| format!("{forgotten} codes have no timer, or timers no code"));
-        numbers.chain(stranded).chain(miscounted).chain(forgotten)
+        let astray = erasures.symmetric_difference(&erasure_timers).count();
+        let erased = (astray > 0).then(|| format!("{astray} users to be forgotten have no timer, or timers no such user"));
+        numbers.chain(stranded).chain(miscounted).chain(forgotten).chain(erased)
     }
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod catalogue;
 mod keeps;
+mod limits;
 mod orders;
 mod payments;
 mod remembered;
@@ -13,7 +14,8 @@ use std::ops::ControlFlow;
 use crate::state::keys::{self, Kind};
 use crate::state::store::StateReader;
 use emshop_proto::internal::{
-    ClusterRow, CountersRow, FavouriteRow, GoodsRow, HoldRow, LogRow, MessageRow, OrderRow, ReservationRow,
+    ClusterRow, CountersRow, FavouriteRow, GoodsRow, HoldRow, LogRow, MessageRow, OrderRow, ReservationRow, UnpaidOrdersRow,
+    UserUnitsRow,
 };
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::{LogInspection, OrderStatus, SagaStatus};
@@ -26,6 +28,7 @@ use crate::state::table::Rows;
 use crate::state::timers::{self, TimerKind};
 use accounts::Accounts;
 use keeps::Keeps;
+use limits::Limits;
 use orders::Orders;
 use payments::Payments;
 use remembered::Remembered;
@@ -65,6 +68,7 @@ struct Check {
     accounts: Accounts,
     keeps: Keeps,
     remembered: Remembered,
+    limits: Limits,
 }
 
 impl Check {
@@ -92,6 +96,7 @@ impl Check {
             accounts: Accounts::default(),
             keeps: Keeps::default(),
             remembered: Remembered::default(),
+            limits: Limits::default(),
         }
     }
 
@@ -109,8 +114,9 @@ impl Check {
             }
             Kind::StockHistory => self.stocks.history(rows::StockHistory::decode_key(key), read(value)),
             Kind::Hold => {
-                let row: HoldRow = read(value);
-                self.stocks.hold(rows::Holds::decode_key(key).goods_id, row.stock(), row.quantity);
+                let (goods_id, row) = (rows::Holds::decode_key(key).goods_id, read::<HoldRow>(value));
+                self.stocks.hold(goods_id, row.stock(), row.quantity);
+                self.limits.hold(goods_id, &row);
             }
             Kind::Reservation => self.reservation(rows::Reservations::decode_key(key), &read(value)),
             Kind::Goods => {
@@ -129,12 +135,17 @@ impl Check {
             }
             Kind::Address => self.keeps.address(rows::Addresses::decode_key(key).user_id, &read(value)),
             Kind::Message => drop(read::<MessageRow>(value)),
+            Kind::Erasure => self.accounts.erasure(rows::Erasures::decode_key(key), &read(value)),
             Kind::User => self.accounts.user(rows::Users::decode_key(key), read(value), &self.partitioner),
             Kind::Mobile => self.accounts.mobile(rows::Mobiles::decode_key(key), &read(value), &self.partitioner),
             Kind::Code => self.accounts.code(rows::Codes::decode_key(key), &read(value)),
             Kind::Balance => self.payments.balance(rows::Balances::decode_key(key), &read(value)),
             Kind::PaymentHold => self.payments.hold(rows::PaymentHolds::decode_key(key), &read(value)),
             Kind::StuckOrder => self.orders.stuck(rows::StuckOrders::decode_key(key)),
+            Kind::UnpaidOrders => {
+                self.limits.unpaid_orders(rows::UnpaidOrders::decode_key(key), read::<UnpaidOrdersRow>(value).orders);
+            }
+            Kind::UserUnits => self.limits.user_units(rows::UserUnits::decode_key(key), read::<UserUnitsRow>(value).units),
             // Indexes are read by those who follow them; the rest is the catalogue's, or of the whole log.
             Kind::OrderId
             | Kind::OrderIdPage
@@ -170,6 +181,7 @@ impl Check {
         self.counts.parcels += u64::from(row.parcel.is_some());
         self.stocks.lines(&row.lines, self.cluster.log, &self.partitioner);
         self.orders.order(number, row, self.log.log_time_ms);
+        self.limits.order(row, self.cluster.log, &self.partitioner);
         self.payments.order(row);
     }
 
@@ -189,6 +201,7 @@ impl Check {
             TimerKind::ReservationExpiry(number) => self.stocks.reservation_timer(number, timer.due_ms),
             TimerKind::PaymentHoldExpiry(hold) => self.payments.hold_timer(hold, timer.due_ms),
             TimerKind::CodeExpiry(key) => self.accounts.code_timer(key, timer.due_ms),
+            TimerKind::Erasure(user_id) => self.accounts.erasure_timer(user_id, timer.due_ms),
             TimerKind::KeyExpiry(key) => self.remembered.timer(&key, timer.due_ms),
         }
     }
@@ -202,6 +215,7 @@ impl Check {
         violations.extend(self.accounts.violations());
         violations.extend(self.keeps.violations(self.cluster.logs));
         violations.extend(self.remembered.violation());
+        violations.extend(self.limits.violations());
         if self.log.events_by_type.values().any(|last| *last > self.log.events) {
             violations.push("an event has a number above the last one".to_owned());
         }

@@ -12,6 +12,7 @@ use super::row::{self, By, completion, set_status};
 use super::{parcel, payment, route, steps, view};
 use crate::context::{Turn, WAITERS_MAX, is_waited_for};
 use crate::effects::{Answer, Answered, Handled};
+use crate::limits;
 use crate::state::timers::Timer;
 use crate::timer;
 
@@ -59,6 +60,7 @@ impl Case<'_, '_> {
     /// Moves the order on in the name of the saga under way.
     pub fn set_status(&mut self, to: OrderStatus) {
         let by = self.by_saga();
+        limits::count_unpaid(self.turn.state, self.row, to);
         set_status(self.row, to, by);
     }
 

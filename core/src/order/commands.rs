@@ -13,6 +13,7 @@ use super::{By, journal, latch, steps};
 use crate::context::{Context, Turn};
 use crate::effects::{Answer, Answered, Handled};
 use crate::entry::NewOrder;
+use crate::limits;
 use crate::state::rows::Shared;
 
 /// Room for what goods are called.
@@ -21,8 +22,9 @@ const USUAL_NAME_BYTES: usize = 32;
 /// Submits an order, or what is selected in the user's cart.
 pub(crate) fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
     if let Some(number) = turn.state.order_index.number(new.id) {
-        return repeat_submit(turn, number);
+        return repeat_submit(turn, number, new.request.user_id);
     }
+    limits::check_unpaid(turn, new.request.user_id)?;
     let (id, kind) = (new.id, if new.from_cart { SagaKind::CheckoutCart } else { SagaKind::SubmitOrder });
     let mut order = new_order(new, &turn.ctx);
     let number = turn.state.number_order(id, order.user_id, order.created_at_ms);
@@ -35,7 +37,8 @@ pub(crate) fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
 fn new_order(new: NewOrder, ctx: &Context) -> OrderRow {
     let NewOrder { bytes, request, from_cart, .. } = new;
     let line = |line: &GoodsQuantity| LineRow { goods_id: line.goods_id, quantity: line.quantity, ..LineRow::default() };
-    let expires_at_ms = ctx.time_ms + i64::from(request.expires_in_seconds) * 1000;
+    let seconds = limits::payment_seconds(ctx, request.expires_in_seconds);
+    let expires_at_ms = ctx.time_ms + i64::from(seconds) * 1000;
     // Copied: a part of an envelope would keep all of it in memory.
     let mut texts = Vec::with_capacity(bytes.len() + request.lines.len() * USUAL_NAME_BYTES);
     texts.extend_from_slice(&bytes);
@@ -55,14 +58,15 @@ fn new_order(new: NewOrder, ctx: &Context) -> OrderRow {
         journal: Vec::with_capacity(journal::USUAL_BYTES),
         from_cart,
         address_id: request.address_id,
+        is_limited: limits::hold_for(ctx),
         ..OrderRow::default()
     }
 }
 
 /// The same order again: its stored outcome, or the wait for the one that is under way.
-fn repeat_submit(turn: &mut Turn, number: u64) -> Handled {
+fn repeat_submit(turn: &mut Turn, number: u64, user_id: u64) -> Handled {
     let order = existing(turn.state, number);
-    if order.body_hash != turn.ctx.body_hash {
+    if (order.user_id, order.body_hash) != (user_id, turn.ctx.body_hash) {
         return Err(Code::IdempotencyKeyReused.into());
     }
     let saga = saga(order);
@@ -83,7 +87,7 @@ fn repeat_submit(turn: &mut Turn, number: u64) -> Handled {
 pub(crate) fn cancel(turn: &mut Turn, request: CancelOrderRequest) -> Handled {
     let number = row::find(turn.state, &request.order_id, Code::OrderNotFound)?;
     let order = existing(turn.state, number);
-    check_user(&turn.ctx, order, request.user_id)?;
+    check_user(&turn.ctx, order, request.user_id, Code::OrderNotFound)?;
     check_idle(order)?;
     match order.status() {
         OrderStatus::Pending | OrderStatus::Paid => close(turn, number, CloseReason::Cancelled, &request.reason),
@@ -181,7 +185,7 @@ pub(crate) fn resolve_saga(turn: &mut Turn, request: ResolveSagaRequest) -> Hand
 fn idle_order(turn: &mut Turn, order_id: &str, user_id: u64) -> Result<u64, Code> {
     let number = row::find(turn.state, order_id, Code::OrderNotFound)?;
     let order = existing(turn.state, number);
-    check_user(&turn.ctx, order, user_id)?;
+    check_user(&turn.ctx, order, user_id, Code::OrderNotFound)?;
     check_idle(order)?;
     Ok(number)
 }

@@ -42,6 +42,13 @@ fn forget_refusal(order: &mut OrderRow, step: i32, refused_code: i32) {
     }
 }
 
+/// Forgets what was said about the order: whoever did may have said who they are.
+pub fn forget_reasons(order: &mut OrderRow) {
+    let mut entries = entries(order);
+    entries.iter_mut().for_each(|entry| entry.reason.clear());
+    order.journal = OrderJournal { entries }.encode_to_vec();
+}
+
 /// Notes what an operator does about the step at which the saga is stuck.
 pub fn resolution(order: &mut OrderRow, resolution: SagaResolution, by: row::By) {
     let row::By { operator, reason, at_ms, log_sequence } = by;

@@ -17,7 +17,6 @@ use super::row::{By, check_idle, check_user, existing, payment, saga};
 use super::{journal, latch, row as rows, steps, view};
 use crate::context::Turn;
 use crate::effects::{Answer, Answered, Handled};
-use crate::state::State;
 
 /// What a payment may be of, in minor units: more than nothing, and what providers let pass at once.
 pub const AMOUNT_MINOR: RangeInclusive<i64> = 1..=9_999_999;
@@ -50,7 +49,7 @@ pub fn set_status(order: &mut OrderRow, to: PaymentStatus, action: PaymentAction
 }
 
 pub(crate) fn confirm(turn: &mut Turn, request: ConfirmPaymentRequest) -> Handled {
-    let number = find(turn.state, &request.order_id)?;
+    let number = find(turn, &request.order_id)?;
     if payment(existing(turn.state, number)).method() == PaymentMethod::Balance {
         // Nobody but the balance can say that the money is there.
         return Err(Code::PaymentMethodInvalid.into());
@@ -59,9 +58,8 @@ pub(crate) fn confirm(turn: &mut Turn, request: ConfirmPaymentRequest) -> Handle
 }
 
 pub(crate) fn pay_with_balance(turn: &mut Turn, request: PayWithBalanceRequest) -> Handled {
-    let number = find(turn.state, &request.order_id)?;
+    let number = find(turn, &request.order_id)?;
     let order = existing(turn.state, number);
-    check_user(&turn.ctx, order, 0)?;
     if payment(order).method() != PaymentMethod::Balance {
         return Err(Code::PaymentMethodInvalid.into());
     }
@@ -177,9 +175,8 @@ struct UnpaidEnd {
 }
 
 fn end_unpaid(turn: &mut Turn, order_id: &str, end: &UnpaidEnd) -> Handled {
-    let number = find(turn.state, order_id)?;
+    let number = find(turn, order_id)?;
     let order = existing(turn.state, number);
-    check_user(&turn.ctx, order, 0)?;
     let payment = payment(order);
     if payment.method() == PaymentMethod::Balance && end.status == PaymentStatus::Failed {
         return Err(Code::PaymentMethodInvalid.into());
@@ -201,7 +198,7 @@ fn end_unpaid(turn: &mut Turn, order_id: &str, end: &UnpaidEnd) -> Handled {
 }
 
 pub(crate) fn refund(turn: &mut Turn, request: RefundPaymentRequest) -> Handled {
-    let number = find(turn.state, &request.order_id)?;
+    let number = find(turn, &request.order_id)?;
     let order = existing(turn.state, number);
     check_idle(order)?;
     let is_all_refunded = order.close_reason() == CloseReason::Refunded && payment(order).status() == PaymentStatus::Refunded;
@@ -274,9 +271,10 @@ pub fn refund_rest(order: &mut OrderRow, by: By) -> i64 {
     left_minor
 }
 
-fn find(state: &mut State, order_id: &str) -> Result<u64, Code> {
-    let number = rows::find(state, order_id, Code::PaymentNotFound)?;
-    let order = existing(state, number);
+fn find(turn: &mut Turn, order_id: &str) -> Result<u64, Code> {
+    let number = rows::find(turn.state, order_id, Code::PaymentNotFound)?;
+    let order = existing(turn.state, number);
+    check_user(&turn.ctx, order, 0, Code::PaymentNotFound)?;
     match payment(order).status() {
         // The cart has not given the lines yet, or has refused to.
         PaymentStatus::Unspecified if steps::is_running(saga(order).status()) => Err(Code::OrderInProgress),

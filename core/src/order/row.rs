@@ -4,7 +4,7 @@ use emshop_proto::errors::Code;
 use emshop_proto::ids;
 use emshop_proto::internal::{GoodsName, OrderDestination, OrderNames, OrderRow, PaymentRow, SagaRow};
 use emshop_proto::money::currency_text;
-use emshop_proto::v1::{Money, Operator, OrderReceipt, OrderStatus, SagaStatus};
+use emshop_proto::v1::{Money, Operator, OrderReceipt, OrderStatus, SagaStatus, Track};
 use prost::Message;
 use prost::encoding::{
     DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
@@ -166,6 +166,30 @@ pub fn set_status(order: &mut OrderRow, to: OrderStatus, by: By) {
     journal::status(order, by);
 }
 
+/// Nothing comes of it any more.
+pub fn is_at_its_end(order: &OrderRow) -> bool {
+    use OrderStatus::*;
+    check_idle(order).is_ok() && matches!(order.status(), Cancelled | Completed | Refunded | Returned)
+}
+
+/// Takes out of an order at its end who its user was: what is left is what was sold, when and for how much.
+pub fn forget_user(order: &mut OrderRow) {
+    let mut texts = Vec::new();
+    prost::encoding::string::encode(ORDER_ID_FIELD, &id(order).to_owned(), &mut texts);
+    names(order).iter().for_each(|goods| add_name(&mut texts, goods.goods_id, &goods.name));
+    order.texts = texts;
+    order.destination = None;
+    journal::forget_reasons(order);
+    saga_mut(order).reason.clear();
+    if let Some(parcel) = &mut order.parcel {
+        parcel.remark.clear();
+        for track in &mut parcel.tracks {
+            *track = Track { status: track.status, at_ms: track.at_ms, ..Track::default() };
+        }
+    }
+    order.is_nobodys = true;
+}
+
 /// The number of an order.
 ///
 /// # Errors
@@ -207,11 +231,15 @@ pub fn completion(order: &OrderRow, number: u64) -> Timer {
     Timer { due_ms: order.completes_at_ms, what: TimerKind::OrderCompletion(number) }
 }
 
-/// Users only reach their own orders: whoever acts, and whoever the request names unless it is 0.
-pub fn check_user(ctx: &Context, order: &OrderRow, user_id: u64) -> Result<(), Code> {
-    let named = Some(user_id).filter(|named| *named != 0);
-    let is_theirs = |user: Option<u64>| user.is_none_or(|user| user == order.user_id);
-    if is_theirs(named) && is_theirs(ctx.acting_user()) { Ok(()) } else { Err(Code::OrderNotYours) }
+/// Users only reach their own orders: to them another's is `missing`, as if there were none. Staff is told when the user whom the request
+/// names, unless it is 0, is another one.
+pub fn check_user(ctx: &Context, order: &OrderRow, user_id: u64, missing: Code) -> Result<(), Code> {
+    let is_theirs = |user: u64| user == order.user_id;
+    match ctx.acting_user() {
+        Some(user) if !is_theirs(user) => Err(missing),
+        _ if user_id != 0 && !is_theirs(user_id) => Err(Code::OrderNotYours),
+        _ => Ok(()),
+    }
 }
 
 /// While a saga is under way nothing else changes the order; when it is stuck, an operator must look first.

@@ -17,6 +17,7 @@ use super::saga::{self, Event, Position};
 use super::{journal, parcel, payment, view};
 use crate::context::Turn;
 use crate::effects::Refused;
+use crate::limits;
 use crate::stock::allocation::{self, Progress, Terms};
 use crate::timer;
 
@@ -177,7 +178,8 @@ pub(crate) fn balance_reply(turn: &mut Turn, number: u64, reply: BalanceReply) {
 /// Takes the reply of another log's stock; the step goes on with the next log, if there is one.
 pub(crate) fn stock_reply(turn: &mut Turn, number: u64, reply: StockReply) {
     Case::open(turn, number, |case| {
-        let terms = Terms { currency: &mut case.row.currency, texts: &mut case.row.texts };
+        let user_id = limits::user_of(case.row);
+        let terms = Terms { currency: &mut case.row.currency, texts: &mut case.row.texts, user_id };
         let settled = allocation::settle(&mut case.row.lines, Some(terms), reply);
         let flow = settled.map_or_else(|Refused(refusal)| Flow::Refused(refusal), |()| Flow::Waiting);
         resume(case, flow);
@@ -288,6 +290,9 @@ fn cancel_payment(case: &mut Case) -> Flow {
 }
 
 fn reserve_stock(case: &mut Case) -> Flow {
+    if let Err(Refused(refusal)) = limits::check_units(case.row, &case.turn.ctx.limits) {
+        return Flow::Refused(refusal);
+    }
     match ask_stock(case, StockAction::Reserve) {
         Flow::Done => price(case).err().map_or(Flow::Done, Flow::Refused),
         unfinished => unfinished,
@@ -309,7 +314,8 @@ fn reback(case: &mut Case) -> Flow {
 fn ask_stock(case: &mut Case, action: StockAction) -> Flow {
     let owner = case.turn.ctx.owner(OwnerKind::Order, case.number);
     let order = &mut *case.row;
-    let mut terms = Terms { currency: &mut order.currency, texts: &mut order.texts };
+    let user_id = limits::user_of(order);
+    let mut terms = Terms { currency: &mut order.currency, texts: &mut order.texts, user_id };
     match allocation::carry(case.turn, &owner, &mut order.lines, Some(&mut terms), action) {
         Ok(Progress::Done) => Flow::Done,
         Ok(Progress::Waiting) => Flow::Waiting,

@@ -6,8 +6,8 @@ use emshop_proto::ids;
 use emshop_proto::internal::{OrderDestination, OrderRow};
 use emshop_proto::logistics::{WAREHOUSE_ADDRESS, fee};
 use emshop_proto::v1::{
-    GoodsQuantity, ListTracksResponse, LogisticsOrder, LogisticsStatus, Money, Order, OrderChanged, OrderLine, Payment,
-    PaymentChanged, Track, event,
+    GoodsQuantity, ListTracksResponse, LogisticsOrder, LogisticsStatus, Money, Order, OrderChanged, OrderLine, ParcelChanged,
+    Payment, PaymentChanged, Track, event,
 };
 
 use super::{journal, parcel, row as rows};
@@ -143,6 +143,21 @@ pub fn payment_event(order: &OrderRow) -> event::Body {
 /// # Panics
 /// When the order has no parcel.
 pub fn parcel_event(order: &OrderRow) -> event::Body {
-    let parcel = logistics_order(order).expect("the order has a parcel");
-    event::Body::Logistics(Box::new(parcel))
+    let parcel = parcel::parcel(order);
+    event::Body::Parcel(Box::new(ParcelChanged {
+        logistics_id: ids::logistics_id(rows::id(order)),
+        order_id: rows::id(order).to_owned(),
+        user_id: order.user_id,
+        company: parcel.company,
+        method: parcel.method,
+        status: parcel.status,
+        tracking_number: parcel.tracking_number.clone(),
+        shipping_fee: Some(Money::new(parcel.fee_minor, fee::CURRENCY)),
+        insurance_fee: Some(rows::money(order, parcel.insurance_fee_minor)),
+        weight_grams: parcel.weight_grams,
+        created_at_ms: parcel.created_at_ms,
+        estimated_delivery_at_ms: parcel.estimated_delivery_at_ms,
+        shipped_at_ms: parcel.shipped_at_ms,
+        delivered_at_ms: parcel.delivered_at_ms,
+    }))
 }

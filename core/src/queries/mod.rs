@@ -38,6 +38,7 @@ pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
         Some(Question::Waiting(query)) => waiting::page(replica, &query),
         Some(Question::Owners(query)) => orders::owners(replica, &query),
         Some(Question::Stock(query)) => stocks::stocks(replica, &query.goods_ids),
+        Some(Question::Availability(query)) => stocks::availability(replica, &query.goods_ids),
         Some(Question::Stocks(query)) => stocks::page(replica, &query),
         Some(Question::StockChanges(query)) => stocks::changes(replica, &query),
         Some(Question::Goods(query)) => catalogue::goods(replica, &query.goods_ids),

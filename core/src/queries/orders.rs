@@ -72,7 +72,7 @@ pub fn owners(replica: &Replica, query: &OwnersQuery) -> Answer {
     Answer::Owners(Owners { ids: query.owners.iter().map(|owner| id(owner).unwrap_or_default()).collect() })
 }
 
-/// Shows the order, unless it belongs to somebody else than the user who asks; `missing` when there is none.
+/// Shows the order; `missing` when there is none, or it belongs to somebody else than the user who asks: they learn nothing of it.
 fn show(
     replica: &Replica,
     order_id: &String,
@@ -99,7 +99,7 @@ fn show_number(
 ) -> Answer {
     let shown = replica.state.orders.peek(&number, |order| {
         if viewer != 0 && viewer != order.user_id {
-            return Some(refused(Code::OrderNotYours));
+            return None;
         }
         show(order)
     });

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::query_reply::Body as Answer;
 use emshop_proto::internal::{OwnedStockChange, PageQuery, StockChangeRow, StockChanges, StockChangesQuery, Stocks};
-use emshop_proto::v1::{BatchGetStockResponse, FieldViolation, LogPosition, Refusal, StockChange};
+use emshop_proto::v1::{
+    Availability, BatchGetStockResponse, FieldViolation, GetAvailabilityResponse, LogPosition, Refusal, StockChange,
+};
 
 use super::refused;
 use crate::replica::Replica;
@@ -27,6 +29,20 @@ pub fn stocks(replica: &Replica, goods_ids: &[u64]) -> Answer {
         }
     }
     Answer::Stock(response)
+}
+
+/// What anybody may know: of goods on sale whether there are some, and how many as long as they are few.
+pub fn availability(replica: &Replica, goods_ids: &[u64]) -> Answer {
+    let mut response = GetAvailabilityResponse::default();
+    for goods_id in goods_ids {
+        if replica.state.goods.peek(goods_id, |row| row.off_sale) == Some(false) {
+            let available = replica.state.stocks.peek(goods_id, |row| stock::told(row.available)).unwrap_or(0);
+            response.entries.push(Availability { goods_id: *goods_id, available });
+        } else {
+            response.unknown_goods_ids.push(*goods_id);
+        }
+    }
+    Answer::Availability(response)
 }
 
 /// Entries by ascending goods id.

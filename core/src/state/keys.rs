@@ -71,11 +71,17 @@ pub enum Kind {
     OrderIdPage = 32,
     /// number u64 of an order whose saga is stuck → nothing
     StuckOrder = 33,
+    /// user u64 → `UnpaidOrdersRow`
+    UnpaidOrders = 34,
+    /// goods u64 · user u64 → `UserUnitsRow`
+    UserUnits = 35,
+    /// user u64 who was deleted → `ErasureRow`
+    Erasure = 36,
 }
 
 impl Kind {
     /// By ascending number.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::Order,
         Self::OrderId,
         Self::UserOrder,
@@ -109,6 +115,9 @@ impl Kind {
         Self::StockHistory,
         Self::OrderIdPage,
         Self::StuckOrder,
+        Self::UnpaidOrders,
+        Self::UserUnits,
+        Self::Erasure,
     ];
 
     /// Whether rows are asked for one by one. Others are only listed.
@@ -152,7 +161,7 @@ mod tests {
     #[test]
     fn numbers_are_pinned() {
         let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| *kind as u8).collect();
-        assert_eq!(numbers, (1..=33).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=36).collect::<Vec<u8>>());
         for kind in Kind::ALL {
             assert_eq!(kind_of(&prefix(kind)), kind);
         }

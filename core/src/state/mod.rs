@@ -130,6 +130,9 @@ tables! {
     balances: Balances,
     payment_holds: PaymentHolds,
     stuck_orders: StuckOrders,
+    unpaid_orders: UnpaidOrders,
+    user_units: UserUnits,
+    erasures: Erasures,
     keys: Keys,
     counters: Counters,
 }

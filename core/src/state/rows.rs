@@ -2,9 +2,9 @@
 
 use crate::state::keys::Kind;
 use emshop_proto::internal::{
-    AddressRow, BalanceRow, BannerRow, BrandRow, CartItemRow, CategoryRow, CodeRow, CountersRow, FavouriteRow, GoodsChangeRow,
-    GoodsDetailRow, GoodsRow, HoldRow, KeyRow, MessageRow, MobileRow, OrderRow, Owner, OwnerKind, PaymentHoldRow, ReservationRow,
-    StockHistoryRow, StockRow, TimerRow, UserRow,
+    AddressRow, BalanceRow, BannerRow, BrandRow, CartItemRow, CategoryRow, CodeRow, CountersRow, ErasureRow, FavouriteRow,
+    GoodsChangeRow, GoodsDetailRow, GoodsRow, HoldRow, KeyRow, MessageRow, MobileRow, OrderRow, Owner, OwnerKind, PaymentHoldRow,
+    ReservationRow, StockHistoryRow, StockRow, TimerRow, UnpaidOrdersRow, UserRow, UserUnitsRow,
 };
 
 use std::sync::Arc;
@@ -117,6 +117,9 @@ rows! {
     Balances(Balance, 65_536) u64 => BalanceRow, number, read_number;
     PaymentHolds(PaymentHold, 4096) UserText => PaymentHoldRow, UserText::encode, UserText::decode;
     StuckOrders(StuckOrder, 64, listed) u64 => (), number, read_number;
+    UnpaidOrders(UnpaidOrders, 4096) u64 => UnpaidOrdersRow, number, read_number;
+    UserUnits(UserUnits, 4096) (u64, u64) => UserUnitsRow, pair, read_pair;
+    Erasures(Erasure, 64) u64 => ErasureRow, number, read_number;
 }
 
 /// A large row, which a checkpoint shares with the table until one of them changes it.

@@ -30,6 +30,8 @@ pub enum TimerKind {
     PaymentHoldExpiry(UserText),
     /// The one-time code is forgotten.
     CodeExpiry(String),
+    /// What there is of the user who was deleted is taken away.
+    Erasure(u64),
 }
 
 /// Key of the row of timers that are due at once and of one kind. Those of orders and reservations share it, since many are set in one
@@ -69,6 +71,7 @@ impl TimerKey {
             3 => TimerKind::OrderCompletion,
             4 => TimerKind::ParcelStation,
             5 => TimerKind::ReservationExpiry,
+            8 => TimerKind::Erasure,
             2 => return vec![self.timer(TimerKind::KeyExpiry(read_text(&self.text)))],
             6 => return vec![self.timer(TimerKind::PaymentHoldExpiry(UserText::decode(&self.text)))],
             7 => return vec![self.timer(TimerKind::CodeExpiry(read_text(&self.text)))],
@@ -91,6 +94,7 @@ impl Timer {
             TimerKind::OrderCompletion(order) => (3, Some(*order)),
             TimerKind::ParcelStation(order) => (4, Some(*order)),
             TimerKind::ReservationExpiry(reservation) => (5, Some(*reservation)),
+            TimerKind::Erasure(user_id) => (8, Some(*user_id)),
             TimerKind::KeyExpiry(key) => {
                 text(key, &mut named);
                 (2, None)
@@ -126,6 +130,7 @@ mod tests {
             TimerKind::ReservationExpiry(1),
             TimerKind::PaymentHoldExpiry(hold),
             TimerKind::CodeExpiry("c".into()),
+            TimerKind::Erasure(1),
         ];
         let timers = kinds.into_iter().map(|what| Timer { due_ms: 5, what });
         let timers: Vec<_> = timers.chain([Timer { due_ms: 256, what: TimerKind::OrderExpiry(1) }]).collect();

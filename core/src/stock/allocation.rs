@@ -26,6 +26,8 @@ pub struct Terms<'o> {
     pub currency: &'o mut u32,
     /// See [`row::add_name`].
     pub texts: &'o mut Vec<u8>,
+    /// Whom the units are counted for where their SKU has a limit for a user; 0 when the shop's limits do not hold for the order.
+    pub user_id: u64,
 }
 
 /// How far an action over several logs is.
@@ -92,6 +94,7 @@ fn request(turn: &Turn, lines: &[LineRow], terms: Option<&mut Terms>, action: St
         action: action.into(),
         lines: lines.map(|line| GoodsQuantity { goods_id: line.goods_id, quantity: line.quantity }).collect(),
         priced: terms.is_some(),
+        user_id: terms.as_ref().map_or(0, |terms| terms.user_id),
         currency: terms.map_or(0, |terms| *terms.currency),
     }
 }
@@ -107,8 +110,8 @@ pub(crate) fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
         ..LineRow::default()
     };
     let mut lines: Vec<LineRow> = request.lines.iter().map(line).collect();
-    let (mut currency, mut texts) = (request.currency, Vec::new());
-    let mut terms = request.priced.then_some(Terms { currency: &mut currency, texts: &mut texts });
+    let (mut currency, mut texts, user_id) = (request.currency, Vec::new(), request.user_id);
+    let mut terms = request.priced.then_some(Terms { currency: &mut currency, texts: &mut texts, user_id });
     let done = act(turn, &owner, &mut lines, terms.as_mut(), action);
     let (goods, refusal) = match done {
         Ok(()) => (priced(&lines, &texts), None),
@@ -182,6 +185,8 @@ impl Shortcomings {
             Code::GoodsNotFound
         } else if !self.refusal.off_sale_goods_ids.is_empty() {
             Code::GoodsOffSale
+        } else if !self.refusal.over_limits.is_empty() {
+            Code::UserUnitsTooMany
         } else if !self.refusal.shortages.is_empty() {
             Code::StockInsufficientForReservation
         } else if self.mixed_currencies {
@@ -189,7 +194,7 @@ impl Shortcomings {
         } else {
             return Ok(());
         };
-        let Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, .. } = self.refusal;
-        Err(Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, ..code.refusal() }.into())
+        let Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, over_limits, .. } = self.refusal;
+        Err(Refusal { shortages, unknown_goods_ids, off_sale_goods_ids, over_limits, ..code.refusal() }.into())
     }
 }

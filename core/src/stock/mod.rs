@@ -11,17 +11,20 @@ pub mod reservation;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{HoldRow, LineRow, LineStock, Owner, StockAction, StockRow};
 use emshop_proto::v1::{
-    AdjustStockRequest, SetStockRequest, SetStockThresholdRequest, Shortage, StockCause, StockLevel, outcome,
+    AdjustStockRequest, OverLimit, SetStockRequest, SetStockThresholdRequest, Shortage, StockCause, StockLevel, outcome,
 };
 
 use self::allocation::{Shortcomings, Terms, transition};
 use crate::context::Turn;
 use crate::effects::{Answer, Handled, Refused};
+use crate::limits;
 use crate::order::row;
 use crate::planted::{self, Bug};
 use crate::state::State;
 use crate::state::rows::Hold;
 
+/// Of free units no more are told to users.
+const AVAILABLE_TOLD_MAX: u64 = 100;
 /// Most units that one SKU may have on hand.
 pub const ON_HAND_MAX: u64 = 1_000_000_000_000;
 
@@ -63,6 +66,7 @@ pub(crate) fn act(
     terms: Option<&mut Terms>,
     action: StockAction,
 ) -> Result<(), Refused> {
+    let user_id = terms.as_ref().map_or(0, |terms| terms.user_id);
     let (from, to) = transition(action);
     let log = turn.ctx.log;
     let partitioner = turn.ctx.partitioner;
@@ -73,7 +77,7 @@ pub(crate) fn act(
         check_holds(turn.state, owner, lines.iter().filter(|line| is_here(line)), action)?;
     }
     for line in lines.iter_mut().filter(|line| is_here(line)) {
-        move_units(turn, owner, action, line.goods_id, line.quantity);
+        move_units(turn, owner, action, line, user_id);
         line.set_stock(to);
     }
     Ok(())
@@ -103,12 +107,22 @@ fn check<'l>(
             if *terms.currency == 0 {
                 *terms.currency = goods.currency;
             }
+            let most = goods.user_units_max;
             wrong.mixed_currencies |= *terms.currency != goods.currency;
             row::add_name(terms.texts, goods_id, &goods.name);
             (line.unit_price_minor, line.weight_grams) = (goods.unit_price_minor, goods.weight_grams);
+            line.is_counted = most != 0 && terms.user_id != 0;
+            if line.is_counted {
+                let allowed = limits::units_left(turn.state, goods_id, terms.user_id, most);
+                if quantity > allowed {
+                    wrong.refusal.over_limits.push(OverLimit { goods_id, requested: quantity, allowed });
+                }
+            }
         }
         let available = turn.state.stocks.get(&goods_id).map_or(0, |stock| stock.available);
         if available < quantity {
+            let is_user = terms.as_ref().is_some_and(|terms| terms.user_id != 0);
+            let available = if is_user { told(available) } else { available };
             wrong.refusal.shortages.push(Shortage { goods_id, requested: quantity, available });
         }
     }
@@ -116,15 +130,21 @@ fn check<'l>(
 }
 
 /// Moves the units of one line on.
-fn move_units(turn: &mut Turn, owner: &Owner, action: StockAction, goods_id: u64, quantity: u64) {
-    let quantity = if turn.ctx.is_local(owner) {
-        quantity
+fn move_units(turn: &mut Turn, owner: &Owner, action: StockAction, line: &LineRow, user_id: u64) {
+    let LineRow { goods_id, quantity, is_counted, .. } = *line;
+    let held = HoldRow { quantity, user_id: if is_counted { user_id } else { 0 }, ..HoldRow::default() };
+    let held = if turn.ctx.is_local(owner) {
+        held
     } else {
-        match move_hold(turn.state, Hold::new(owner, goods_id), action, quantity) {
-            Some(quantity) => quantity,
+        match move_hold(turn.state, Hold::new(owner, goods_id), action, held) {
+            Some(held) => held,
             None => return,
         }
     };
+    let HoldRow { quantity, user_id, .. } = held;
+    if user_id != 0 {
+        limits::count_units(turn.state, goods_id, user_id, action, quantity);
+    }
     let cause = match action {
         StockAction::Reserve => StockCause::Reserve,
         StockAction::Release => StockCause::Release,
@@ -170,22 +190,22 @@ fn check_holds<'l>(
     }
 }
 
-/// Moves a hold on, which its check has allowed. Returns the recorded amount, whatever the request says; `None` when it was done before, or
+/// Moves a hold on, which its check has allowed. Returns what is recorded, whatever the request says; `None` when it was done before, or
 /// there was nothing to take back, which leaves a tombstone.
-fn move_hold(state: &mut State, key: Hold, action: StockAction, quantity: u64) -> Option<u64> {
+fn move_hold(state: &mut State, key: Hold, action: StockAction, asked: HoldRow) -> Option<HoldRow> {
     let (from, to) = transition(action);
     if action == StockAction::Reserve {
-        state.holds.insert(key, HoldRow { quantity, stock: to.into() });
-        return Some(quantity);
+        state.holds.insert(key, HoldRow { stock: to.into(), ..asked });
+        return Some(asked);
     }
     match state.holds.change(&key) {
         Some(hold) if hold.stock() == from => {
             hold.set_stock(to);
-            Some(hold.quantity)
+            Some(*hold)
         }
         Some(_) => None,
         None => {
-            state.holds.insert(key, HoldRow { quantity: 0, stock: LineStock::Returned.into() });
+            state.holds.insert(key, HoldRow { stock: LineStock::Returned.into(), ..HoldRow::default() });
             None
         }
     }
@@ -209,7 +229,12 @@ fn less(counter: u64, quantity: u64) -> u64 {
     counter.checked_sub(quantity).unwrap_or_else(|| panic!("a stock counter of {counter} cannot give {quantity}"))
 }
 
-/// Stock as clients see it.
+/// Free units as users are told of them: more than that is nobody's business but the shop's.
+pub fn told(available: u64) -> u64 {
+    available.min(AVAILABLE_TOLD_MAX)
+}
+
+/// Stock as staff sees it.
 pub fn level(goods_id: u64, stock: &StockRow) -> StockLevel {
     StockLevel {
         goods_id,

@@ -56,6 +56,19 @@ pub(crate) fn remove(turn: &mut Turn, request: RemoveFavouriteRequest) -> Handle
     answer.now()
 }
 
+/// Of a user who is deleted.
+pub(crate) fn forget(turn: &mut Turn, user_id: u64, goods_id: u64) {
+    turn.state.favourites.remove(&(user_id, goods_id));
+    ask(turn, user_id, goods_id, true);
+}
+
+/// Goods whose log has counted them as a favourite of the user.
+pub(crate) fn settled(state: &State, user_id: u64) -> Vec<u64> {
+    let mut goods_ids = Vec::new();
+    each(state, user_id, |goods_id, row| goods_ids.extend((!is_waiting(row)).then_some(goods_id)));
+    goods_ids
+}
+
 fn ask(turn: &mut Turn, user_id: u64, goods_id: u64, remove: bool) -> Option<Option<FavouriteReply>> {
     let owner = turn.ctx.owner(OwnerKind::User, user_id);
     turn.ask(owner, FavouriteRequest { goods_id, remove })

@@ -9,19 +9,30 @@ use crate::state::State;
 use crate::user::code;
 
 impl Ask for MobileRequest {
-    type Reply = MobileReply;
+    /// Who lets go of a number hears nothing.
+    type Reply = Option<MobileReply>;
 
     fn place(&self, partitioner: &Partitioner) -> Place {
         partitioner.of_mobile(&self.mobile)
     }
 
-    /// Gives a number to the user who asks for it, or says why not.
-    fn serve(&self, turn: &mut Turn, _owner: &Owner) -> MobileReply {
-        MobileReply { refused_code: give(turn.state, &turn.ctx, self).err().map_or(0, Code::number) }
+    /// Gives a number to the user who asks for it, or says why not; or takes it back.
+    fn serve(&self, turn: &mut Turn, _owner: &Owner) -> Option<MobileReply> {
+        if self.release {
+            take_back(turn.state, self);
+            return None;
+        }
+        Some(MobileReply { refused_code: give(turn.state, &turn.ctx, self).err().map_or(0, Code::number) })
     }
 
     fn into_body(self) -> step::Body {
         step::Body::MobileRequest(self)
+    }
+}
+
+fn take_back(state: &mut State, request: &MobileRequest) {
+    if state.mobiles.get(&request.mobile).is_some_and(|row| row.user_id == request.user_id) {
+        state.mobiles.remove(&request.mobile);
     }
 }
 

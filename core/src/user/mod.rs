@@ -7,6 +7,7 @@ pub mod address;
 pub mod balance;
 pub mod cart;
 pub mod code;
+pub mod erasure;
 pub mod favourite;
 pub mod hold;
 pub mod letter;
@@ -15,7 +16,9 @@ pub mod mobile;
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{MobileReply, MobileRequest, OwnerKind, RegisterUser, SetPassword, UserRow};
-use emshop_proto::v1::{Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User, UserStatus, event, outcome};
+use emshop_proto::v1::{
+    Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User, UserChanged, UserStatus, event, outcome,
+};
 
 use crate::context::{Context, Turn, WAITERS_MAX};
 use crate::effects::{Answer, Answered, Handled};
@@ -42,8 +45,8 @@ pub(crate) fn register(turn: &mut Turn, command: RegisterUser) -> Handled {
     row.set_status(UserStatus::Active);
     turn.state.users.insert(user_id, row);
     let owner = turn.ctx.owner(OwnerKind::User, user_id);
-    if let Some(reply) = turn.ask(owner, MobileRequest { mobile, user_id, code_hash, code_key }) {
-        mobile_reply(turn, user_id, reply);
+    if let Some(reply) = turn.ask(owner, MobileRequest { mobile, user_id, code_hash, code_key, release: false }) {
+        mobile_reply(turn, user_id, reply.expect("who asks for a number hears of it"));
     }
     Ok(Answered::Later)
 }
@@ -86,7 +89,7 @@ pub(crate) fn mobile_reply(turn: &mut Turn, user_id: u64, reply: MobileReply) {
             assert_eq!(reply.refused_code, 0, "a refusal with a code that is not in the table");
             let user = view(user_id, row);
             turn.state.counters.entry(&()).users += 1;
-            turn.fx.event(EventType::UserRegistered, event::Body::User(user.clone()));
+            turn.fx.event(EventType::UserRegistered, event::Body::UserChanged(UserChanged { user_id }));
             Answer::new(outcome::Result::User(user))
         }
     };
@@ -139,9 +142,9 @@ fn change(state: &mut State, ctx: &Context, user_id: u64, change: impl FnOnce(&m
     changed
 }
 
-/// A user who is registered.
+/// A user who is registered, and has not been deleted.
 pub(crate) fn existing(state: &mut State, user_id: u64) -> Option<&UserRow> {
-    state.users.get(&user_id).filter(|row| !row.registering)
+    state.users.get(&user_id).filter(|row| !row.registering && row.status() != UserStatus::Deleted)
 }
 
 fn answer(user_id: u64, row: &UserRow) -> Answer {

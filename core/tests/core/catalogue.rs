@@ -94,6 +94,7 @@ fn brands_by_table() {
         (create_brand(with_logo(10, "ten")), Refused(Code::BrandExists)),
         (create_brand(brand(10, "eleven")), Refused(Code::BrandExists)),
         (create_brand(brand(12, "ten")), Refused(Code::BrandNameTaken)),
+        (create_brand(brand(12, "Ten")), Refused(Code::BrandNameTaken)),
         (update_brand(brand(10, "ten")), Repeated),
         (update_brand(with_logo(10, "ten")), Done),
         (update_brand(brand(10, "eleven")), Refused(Code::BrandNameTaken)),

@@ -297,7 +297,7 @@ fn a_parcel_is_found_by_each_of_its_numbers() {
             let number = parcel.tracking_number.clone();
             assert_eq!(found(&mut shop, &id, &number, 0), vec![Ok(parcel.clone()); 4]);
             assert_eq!(found(&mut shop, &id, &number, USER), vec![Ok(parcel); 4]);
-            assert_eq!(found(&mut shop, &id, &number, USER + 1), vec![Err(Code::OrderNotYours); 4]);
+            assert_eq!(found(&mut shop, &id, &number, USER + 1), vec![Err(Code::LogisticsOrderNotFound); 4]);
         }
     }
     let id = shop.id_of(0, "a");

@@ -3,8 +3,8 @@
 use emshop_core::idempotency::KEY_LIFETIME_MS;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{
-    CancelOrderRequest, CloseReason, Command, LogisticsStatus, Money, OrderStatus, PaymentStatus, Shortage, SubmitOrderRequest,
-    command, outcome,
+    CancelOrderRequest, CloseReason, Command, LogisticsStatus, Money, Operator, OperatorKind, OrderStatus, PaymentStatus,
+    Shortage, SubmitOrderRequest, command, outcome,
 };
 
 use crate::commands::*;
@@ -170,6 +170,12 @@ fn only_its_user_cancels_an_order() {
         Command::from(command::Body::CancelOrder(request))
     };
     assert_refused(&shop.send_one(by(USER + 1)), Code::OrderNotYours);
+    let stranger = Some(Operator { kind: OperatorKind::User.into(), user_id: USER + 1 });
+    for user_id in [0, USER, USER + 1] {
+        assert_refused(&shop.send_as(stranger, by(user_id)), Code::OrderNotFound);
+    }
+    let theirs = SubmitOrderRequest { user_id: USER + 1, ..order("o", &[(1, 1)]) };
+    assert_refused(&shop.send_as(stranger, submit(theirs)), Code::IdempotencyKeyReused);
     assert_refused(&shop.send_one(cancel("unknown")), Code::OrderNotFound);
     assert_pending(&mut shop);
     assert_done(&shop.send_one(by(USER)));

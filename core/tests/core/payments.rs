@@ -352,7 +352,7 @@ fn a_confirmation_is_known_by_its_number_and_amount() {
 fn only_its_user_gives_a_payment_up() {
     let mut shop = submitted();
     shop.operator = Some(Operator { user_id: USER + 1, ..PLACED_BY });
-    assert_refused(&shop.send_one(cancel_payment("o")), Code::OrderNotYours);
+    assert_refused(&shop.send_one(cancel_payment("o")), Code::PaymentNotFound);
     shop.assert_stands("o", OrderStatus::Pending, PaymentStatus::Pending, None);
     shop.operator = Some(PLACED_BY);
     assert_done(&shop.send_one(cancel_payment("o")));
@@ -367,5 +367,5 @@ fn only_its_user_reads_a_payment() {
         other => panic!("{other:?}"),
     };
     assert_eq!([asked_by(0), asked_by(USER)], [Ok(2), Ok(2)]);
-    assert_eq!(asked_by(USER + 1), Err("ORDER_NOT_YOURS".to_owned()));
+    assert_eq!(asked_by(USER + 1), Err("PAYMENT_NOT_FOUND".to_owned()));
 }

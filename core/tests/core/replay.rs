@@ -13,10 +13,12 @@ use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::rows::{Balances, Favourites, GoodsDetails, GoodsRows, Keys, Orders, PaymentHolds, Reservations};
 use emshop_core::state::store::{StateReader, StateStore};
 use emshop_core::state::table::Rows;
-use emshop_proto::internal::{Envelope, LineRow, LineStock, Record};
+use emshop_proto::internal::{Envelope, LineRow, LineStock, Record, ShopLimits, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
-use emshop_proto::v1::{Command, LogInspection, Money, Outcome, PaymentHoldStatus, PaymentMethod, outcome};
+use emshop_proto::v1::{
+    Command, Goods, LogInspection, Money, Operator, OperatorKind, Outcome, PaymentHoldStatus, PaymentMethod, command, outcome,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -45,7 +47,13 @@ pub fn entry(commands_max: usize) -> impl Strategy<Value = Entry> {
 
 /// What every log begins with, an envelope each: stock, and some of the orders brought on their way, since chance rarely gets that far.
 fn beginning() -> Vec<Vec<Command>> {
-    let of = |goods_id| [commands::goods(goods_id, Money::new(100, "CNY")), commands::set_stock(goods_id, 40, "first")];
+    // Of the first one a user may have only so many.
+    let entry = |goods_id| Goods {
+        unit_price: Some(Money::new(100, "CNY")),
+        user_units_max: if goods_id == 1 { 10 } else { 0 },
+        ..commands::entry(goods_id)
+    };
+    let of = |goods_id| [commands::create_goods(entry(goods_id)), commands::set_stock(goods_id, 40, "first")];
     let submit = |id: &str| commands::submit(commands::order(id, &[(1, 1), (2, 1), (3, 1), (4, 1)]));
     let steps: [(u8, commands::OnOrder); 5] =
         [(14, submit), (12, commands::confirm), (9, commands::ship), (5, commands::deliver), (2, commands::request_return)];
@@ -55,7 +63,21 @@ fn beginning() -> Vec<Vec<Command>> {
 }
 
 fn records(commands: Vec<Command>, first_ticket: u64) -> Vec<Record> {
-    commands.into_iter().zip(first_ticket..).map(|(command, ticket)| record_of(command, ticket)).collect()
+    let record = |(command, ticket)| {
+        let operator = by_user(&command).filter(|_| ticket % 2 == 0);
+        Record { operator, ..record_of(command, ticket) }
+    };
+    commands.into_iter().zip(first_ticket..).map(record).collect()
+}
+
+/// The user of an order who submits it.
+fn by_user(command: &Command) -> Option<Operator> {
+    let user_id = match command.body.as_ref()? {
+        command::Body::SubmitOrder(request) => request.user_id,
+        command::Body::CheckoutCart(request) => request.user_id,
+        _ => return None,
+    };
+    Some(Operator { kind: OperatorKind::User.into(), user_id })
 }
 
 /// Envelopes with the times at which the log took them: these may go back a little.
@@ -65,6 +87,7 @@ pub fn stream(entries: Vec<(i64, Entry)>) -> Stream {
     let mut time_ms = START_MS;
     let first = beginning().into_iter().map(|commands| (0, Entry::Commands(commands)));
     let entries = first.chain(entries).enumerate();
+    let limits = (time_ms, limits());
     let stamped = entries.map(|(index, (later_ms, entry))| {
         time_ms += later_ms;
         let envelope = match entry {
@@ -73,7 +96,14 @@ pub fn stream(entries: Vec<(i64, Entry)>) -> Stream {
         };
         (time_ms, envelope)
     });
-    stamped.collect()
+    std::iter::once(limits).chain(stamped).collect()
+}
+
+/// What the shop allows its users: some of their orders go beyond it.
+fn limits() -> Envelope {
+    let limits = ShopLimits { unpaid_orders: 9, order_units: 4, payment_seconds: 600 };
+    let record = Record { body: Some(record::Body::ShopLimits(limits)), ..Record::default() };
+    Envelope { records: vec![record], ..Envelope::default() }
 }
 
 type Effects = (BTreeMap<u64, Vec<(u64, Outcome)>>, Vec<EventRun>, Vec<u32>);

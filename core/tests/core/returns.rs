@@ -89,7 +89,7 @@ fn only_its_user_completes_or_returns_an_order() {
     let by_stranger = Command::from(command::Body::CompleteOrder(stranger));
     assert_refused(&shop.send_one(by_stranger), Code::OrderNotYours);
     let acting = |kind: OperatorKind, user_id| Some(Operator { kind: kind.into(), user_id });
-    assert_refused(&shop.send_as(acting(OperatorKind::User, USER + 1), request_return("o")), Code::OrderNotYours);
+    assert_refused(&shop.send_as(acting(OperatorKind::User, USER + 1), request_return("o")), Code::OrderNotFound);
     assert_order(&mut shop, OrderStatus::Delivered);
     assert_done(&shop.send_as(acting(OperatorKind::User, USER), request_return("o")));
     assert_done(&shop.send_as(acting(OperatorKind::Admin, 1), decline_return("o")));

@@ -180,11 +180,16 @@ impl Shop {
 
     /// Sends what only an ingress may; nothing goes from log to log yet. Returns the ticket for [`Shop::outcome`].
     pub fn send_account_only(&mut self, body: account_command::Body, key: &str, body_hash: u64) -> u64 {
+        self.send_account_as(None, body, key, body_hash)
+    }
+
+    /// As [`Shop::send_account_only`], in somebody's name.
+    pub fn send_account_as(&mut self, operator: Option<Operator>, body: account_command::Body, key: &str, body_hash: u64) -> u64 {
         self.tickets += 1;
         let command = AccountCommand { body: Some(body), idempotency_key: key.to_owned() };
         let place = routing::place_of_account(&self.partitioner, &command).expect("a command has a body");
         let body = Some(record::Body::AccountCommand(command));
-        let record = Record { ticket: self.tickets, body_hash, operator: None, body };
+        let record = Record { ticket: self.tickets, body_hash, operator, body };
         self.apply(place.log, envelope_of(vec![record]));
         self.tickets
     }

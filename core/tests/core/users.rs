@@ -14,8 +14,8 @@ use emshop_proto::internal::{
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    Command, Gender, Outcome, Role, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, User, UserStatus,
-    event, outcome,
+    Command, Gender, Outcome, Role, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, User,
+    UserChanged, UserStatus, event, outcome,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -122,9 +122,15 @@ fn send_code(shop: &mut Shop, mobile: &str) {
 
 /// A user who is there.
 pub fn registered(shop: &mut Shop, user_id: u64) {
+    registered_with(shop, user_id);
+}
+
+/// The same, with a number of log 0, which is told.
+pub fn registered_with(shop: &mut Shop, user_id: u64) -> String {
     let mobile = mobile_of(shop, 0);
     send_code(shop, &mobile);
     assert_done(&register(shop, registration(user_id, &mobile, CODE)));
+    mobile
 }
 
 #[track_caller]
@@ -203,7 +209,7 @@ fn a_user_is_there_once_the_number_is_theirs() {
         assert_eq!(user, expected);
         assert_eq!((find(&mut shop, user_id), owner_of(&mut shop, &mobile)), (Some(expected.clone()), Some(user_id)));
         let events: Vec<_> = shop.logs[0].events.iter().map(|event| (event.event_type, event.event.body.clone())).collect();
-        assert_eq!(events, [(EventType::UserRegistered, Some(event::Body::User(expected)))]);
+        assert_eq!(events, [(EventType::UserRegistered, Some(event::Body::UserChanged(UserChanged { user_id })))]);
     }
 }
 

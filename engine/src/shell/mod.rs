@@ -29,7 +29,7 @@ use emshop_core::rules::UnknownRules;
 use emshop_log::{AppendError, LogError};
 use emshop_proto::envelope::DecodeError;
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Query, QueryReply, query, query_reply};
+use emshop_proto::internal::{Query, QueryReply, ShopLimits, query, query_reply};
 use emshop_proto::v1::Refusal;
 
 pub use self::action::{Action, Input, Outcomes, Purpose, ReplyTo};
@@ -60,8 +60,12 @@ pub struct Options {
     pub checkpoint_rows_max: usize,
     /// What the log may grow to.
     pub log_bytes_max: u64,
+    /// How long entries stay in it that are in the state, by days.
+    pub log_age_max: Duration,
     /// How far an entry may be ahead of the engine's own time.
     pub clock_tolerance: Duration,
+    /// What the shop allows its users: the log is told of it when it has something else in force.
+    pub limits: ShopLimits,
 }
 
 impl Default for Options {
@@ -70,7 +74,9 @@ impl Default for Options {
             checkpoint_interval: Duration::from_secs(1),
             checkpoint_rows_max: 100_000,
             log_bytes_max: 8 << 30,
+            log_age_max: Duration::from_secs(7 * 24 * 60 * 60),
             clock_tolerance: Duration::from_secs(10),
+            limits: ShopLimits { unpaid_orders: 20, order_units: 1_000, payment_seconds: 1_800 },
         }
     }
 }
@@ -125,6 +131,7 @@ pub struct Shell {
     own: OwnRecords,
     clock: Clock,
     trim: Trim,
+    log_age_max_ms: i64,
     lease: Lease,
     /// Asked while it was not held.
     questions: Vec<(Query, ReplyTo)>,
@@ -155,9 +162,10 @@ impl Shell {
             relay: Relay::new(replica.number(), replica.last_event(), &facts.events),
             channels: Channels::new(replica.number(), facts.steps.iter().map(|there| (there.log, &there.last)), now),
             checkpoints: Checkpoints::new(options, replica.applied_sequence(), now),
-            own: OwnRecords::new(now),
+            own: OwnRecords::new(options.limits, now),
             clock,
             trim: Trim::new(options.log_bytes_max, now),
+            log_age_max_ms: i64::try_from(options.log_age_max.as_millis()).unwrap_or(i64::MAX),
             lease: Lease::default(),
             questions: Vec::new(),
             inspection: None,
@@ -301,7 +309,10 @@ impl Shell {
         }
         if self.replay.is_none() && !self.stopping {
             self.append_own(now);
-            self.actions.extend(self.trim.due(self.checkpoints.durable_sequence(), now).map(|below| Action::Trim { below }));
+            let since_ms = self.clock.time_ms(now).saturating_sub(self.log_age_max_ms);
+            let young = || self.replica.first_since(since_ms);
+            let below = self.trim.due(self.checkpoints.durable_sequence(), young, now);
+            self.actions.extend(below.map(|below| Action::Trim { below }));
         }
     }
 

@@ -1,10 +1,10 @@
-//! What an engine itself has to say in its log: that timers are due, and which rules hold from here on.
+//! What an engine itself has to say in its log: that timers are due, which rules hold from here on, and what the shop allows its users.
 
 use std::time::Duration;
 
 use emshop_core::replica::Replica;
 use emshop_core::rules;
-use emshop_proto::internal::{Envelope, Record, Rules, Tick, record};
+use emshop_proto::internal::{Envelope, Record, Rules, ShopLimits, Tick, record};
 
 use super::Now;
 use super::clock::ClocksDiffer;
@@ -20,6 +20,8 @@ const LAG_MAX_MS: i64 = 1_000;
 /// One record at a time on its way through the log.
 pub struct OwnRecords {
     under_way: UnderWay,
+    /// As the engine's settings have them.
+    limits: ShopLimits,
     /// Log time stays behind.
     lags: bool,
     /// When the last tick was sent, by the engine's own time.
@@ -37,8 +39,9 @@ enum UnderWay {
 }
 
 impl OwnRecords {
-    pub fn new(now: Now) -> Self {
-        Self { under_way: UnderWay::Nothing, lags: false, sent_ms: None, agrees: false, next_look: now.elapsed }
+    pub fn new(limits: ShopLimits, now: Now) -> Self {
+        let under_way = UnderWay::Nothing;
+        Self { under_way, limits, lags: false, sent_ms: None, agrees: false, next_look: now.elapsed }
     }
 
     /// The envelope that is to be appended now, if one is. It is `time_ms` by the engine's own clock.
@@ -89,10 +92,13 @@ impl OwnRecords {
         Ok(())
     }
 
-    /// The rules of this release, when the log is not applied by them yet; or a tick, when something is due or log time has to be carried on.
+    /// The rules of this release, when the log is not applied by them yet; the limits of the settings, when others are in force; or a tick, when something is due or log time has to be carried on.
     fn body(&mut self, replica: &mut Replica, time_ms: i64) -> Option<record::Body> {
         if replica.rules() < rules::VERSION {
             return Some(record::Body::Rules(Rules { version: rules::VERSION }));
+        }
+        if replica.limits() != self.limits {
+            return Some(record::Body::ShopLimits(self.limits));
         }
         let is_due = replica.next_due_ms().is_some_and(|due_ms| due_ms <= time_ms);
         if !std::mem::take(&mut self.lags) && !is_due {

@@ -1,4 +1,4 @@
-//! What may leave the log: envelopes well below the durable sequence.
+//! What may leave the log: envelopes well below the durable sequence, and old ones below it, since they say who somebody was.
 
 use std::time::Duration;
 
@@ -43,8 +43,9 @@ impl Trim {
         self.bytes = u64::MAX;
     }
 
-    /// The sequence below which the log is to be trimmed now, if it is.
-    pub fn due(&mut self, durable_sequence: u64, now: Now) -> Option<u64> {
+    /// The sequence below which the log is to be trimmed now, if it is. What is before the sequence that `young` tells is too old
+    /// to be kept.
+    pub fn due(&mut self, durable_sequence: u64, young: impl FnOnce() -> u64, now: Now) -> Option<u64> {
         let is_urgent = self.bytes > self.bytes_worth && durable_sequence > self.durable_sequence;
         if !is_urgent && now.elapsed - self.last < INTERVAL {
             return None;
@@ -53,7 +54,9 @@ impl Trim {
         if planted::is(Bug::TrimmedOneTooFar) {
             return Some(durable_sequence + 2);
         }
-        Some((durable_sequence + 1).saturating_sub(self.kept_envelopes)).filter(|below| *below > 1)
+        // The entry that was applied last stays: a start looks for it.
+        let old = young().min(durable_sequence);
+        Some((durable_sequence + 1).saturating_sub(self.kept_envelopes).max(old)).filter(|below| *below > 1)
     }
 }
 
@@ -70,8 +73,17 @@ mod tests {
     #[test]
     fn trimming_stays_behind_what_is_durable() {
         let mut trim = Trim::new(1 << 20, Now::default());
-        let mut due = |durable, seconds| trim.due(durable, Now { elapsed: Duration::from_secs(seconds), wall_ms: 0 });
+        let mut due = |durable, seconds| trim.due(durable, || 0, Now { elapsed: Duration::from_secs(seconds), wall_ms: 0 });
         assert_eq!([due(100, 9), due(100, 10), due(200, 11), due(5, 30), due(6, 50)], [None, Some(97), None, Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn what_is_old_goes_but_for_the_entry_applied_last() {
+        let mut trim = Trim::new(8 << 30, Now::default());
+        let mut due =
+            |durable, young, seconds| trim.due(durable, || young, Now { elapsed: Duration::from_secs(seconds), wall_ms: 0 });
+        let trimmed = [due(50, 1, 10), due(50, 20, 20), due(50, 51, 30), due(50, 90, 40), due(20_000, 20, 50)];
+        assert_eq!(trimmed, [None, Some(20), Some(50), Some(50), Some(10_001)]);
     }
 
     #[test]
@@ -79,12 +91,12 @@ mod tests {
         let mut trim = Trim::new(1 << 20, Now::default());
         let now = Now { elapsed: Duration::from_secs(1), wall_ms: 0 };
         trim.applied(128 << 10);
-        assert_eq!(trim.due(100, now), None);
+        assert_eq!(trim.due(100, || 0, now), None);
         trim.applied(1);
-        assert_eq!([trim.due(100, now), trim.due(200, now)], [Some(97), None]);
+        assert_eq!([trim.due(100, || 0, now), trim.due(200, || 0, now)], [Some(97), None]);
         trim.hurry();
         assert_eq!(
-            [trim.due(100, now), trim.due(101, now), trim.due(102, now)],
+            [trim.due(100, || 0, now), trim.due(101, || 0, now), trim.due(102, || 0, now)],
             [None, Some(98), None],
             "not while nothing is to drop"
         );

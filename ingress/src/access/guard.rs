@@ -7,15 +7,18 @@ use std::task::{Context, Poll};
 use emshop_proto::access::{self, Access, Method};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::Role;
+use emshop_proto::v1::user_service_server::SERVICE_NAME as USERS;
 use futures::future::{BoxFuture, Either};
 use http_body_util::{BodyExt, Full, Limited};
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::http::request::Parts;
 use tonic::codegen::http::{HeaderMap, Request, Response, header};
 use tower::{Layer, Service};
 
+use super::audit::{Audit, Origin};
 use super::rates::Rates;
-use super::{Caller, body};
+use super::{Caller, Nobody, body};
 use crate::accounts::token::Tokens;
 use crate::{refusals, services, status};
 
@@ -34,6 +37,7 @@ pub struct GuardLayer {
 pub struct Watch {
     pub tokens: Arc<Tokens>,
     pub rates: Arc<Rates>,
+    pub audit: Arc<Audit>,
 }
 
 impl GuardLayer {
@@ -83,10 +87,17 @@ where
                 // The one that was ready goes with the call.
                 let clone = self.inner.clone();
                 let mut inner = std::mem::replace(&mut self.inner, clone);
+                let (watch, peer) = (self.watch.clone(), self.peer);
                 Either::Right(Box::pin(async move {
-                    match unless_of_another(request, field, user_id).await {
-                        Ok(request) => inner.call(request).await,
-                        Err(status) => Ok(status.into_http()),
+                    let (head, body) = request.into_parts();
+                    match unless_of_another(head.uri.path(), body, field, user_id).await {
+                        Ok(body) => inner.call(Request::from_parts(head, body)).await,
+                        Err(status) => {
+                            if let Some(watch) = watch.filter(|_| status.code() == tonic::Code::PermissionDenied) {
+                                watch.note_refused(peer, &head, Code::PermissionDenied);
+                            }
+                            Ok(status.into_http())
+                        }
                     }
                 }))
             }
@@ -113,12 +124,40 @@ impl Watch {
         let Some(method) = access::method(request.uri().path()) else { return Ok(Passage::Open) };
         if method.access == Access::Public {
             self.rates.anybody(method, peer, request.headers())?;
+            self.note_origin(method, peer, request);
+            // Who logs in again may send along what is good for nothing any more.
+            if let Ok(caller) = bearer(request.headers()).and_then(|token| self.tokens.verify(token)) {
+                request.extensions_mut().insert(caller);
+            } else {
+                request.extensions_mut().insert(Nobody);
+            }
             return Ok(Passage::Open);
         }
-        let (caller, passage) = self.identify(method, request.headers()).map_err(|code| status::of_refusal(code.refusal()))?;
+        let (caller, passage) = match self.identify(method, request.headers()) {
+            Ok(identified) => identified,
+            Err(code) => {
+                let origin = Origin(self.rates.address(peer, request.headers()));
+                self.audit.refused(origin, method.path, code, None);
+                return Err(status::of_refusal(code.refusal()));
+            }
+        };
         self.rates.caller(caller)?;
         request.extensions_mut().insert(caller);
+        self.note_origin(method, peer, request);
         Ok(passage)
+    }
+
+    /// Where a call about accounts comes from, for those behind: they tell it.
+    fn note_origin(&self, method: &Method, peer: IpAddr, request: &mut Request<Body>) {
+        if services::service_name(method.path) == USERS {
+            let origin = Origin(self.rates.address(peer, request.headers()));
+            request.extensions_mut().insert(origin);
+        }
+    }
+
+    fn note_refused(&self, peer: IpAddr, head: &Parts, code: Code) {
+        let origin = Origin(self.rates.address(peer, &head.headers));
+        self.audit.refused(origin, head.uri.path(), code, head.extensions.get().copied());
     }
 
     fn identify(&self, method: &Method, headers: &HeaderMap) -> Result<(Caller, Passage), Code> {
@@ -150,11 +189,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Code> {
     }
 }
 
-/// The request as it came, unless it names another user. One that names none is for validation to judge.
-async fn unless_of_another(request: Request<Body>, field: u32, user_id: u64) -> Result<Request<Body>, Status> {
-    let (head, request_body) = request.into_parts();
+/// The body as it came, unless it names another user. One that names none is for validation to judge.
+async fn unless_of_another(path: &str, request_body: Body, field: u32, user_id: u64) -> Result<Body, Status> {
     let invalid = |error: String| status::of_refusal(refusals::invalid_field("request", error));
-    let most = services::request_bytes_max(head.uri.path()) + FRAME_BYTES_MAX;
+    let most = services::request_bytes_max(path) + FRAME_BYTES_MAX;
     let bytes = Limited::new(request_body, most).collect().await.map_err(|error| invalid(error.to_string()))?;
     let bytes = bytes.to_bytes();
     let named = match body::message(&bytes) {
@@ -165,7 +203,7 @@ async fn unless_of_another(request: Request<Body>, field: u32, user_id: u64) -> 
     if named != 0 && named != user_id {
         return Err(status::of_refusal(Code::PermissionDenied.refusal()));
     }
-    Ok(Request::from_parts(head, Body::new(Full::new(bytes))))
+    Ok(Body::new(Full::new(bytes)))
 }
 
 #[cfg(test)]
@@ -217,8 +255,10 @@ mod tests {
             response.extensions_mut().insert((caller, body));
             Ok::<_, Infallible>(response)
         });
-        let watch =
-            tokens.map(|tokens| Arc::new(Watch { tokens: Arc::new(tokens.clone()), rates: Arc::new(Rates::new(Limits::off())) }));
+        let watch = tokens.map(|tokens| {
+            let audit = Arc::new(Audit::new(tokens.secret()));
+            Arc::new(Watch { tokens: Arc::new(tokens.clone()), rates: Arc::new(Rates::new(Limits::off())), audit })
+        });
         let guard = GuardLayer::new(watch, IpAddr::from([192, 0, 2, 1])).layer(service);
         let request = authorization
             .iter()
@@ -246,7 +286,9 @@ mod tests {
             let nobody = call(Some(&tokens), path, &[], others.clone()).await;
             if access == Access::Public {
                 assert_eq!(nobody, Ok((None, others.clone())), "{path}");
-                assert_eq!(call(Some(&tokens), path, &["nonsense"], others.clone()).await, Ok((None, others)), "{path}");
+                assert_eq!(call(Some(&tokens), path, &["nonsense"], others.clone()).await, Ok((None, others.clone())), "{path}");
+                let known = call(Some(&tokens), path, &[&user.1], others.clone()).await;
+                assert_eq!(known, Ok((Some(Caller { user_id: USER, role: Role::User }), others)), "{path}");
                 continue;
             }
             assert_eq!(nobody, Err("AUTH_HEADER_MISSING".to_owned()), "{path}");

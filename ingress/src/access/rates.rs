@@ -239,7 +239,7 @@ impl Rates {
     }
 
     /// Who calls: what the last proxy says that is known here, and nobody else.
-    fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let is_proxy = |address: IpAddr| self.proxies.iter().any(|network| network.contains(&address));
         let said = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let said: Vec<_> = said.flat_map(|value| value.split(',')).map(|address| address.trim().parse::<IpAddr>()).collect();

@@ -46,6 +46,7 @@ questions! {
     Tracks(OrderQuery) => Tracks(v1::ListTracksResponse),
     TracksByNumber(OrderNumberQuery) => Tracks(v1::ListTracksResponse),
     Stock(GoodsQuery) => Stock(v1::BatchGetStockResponse),
+    Availability(GoodsQuery) => Availability(v1::GetAvailabilityResponse),
     Stocks(PageQuery) => Stocks(internal::Stocks),
     StockChanges(StockChangesQuery) => StockChanges(internal::StockChanges),
     Owners(OwnersQuery) => Owners(internal::Owners),

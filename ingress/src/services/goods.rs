@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use super::inventory::by_log;
 use super::{Gateway, accept, respond};
 use crate::queries::questions;
-use crate::{status, validate};
+use crate::{access, status, validate};
 
 /// Entries asked for at once: fifty of the longest, at 17 KiB each, are still below the 1 MiB of a reply.
 const ENTRIES_PER_REPLY_MAX: usize = 50;
@@ -28,9 +28,10 @@ impl GoodsService for Gateway {
     }
 
     async fn get_goods(&self, request: Request<GetGoodsRequest>) -> Result<Response<GetGoodsResponse>, Status> {
+        let is_staff = access::is_staff(request.extensions());
         let GetGoodsRequest { goods_id } = request.into_inner();
         accept(validate::goods_id(goods_id))?;
-        match self.goods(&[goods_id]).await?.remove(&goods_id) {
+        match self.goods(&[goods_id], is_staff).await?.remove(&goods_id) {
             Some(goods) => Ok(Response::new(GetGoodsResponse { goods: Some(goods) })),
             None => Err(status::of_refusal(Code::GoodsNotFound.refusal())),
         }
@@ -66,9 +67,10 @@ impl GoodsService for Gateway {
     }
 
     async fn batch_get_goods(&self, request: Request<BatchGetGoodsRequest>) -> Result<Response<BatchGetGoodsResponse>, Status> {
+        let is_staff = access::is_staff(request.extensions());
         let request = request.into_inner();
         accept(validate::goods::batch_get_goods(&request))?;
-        let known = self.goods(&request.goods_ids).await?;
+        let known = self.goods(&request.goods_ids, is_staff).await?;
         let (found, unknown_goods_ids) = request.goods_ids.into_iter().partition::<Vec<_>, _>(|id| known.contains_key(id));
         let goods = found.iter().map(|id| known[id].clone()).collect();
         Ok(Response::new(BatchGetGoodsResponse { goods, unknown_goods_ids }))
@@ -80,16 +82,23 @@ impl GoodsService for Gateway {
 }
 
 impl Gateway {
-    /// Those goods that have an entry, from all logs concerned.
-    pub(super) async fn goods(&self, goods_ids: &[u64]) -> Result<HashMap<u64, Goods>, Status> {
+    /// Those goods that have an entry, from all logs concerned, as staff or everybody else sees them.
+    pub(super) async fn goods(&self, goods_ids: &[u64], is_staff: bool) -> Result<HashMap<u64, Goods>, Status> {
         let mut questions = Vec::new();
         for (log, goods_ids) in by_log(goods_ids, self.queries.partitioner) {
             let parts = goods_ids.chunks(ENTRIES_PER_REPLY_MAX).map(|part| GoodsQuery { goods_ids: part.to_vec() });
             questions.extend(parts.map(|part| (log, questions::Goods(part))));
         }
         let entries = self.queries.ask_all(questions).await?;
-        Ok(entries.into_iter().flat_map(|entries| entries.goods).map(|goods| (goods.goods_id, goods)).collect())
+        let goods = entries.into_iter().flat_map(|entries| entries.goods);
+        let goods = goods.filter_map(|goods| if is_staff { Some(goods) } else { public(goods) });
+        Ok(goods.map(|goods| (goods.goods_id, goods)).collect())
     }
+}
+
+/// What everybody may see of an entry.
+fn public(goods: Goods) -> Option<Goods> {
+    (goods.on_sale == Some(true)).then_some(Goods { sold: 0, ..goods })
 }
 
 fn results_of(goods_ids: &[u64], results: Vec<Result<Outcome, Refusal>>) -> BatchGoodsResponse {

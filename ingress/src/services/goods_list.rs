@@ -12,7 +12,7 @@ use tonic::{Request, Status};
 
 use super::{Gateway, accept};
 use crate::validate::goods::LIST_PAGE_SIZE_DEFAULT;
-use crate::{deadline, page_token, refusals, status, validate};
+use crate::{access, deadline, page_token, refusals, status, validate};
 
 /// The index lets wait only after a start, until it has caught up.
 const INDEX_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -20,8 +20,12 @@ const INDEX_WAIT_MAX: Duration = Duration::from_secs(5);
 impl Gateway {
     pub(super) async fn goods_list(&self, request: Request<ListGoodsRequest>) -> Result<ListGoodsResponse, Status> {
         let wait_max = deadline::wait(request.metadata(), INDEX_WAIT_MAX).unwrap_or(INDEX_WAIT_MAX);
+        let is_staff = access::is_staff(request.extensions());
         let request = request.into_inner();
         accept(validate::goods::list_goods(&request))?;
+        if request.include_off_sale && !is_staff {
+            return Err(status::of_refusal(Code::PermissionDenied.refusal()));
+        }
         let category_ids = match (request.category_id, request.only_tab) {
             (0, false) => None,
             (category_id, only_tab) => Some(below(&self.categories(0, 0).await?, category_id, only_tab)),
@@ -35,8 +39,8 @@ impl Gateway {
                 return Err(status::of_refusal(Code::SearchFailed.refusal()));
             }
         };
-        // What was deleted since is missing.
-        let mut known = self.goods(&goods_ids).await?;
+        // What was deleted since, or put off sale, is missing.
+        let mut known = self.goods(&goods_ids, is_staff).await?;
         Ok(ListGoodsResponse { goods: goods_ids.iter().filter_map(|goods_id| known.remove(goods_id)).collect(), total })
     }
 }

@@ -11,12 +11,12 @@ use emshop_proto::v1::command::Body;
 use emshop_proto::v1::inventory_service_server::InventoryService;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
-    AdjustStockRequest, AdjustStockResponse, BatchGetStockRequest, BatchGetStockResponse, BatchSetStockRequest,
-    BatchSetStockResponse, ConfirmSellRequest, ConfirmSellResponse, GetStockRequest, GetStockResponse, ListStockChangesRequest,
-    ListStockChangesResponse, ListStocksRequest, ListStocksResponse, Outcome, RebackRequest, RebackResponse, Refusal,
-    ReleaseReservedRequest, ReleaseReservedResponse, ReserveStockRequest, ReserveStockResponse, SetStockRequest,
-    SetStockResponse, SetStockResult, SetStockThresholdRequest, SetStockThresholdResponse, StockChange, StockLevel,
-    set_stock_result,
+    AdjustStockRequest, AdjustStockResponse, Availability, BatchGetStockRequest, BatchGetStockResponse, BatchSetStockRequest,
+    BatchSetStockResponse, ConfirmSellRequest, ConfirmSellResponse, GetAvailabilityRequest, GetAvailabilityResponse,
+    GetStockRequest, GetStockResponse, ListStockChangesRequest, ListStockChangesResponse, ListStocksRequest, ListStocksResponse,
+    Outcome, RebackRequest, RebackResponse, Refusal, ReleaseReservedRequest, ReleaseReservedResponse, ReserveStockRequest,
+    ReserveStockResponse, SetStockRequest, SetStockResponse, SetStockResult, SetStockThresholdRequest, SetStockThresholdResponse,
+    StockChange, StockLevel, set_stock_result,
 };
 use tonic::{Request, Response, Status};
 
@@ -55,11 +55,24 @@ impl InventoryService for Gateway {
 
     async fn batch_get_stock(&self, request: Request<BatchGetStockRequest>) -> Result<Response<BatchGetStockResponse>, Status> {
         let request = request.into_inner();
-        accept(validate::inventory::batch_get_stock(&request))?;
+        accept(validate::inventory::stock_ids(&request.goods_ids))?;
         let known = self.stocks(&request.goods_ids).await?;
         let (found, unknown_goods_ids) = request.goods_ids.into_iter().partition::<Vec<_>, _>(|id| known.contains_key(id));
         let stocks = found.iter().map(|id| known[id]).collect();
         Ok(Response::new(BatchGetStockResponse { stocks, unknown_goods_ids }))
+    }
+
+    async fn get_availability(
+        &self,
+        request: Request<GetAvailabilityRequest>,
+    ) -> Result<Response<GetAvailabilityResponse>, Status> {
+        let GetAvailabilityRequest { goods_ids } = request.into_inner();
+        accept(validate::inventory::stock_ids(&goods_ids))?;
+        let known = self.availability(&goods_ids).await?;
+        let entry = |goods_id: &u64| Some(Availability { goods_id: *goods_id, available: *known.get(goods_id)? });
+        let entries = goods_ids.iter().filter_map(entry).collect();
+        let unknown_goods_ids = goods_ids.iter().copied().filter(|goods_id| !known.contains_key(goods_id)).collect();
+        Ok(Response::new(GetAvailabilityResponse { entries, unknown_goods_ids }))
     }
 
     async fn reserve_stock(&self, request: Request<ReserveStockRequest>) -> Result<Response<ReserveStockResponse>, Status> {
@@ -142,6 +155,14 @@ impl Gateway {
         let questions = questions.map(|(log, goods_ids)| (log, questions::Stock(GoodsQuery { goods_ids })));
         let of_logs = self.queries.ask_all(questions).await?;
         Ok(of_logs.into_iter().flat_map(|of_log| of_log.stocks).map(|stock| (stock.goods_id, stock)).collect())
+    }
+
+    /// Free units of those SKUs that are on sale, as everybody may know them.
+    pub(super) async fn availability(&self, goods_ids: &[u64]) -> Result<HashMap<u64, u64>, Status> {
+        let questions = by_log(goods_ids, self.queries.partitioner).into_iter();
+        let questions = questions.map(|(log, goods_ids)| (log, questions::Availability(GoodsQuery { goods_ids })));
+        let of_logs = self.queries.ask_all(questions).await?;
+        Ok(of_logs.into_iter().flat_map(|of_log| of_log.entries).map(|entry| (entry.goods_id, entry.available)).collect())
     }
 
     /// The next entries of all logs together.

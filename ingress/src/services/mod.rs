@@ -32,6 +32,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use self::pipeline::PipelineServer;
+use crate::access::audit::Audit;
 use crate::access::rates::Rates;
 use crate::accounts::Accounts;
 use crate::connections::Peer;
@@ -49,6 +50,7 @@ pub struct Gateway {
     pub accounts: Accounts,
     /// Of what goes by more than who calls.
     pub rates: Arc<Rates>,
+    pub audit: Arc<Audit>,
     pub payment_provider: Arc<dyn PaymentProvider>,
     /// Commands under way in one stream.
     pub stream_window: usize,

@@ -4,21 +4,22 @@ use emshop_proto::errors::Code;
 use emshop_proto::ids;
 use emshop_proto::internal::account_command::Body as AccountBody;
 use emshop_proto::internal::{
-    Credentials, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UseOnce, UserQuery, Users, UsersQuery,
+    Credentials, DeleteUser, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UseOnce, UserQuery, Users, UsersQuery,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::user_service_server::UserService;
 use emshop_proto::v1::{
-    ChangePasswordRequest, GetCaptchaRequest, GetCaptchaResponse, GetUserByMobileRequest, GetUserRequest, GetUserResponse,
-    ListUsersRequest, ListUsersResponse, LoginBySmsRequest, LoginRequest, LoginResponse, Outcome, RegisterRequest,
-    RegisterResponse, SendSmsCodeRequest, SendSmsCodeResponse, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose,
-    UpdateProfileRequest, User, UserResponse,
+    ChangePasswordRequest, DeleteUserRequest, GetCaptchaRequest, GetCaptchaResponse, GetUserByMobileRequest, GetUserRequest,
+    GetUserResponse, ListUsersRequest, ListUsersResponse, LoginBySmsRequest, LoginRequest, LoginResponse, Outcome,
+    RegisterRequest, RegisterResponse, SendSmsCodeRequest, SendSmsCodeResponse, SetUserRoleRequest, SetUserStatusRequest,
+    SmsPurpose, UpdateProfileRequest, User, UserResponse,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::{Gateway, accept, respond};
+use crate::access::audit::{self, Origin};
 use crate::accounts::password::{salt_of_change, salt_of_registration};
 use crate::accounts::verification::SmsProvider;
 use crate::accounts::verification::captcha::{CAPTCHA_SECONDS, Captchas, Read};
@@ -93,37 +94,25 @@ impl UserService for Gateway {
         let Outcome { repeated, position, .. } = outcome;
         let user = user_of(outcome)?;
         let token = self.accounts.log_in(&user).map_err(refused)?;
+        self.audit.signed_in(audit::origin(&extensions), &user, "registration");
         Ok(Response::new(RegisterResponse { user: Some(user), token: Some(token), repeated, position }))
     }
 
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         accept(validate::user::login(&request))?;
-        if let Some(captchas) = self.accounts.captchas() {
-            self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer, &request).await?;
-        }
-        self.rates.mobile(&request.mobile)?;
-        let found = self.credentials_of_mobile(request.mobile).await?;
-        let (user, hash) = match found {
-            Some(Credentials { user, password_hash }) => (user, Some(password_hash)),
-            None => (None, None),
-        };
-        // Whoever has not said the password is not told whether there is such a user.
-        let right = self.accounts.passwords.verify(request.password, hash).await.map_err(status::of_refusal)?;
-        match user.filter(|_| right) {
-            Some(user) => self.logged_in(user),
-            None => Err(refused(Code::PasswordIncorrect)),
-        }
+        let (origin, mobile) = (audit::origin(&extensions), request.mobile.clone());
+        let shown = self.by_password(&metadata, request).await;
+        self.sign_in(origin, &mobile, "password", shown)
     }
 
     async fn login_by_sms(&self, request: Request<LoginBySmsRequest>) -> Result<Response<LoginResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         self.sms()?;
         accept(validate::user::login_by_sms(&request))?;
-        let code_key = ids::code_key(SmsPurpose::Login, &request.verification_id, &request.mobile);
-        let code_hash = self.accounts.codes.hash(&code_key, &request.sms_code);
-        self.use_code(&metadata, code_key, code_hash).await?;
-        self.logged_in(self.user_of_mobile(request.mobile).await?)
+        let (origin, mobile) = (audit::origin(&extensions), request.mobile.clone());
+        let shown = self.by_code(&metadata, request).await;
+        self.sign_in(origin, &mobile, "sms", shown)
     }
 
     async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<GetUserResponse>, Status> {
@@ -153,6 +142,20 @@ impl UserService for Gateway {
         let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), key.clone(), command).await;
         let identity = [("user_id", user_id.to_string()), ("idempotency_key", key)];
         let outcome = outcome.map_err(|refusal| status::of(refusal, identity))?;
+        self.audit.account(audit::origin(&extensions), access::operator(&extensions), user_id, "a password was changed");
+        respond!(outcome, User, UserResponse { user })
+    }
+
+    async fn delete_user(&self, request: Request<DeleteUserRequest>) -> Result<Response<UserResponse>, Status> {
+        let (metadata, extensions, request) = request.into_parts();
+        let is_self = access::viewer(&extensions) != 0;
+        accept(validate::user::delete_user(&request, is_self))?;
+        let DeleteUserRequest { user_id, password } = request;
+        let shown_hash = if is_self { self.shown(user_id, password).await? } else { String::new() };
+        let command = AccountBody::DeleteUser(DeleteUser { user_id, shown_hash });
+        let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), String::new(), command).await;
+        let outcome = outcome.map_err(|refusal| status::of(refusal, [("user_id", user_id.to_string())]))?;
+        self.audit.account(audit::origin(&extensions), access::operator(&extensions), user_id, "a user was deleted");
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -250,9 +253,49 @@ impl Gateway {
         Err(refused(Code::SmsCodeNotFound))
     }
 
-    fn logged_in(&self, user: User) -> Result<Response<LoginResponse>, Status> {
-        let token = self.accounts.log_in(&user).map_err(refused)?;
+    /// Whoever says the password of a number.
+    async fn by_password(&self, metadata: &MetadataMap, request: LoginRequest) -> Result<User, Status> {
+        if let Some(captchas) = self.accounts.captchas() {
+            self.use_captcha(metadata, captchas, &request.captcha_id, &request.captcha_answer, &request).await?;
+        }
+        self.rates.mobile(&request.mobile)?;
+        let found = self.credentials_of_mobile(request.mobile).await?;
+        let (user, hash) = match found {
+            Some(Credentials { user, password_hash }) => (user, Some(password_hash)),
+            None => (None, None),
+        };
+        // Whoever has not said the password is not told whether there is such a user.
+        let right = self.accounts.passwords.verify(request.password, hash).await.map_err(status::of_refusal)?;
+        user.filter(|_| right).ok_or_else(|| refused(Code::PasswordIncorrect))
+    }
+
+    /// Whoever says the code that was sent to a number.
+    async fn by_code(&self, metadata: &MetadataMap, request: LoginBySmsRequest) -> Result<User, Status> {
+        let code_key = ids::code_key(SmsPurpose::Login, &request.verification_id, &request.mobile);
+        let code_hash = self.accounts.codes.hash(&code_key, &request.sms_code);
+        self.use_code(metadata, code_key, code_hash).await?;
+        self.user_of_mobile(request.mobile).await
+    }
+
+    /// Signs in whoever has shown who they are.
+    fn sign_in(
+        &self,
+        origin: Option<Origin>,
+        mobile: &str,
+        how: &str,
+        shown: Result<User, Status>,
+    ) -> Result<Response<LoginResponse>, Status> {
+        let signed = shown.and_then(|user| Ok((self.accounts.log_in(&user).map_err(refused)?, user)));
+        let (token, user) = signed.inspect_err(|status| self.audit.sign_in_refused(origin, mobile, how, status))?;
+        self.audit.signed_in(origin, &user, how);
         Ok(Response::new(LoginResponse { user: Some(user), token: Some(token) }))
+    }
+
+    /// The hash of a password that is right; the engine looks whether it still is.
+    async fn shown(&self, user_id: u64, password: String) -> Result<String, Status> {
+        let Credentials { password_hash, .. } = self.credentials(user_id).await?;
+        let is_right = self.accounts.passwords.verify(password, Some(password_hash.clone())).await;
+        if is_right.map_err(status::of_refusal)? { Ok(password_hash) } else { Err(refused(Code::PasswordIncorrect)) }
     }
 
     async fn user(&self, user_id: u64) -> Result<User, Status> {

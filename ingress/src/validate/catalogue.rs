@@ -7,7 +7,7 @@ use emshop_proto::v1::{
 };
 
 use super::URL_BYTES_MAX;
-use super::fields::Check;
+use super::fields::{Check, one_form};
 
 /// Of categories and of brands.
 const NAME_BYTES_MAX: usize = 60;
@@ -77,7 +77,7 @@ fn category(check: &mut Check, category: Option<&Category>) {
         return check.require(false, "category", "is required");
     };
     check.numeric_id("category.category_id", category.category_id);
-    check.text("category.name", &category.name, 1..=NAME_BYTES_MAX);
+    check.words("category.name", &one_form(&category.name), 1..=NAME_BYTES_MAX);
     check.url("category.url", &category.url, 0..=URL_BYTES_MAX);
 }
 
@@ -86,7 +86,7 @@ fn brand(check: &mut Check, brand: Option<&Brand>) {
         return check.require(false, "brand", "is required");
     };
     check.numeric_id("brand.brand_id", brand.brand_id);
-    check.text("brand.name", &brand.name, 1..=NAME_BYTES_MAX);
+    check.words("brand.name", &one_form(&brand.name), 1..=NAME_BYTES_MAX);
     check.url("brand.logo", &brand.logo, 0..=URL_BYTES_MAX);
 }
 

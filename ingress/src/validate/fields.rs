@@ -8,6 +8,7 @@ use emshop_proto::commands::KEY_BYTES_MAX;
 use emshop_proto::v1::{FieldViolation, GoodsQuantity, Money};
 use emshop_proto::{ids, v1};
 use iso_currency::Currency;
+use unicode_normalization::UnicodeNormalization;
 
 use super::{AMOUNT_MINOR_MAX, LINES_MAX, QUANTITY_MAX};
 use crate::page_token::{self, Position};
@@ -40,6 +41,26 @@ impl Check {
     pub fn text(&mut self, field: &str, text: &str, bytes: RangeInclusive<usize>) {
         let (least, most) = (bytes.start(), bytes.end());
         self.require(bytes.contains(&text.len()), field, format_args!("must be {least} to {most} bytes, not {}", text.len()));
+    }
+
+    /// A text on one line that people read: not without anything to see, unless it may be empty, and with nothing hidden in it.
+    pub fn words(&mut self, field: &str, text: &str, bytes: RangeInclusive<usize>) {
+        self.read_by_people(field, text, bytes, is_ordinary);
+    }
+
+    /// The same over several lines.
+    pub fn prose(&mut self, field: &str, text: &str, bytes: RangeInclusive<usize>) {
+        let is_fine = |character| matches!(character, '\n' | '\r' | '\t') || is_ordinary(character);
+        self.read_by_people(field, text, bytes, is_fine);
+    }
+
+    fn read_by_people(&mut self, field: &str, text: &str, bytes: RangeInclusive<usize>, is_fine: fn(char) -> bool) {
+        self.text(field, text, bytes);
+        if !text.chars().all(is_fine) {
+            self.require(false, field, "must have no control characters, and no others that hide");
+        } else if !text.chars().any(is_visible) {
+            self.require(text.is_empty(), field, "must have something to see");
+        }
     }
 
     /// An http or https URL, or a path relative to the shop's own.
@@ -100,8 +121,8 @@ impl Check {
     pub fn receiver(&mut self, receiver: Option<&v1::Receiver>) {
         match receiver {
             Some(receiver) => {
-                self.text("receiver.name", &receiver.name, 1..=super::RECEIVER_NAME_BYTES_MAX);
-                self.text("receiver.phone", &receiver.phone, 1..=super::RECEIVER_PHONE_BYTES_MAX);
+                self.words("receiver.name", &receiver.name, 1..=super::RECEIVER_NAME_BYTES_MAX);
+                self.words("receiver.phone", &receiver.phone, 1..=super::RECEIVER_PHONE_BYTES_MAX);
             }
             None => self.require(false, "receiver", "is required"),
         }
@@ -169,6 +190,28 @@ impl Check {
     }
 }
 
+/// What looks the same becomes the same: one of the ways in which Unicode can write a name, with one blank where there are some.
+pub fn one_form(name: &str) -> String {
+    let words: Vec<_> = name.split_whitespace().collect();
+    words.join(" ").nfc().collect()
+}
+
+/// Neither a control character nor one that hides, or turns the rest of the line round. Joiners stay: scripts and emoji need them.
+fn is_ordinary(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+/// It leaves something on paper: no blank, joiner, selector or filler.
+fn is_visible(character: char) -> bool {
+    let leaves_nothing = matches!(
+        character,
+        '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2800}' | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}' | '\u{E0000}'..='\u{E0FFF}'
+    );
+    is_ordinary(character) && !character.is_whitespace() && !leaves_nothing
+}
+
 /// Whether a browser would take it for a web address or a path, and for nothing else such as a script.
 fn is_url(url: &str) -> bool {
     if url.chars().any(|character| character.is_whitespace() || character.is_control() || character == '\\') {
@@ -179,5 +222,59 @@ fn is_url(url: &str) -> bool {
             !rest.is_empty() && !rest.starts_with(['/', '?', '#'])
         }
         _ => !url.starts_with("//") && !url.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_alike_are_one() {
+        for name in ["Café Noir", "Cafe\u{301} Noir", " Café \u{3000} Noir "] {
+            assert_eq!(one_form(name), "Caf\u{E9} Noir");
+        }
+    }
+
+    /// Names that were taken, though nobody could read or tell them.
+    #[test]
+    fn a_name_can_be_seen_and_hides_nothing() {
+        let good = [
+            "Wang",
+            "王小明",
+            "Nguyễn Văn A",
+            "e\u{301}",
+            "👨\u{200D}👩\u{200D}👧",
+            "❤\u{FE0F}",
+            "می\u{200C}خواهم",
+            "1 号",
+            " x ",
+        ];
+        let bad = [
+            " ",
+            "\u{3000}",
+            "\u{200B}",
+            "\u{200D}",
+            "\u{FEFF}",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{AD}\u{AD}",
+            "\u{E0041}",
+            "a\u{200B}b",
+            "a\u{0}",
+            "a\nb",
+            "a\tb",
+            "\u{1B}[31m",
+            "a\u{202E}b",
+            "\u{2066}a",
+            "a\u{85}",
+        ];
+        for (texts, expected) in [(&good[..], 0), (&bad[..], 1)] {
+            for text in texts {
+                let mut check = Check::default();
+                check.words("name", text, 1..=100);
+                assert_eq!(check.into_violations().len(), expected, "{text:?}");
+            }
+        }
     }
 }

@@ -7,7 +7,9 @@ use emshop_proto::v1::{
 use emshop_search::RESULTS_MAX;
 
 use super::fields::Check;
-use super::{AMOUNT_MINOR_MAX, BATCH_GOODS_MAX, GOODS_NAME_BYTES_MAX, PAGE_SIZE_MAX, URL_BYTES_MAX, WEIGHT_GRAMS_MAX};
+use super::{
+    AMOUNT_MINOR_MAX, BATCH_GOODS_MAX, GOODS_NAME_BYTES_MAX, PAGE_SIZE_MAX, QUANTITY_MAX, URL_BYTES_MAX, WEIGHT_GRAMS_MAX,
+};
 
 const GOODS_SN_BYTES_MAX: usize = 50;
 const BRIEF_BYTES_MAX: usize = 200;
@@ -83,10 +85,10 @@ fn entry(check: &mut Check, goods: Option<&Goods>) {
         return check.require(false, "goods", "is required");
     };
     check.numeric_id("goods.goods_id", goods.goods_id);
-    check.text("goods.name", &goods.name, 1..=GOODS_NAME_BYTES_MAX);
+    check.words("goods.name", &goods.name, 1..=GOODS_NAME_BYTES_MAX);
     check.price("goods.unit_price", goods.unit_price.as_ref());
     check.number("goods.weight_grams", goods.weight_grams, 0..=WEIGHT_GRAMS_MAX);
-    check.text("goods.goods_sn", &goods.goods_sn, 0..=GOODS_SN_BYTES_MAX);
+    check.words("goods.goods_sn", &goods.goods_sn, 0..=GOODS_SN_BYTES_MAX);
     if let Some(market_price) = &goods.market_price {
         check.price("goods.market_price", Some(market_price));
         check.require(
@@ -95,10 +97,11 @@ fn entry(check: &mut Check, goods: Option<&Goods>) {
             "must be that of unit_price",
         );
     }
-    check.text("goods.brief", &goods.brief, 0..=BRIEF_BYTES_MAX);
-    check.text("goods.description", &goods.description, 0..=DESCRIPTION_BYTES_MAX);
+    check.words("goods.brief", &goods.brief, 0..=BRIEF_BYTES_MAX);
+    check.prose("goods.description", &goods.description, 0..=DESCRIPTION_BYTES_MAX);
     images(check, "goods.images", &goods.images);
     images(check, "goods.description_images", &goods.description_images);
+    check.number("goods.user_units_max", goods.user_units_max, 0..=QUANTITY_MAX);
     check.url("goods.front_image", &goods.front_image, 0..=URL_BYTES_MAX);
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use emshop_proto::v1::{
-    AdjustStockRequest, BatchGetStockRequest, BatchSetStockRequest, FieldViolation, ListStockChangesRequest, ListStocksRequest,
-    ReserveStockRequest, SetStockRequest, SetStockThresholdRequest, TryStockRequest,
+    AdjustStockRequest, BatchSetStockRequest, FieldViolation, ListStockChangesRequest, ListStocksRequest, ReserveStockRequest,
+    SetStockRequest, SetStockThresholdRequest, TryStockRequest,
 };
 
 use super::BATCH_GOODS_MAX;
@@ -47,10 +47,10 @@ pub fn try_stock(request: &TryStockRequest) -> Vec<FieldViolation> {
     check.into_violations()
 }
 
-pub fn batch_get_stock(request: &BatchGetStockRequest) -> Vec<FieldViolation> {
+pub fn stock_ids(goods_ids: &[u64]) -> Vec<FieldViolation> {
     let mut check = Check::default();
-    check.number("goods_ids", request.goods_ids.len(), 1..=BATCH_GOODS_MAX);
-    for (index, goods_id) in request.goods_ids.iter().enumerate().take(BATCH_GOODS_MAX) {
+    check.number("goods_ids", goods_ids.len(), 1..=BATCH_GOODS_MAX);
+    for (index, goods_id) in goods_ids.iter().enumerate().take(BATCH_GOODS_MAX) {
         check.numeric_id(format_args!("goods_ids[{index}]"), *goods_id);
     }
     check.into_violations()

@@ -18,7 +18,7 @@ const TRACKING_NUMBER_BYTES_MAX: usize = 32;
 pub fn create_logistics_order(check: &mut Check, request: &CreateLogisticsOrderRequest) {
     check.id("order_id", &request.order_id);
     check.require(ShippingMethod::try_from(request.method).is_ok(), "method", "is not known");
-    check.text("remark", &request.remark, 0..=REASON_BYTES_MAX);
+    check.words("remark", &request.remark, 0..=REASON_BYTES_MAX);
 }
 
 pub fn update_logistics_status(check: &mut Check, request: &UpdateLogisticsStatusRequest) {
@@ -29,28 +29,28 @@ pub fn update_logistics_status(check: &mut Check, request: &UpdateLogisticsStatu
         "status",
         "must be one of the statuses of a parcel",
     );
-    check.text("location", &request.location, 0..=LOCATION_BYTES_MAX);
-    check.text("remark", &request.remark, 0..=REASON_BYTES_MAX);
+    check.words("location", &request.location, 0..=LOCATION_BYTES_MAX);
+    check.words("remark", &request.remark, 0..=REASON_BYTES_MAX);
     completes_after(check, request.completes_after_seconds);
 }
 
 pub fn simulate_shipment(check: &mut Check, request: &SimulateShipmentRequest) {
     check.parcel(&request.logistics_id, &request.order_id);
-    check.text("courier_name", &request.courier_name, 0..=RECEIVER_NAME_BYTES_MAX);
-    check.text("courier_phone", &request.courier_phone, 0..=RECEIVER_PHONE_BYTES_MAX);
+    check.words("courier_name", &request.courier_name, 0..=RECEIVER_NAME_BYTES_MAX);
+    check.words("courier_phone", &request.courier_phone, 0..=RECEIVER_PHONE_BYTES_MAX);
     completes_after(check, request.completes_after_seconds);
 }
 
 pub fn simulate_delivery(check: &mut Check, request: &SimulateDeliveryRequest) {
     check.parcel(&request.logistics_id, &request.order_id);
-    check.text("receiver_name", &request.receiver_name, 0..=RECEIVER_NAME_BYTES_MAX);
-    check.text("remark", &request.remark, 0..=REASON_BYTES_MAX);
+    check.words("receiver_name", &request.receiver_name, 0..=RECEIVER_NAME_BYTES_MAX);
+    check.words("remark", &request.remark, 0..=REASON_BYTES_MAX);
     completes_after(check, request.completes_after_seconds);
 }
 
 pub fn cancel_logistics_order(check: &mut Check, request: &CancelLogisticsOrderRequest) {
     check.parcel(&request.logistics_id, &request.order_id);
-    check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
+    check.words("reason", &request.reason, 0..=REASON_BYTES_MAX);
 }
 
 /// 0 leaves it to the settings.
@@ -100,14 +100,14 @@ pub fn parcel(name: Option<&Name<'_>>) -> Vec<FieldViolation> {
 
 pub fn list_couriers(request: &ListCouriersRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
-    check.text("service_area", &request.service_area, 0..=LOCATION_BYTES_MAX);
+    check.words("service_area", &request.service_area, 0..=LOCATION_BYTES_MAX);
     check.into_violations()
 }
 
 pub fn calculate_shipping_fee(request: &CalculateShippingFeeRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
-    check.text("sender_address", &request.sender_address, 0..=ADDRESS_BYTES_MAX);
-    check.text("receiver_address", &request.receiver_address, 1..=ADDRESS_BYTES_MAX);
+    check.words("sender_address", &request.sender_address, 0..=ADDRESS_BYTES_MAX);
+    check.words("receiver_address", &request.receiver_address, 1..=ADDRESS_BYTES_MAX);
     check.require(ShippingMethod::try_from(request.method).is_ok(), "method", "is not known");
     check.amount("goods_value", request.goods_value.as_ref());
     match &request.goods_value {

@@ -22,6 +22,7 @@ use emshop_proto::v1::{Command, FieldViolation, Operator, OperatorKind};
 
 pub use self::cart::list_cart;
 use self::fields::Check;
+pub use self::fields::one_form;
 pub use self::logistics::{calculate_shipping_fee, list_couriers};
 pub use self::order::list_orders;
 pub use self::payment::{get_balance, get_payment};

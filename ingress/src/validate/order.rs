@@ -45,7 +45,7 @@ fn named(check: &mut Check, order_id: &str, user_id: u64) {
 
 /// Where it goes, and to whom.
 fn destination(check: &mut Check, address: &str, receiver: Option<&Receiver>) {
-    check.text("address", address, 1..=ADDRESS_BYTES_MAX);
+    check.words("address", address, 1..=ADDRESS_BYTES_MAX);
     check.receiver(receiver);
 }
 
@@ -64,7 +64,7 @@ fn shipping(check: &mut Check, method: i32) {
 
 pub fn cancel_order(check: &mut Check, request: &CancelOrderRequest) {
     check.id("order_id", &request.order_id);
-    check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
+    check.words("reason", &request.reason, 0..=REASON_BYTES_MAX);
 }
 
 pub fn complete_order(check: &mut Check, request: &CompleteOrderRequest) {
@@ -73,12 +73,12 @@ pub fn complete_order(check: &mut Check, request: &CompleteOrderRequest) {
 
 pub fn request_return(check: &mut Check, request: &RequestReturnRequest) {
     check.id("order_id", &request.order_id);
-    check.text("reason", &request.reason, 1..=REASON_BYTES_MAX);
+    check.words("reason", &request.reason, 1..=REASON_BYTES_MAX);
 }
 
 pub fn resolve_return(check: &mut Check, request: &ResolveReturnRequest) {
     check.id("order_id", &request.order_id);
-    check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
+    check.words("reason", &request.reason, 0..=REASON_BYTES_MAX);
     completes_after(check, request.completes_after_seconds);
 }
 
@@ -87,7 +87,7 @@ pub fn resolve_saga(check: &mut Check, request: &ResolveSagaRequest) {
     let resolution = SagaResolution::try_from(request.resolution);
     let is_one = matches!(resolution, Ok(resolution) if resolution != SagaResolution::Unspecified);
     check.require(is_one, "resolution", "must be to retry or to write off");
-    check.text("reason", &request.reason, 1..=REASON_BYTES_MAX);
+    check.words("reason", &request.reason, 1..=REASON_BYTES_MAX);
     let says_what = resolution != Ok(SagaResolution::WriteOff) || request.version != 0;
     check.require(says_what, "version", "must be that of what is written off, as ListWaiting tells it");
 }

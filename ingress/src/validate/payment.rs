@@ -14,19 +14,19 @@ const DELTA_MINOR_MAX: i64 = 1_000_000_000_000;
 
 pub fn confirm_payment(check: &mut Check, request: &ConfirmPaymentRequest) {
     check.payment(&request.payment_id, &request.order_id);
-    check.text("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
+    check.words("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
     check.amount("amount", request.amount.as_ref());
 }
 
 pub fn refund_payment(check: &mut Check, request: &RefundPaymentRequest) {
     check.payment(&request.payment_id, &request.order_id);
     check.amount("amount", request.amount.as_ref());
-    check.text("reason", &request.reason, 0..=REASON_BYTES_MAX);
+    check.words("reason", &request.reason, 0..=REASON_BYTES_MAX);
 }
 
 pub fn simulate_payment_success(check: &mut Check, request: &SimulatePaymentSuccessRequest) {
     check.payment(&request.payment_id, &request.order_id);
-    check.text("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
+    check.words("third_party_sn", &request.third_party_sn, 0..=THIRD_PARTY_SN_BYTES_MAX);
 }
 
 pub fn get_payment(request: &GetPaymentRequest) -> Vec<FieldViolation> {

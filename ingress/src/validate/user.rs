@@ -1,8 +1,9 @@
 //! Of users.
 
 use emshop_proto::v1::{
-    ChangePasswordRequest, FieldViolation, Gender, ListUsersRequest, LoginBySmsRequest, LoginRequest, RegisterRequest, Role,
-    SendSmsCodeRequest, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, UserStatus,
+    ChangePasswordRequest, DeleteUserRequest, FieldViolation, Gender, ListUsersRequest, LoginBySmsRequest, LoginRequest,
+    RegisterRequest, Role, SendSmsCodeRequest, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest,
+    UserStatus,
 };
 
 use super::PAGE_SIZE_MAX;
@@ -19,7 +20,7 @@ const BIRTH_YEAR_MIN: u32 = 1900;
 pub fn update_profile(check: &mut Check, request: &UpdateProfileRequest) {
     check.numeric_id("user_id", request.user_id);
     if let Some(nick_name) = &request.nick_name {
-        check.text("nick_name", nick_name, 1..=NICK_NAME_BYTES_MAX);
+        check.words("nick_name", nick_name, 1..=NICK_NAME_BYTES_MAX);
     }
     if let Some(gender) = request.gender {
         check.require(Gender::try_from(gender).is_ok(), "gender", "is not known");
@@ -35,8 +36,8 @@ pub fn update_profile(check: &mut Check, request: &UpdateProfileRequest) {
 
 pub fn set_user_status(check: &mut Check, request: &SetUserStatusRequest) {
     check.numeric_id("user_id", request.user_id);
-    let known = UserStatus::try_from(request.status).is_ok_and(|status| status != UserStatus::Unspecified);
-    check.require(known, "status", "must be one of the statuses");
+    let known = matches!(UserStatus::try_from(request.status), Ok(UserStatus::Active | UserStatus::Disabled));
+    check.require(known, "status", "must be active or disabled");
 }
 
 pub fn set_user_role(check: &mut Check, request: &SetUserRoleRequest) {
@@ -60,7 +61,7 @@ pub fn register(request: &RegisterRequest) -> Vec<FieldViolation> {
     check.text("password", &request.password, PASSWORD_BYTES);
     code(&mut check, &request.sms_code, &request.verification_id);
     captcha(&mut check, &request.captcha_id, &request.captcha_answer, 1);
-    check.text("nick_name", &request.nick_name, 0..=NICK_NAME_BYTES_MAX);
+    check.words("nick_name", &request.nick_name, 0..=NICK_NAME_BYTES_MAX);
     check.into_violations()
 }
 
@@ -95,6 +96,16 @@ pub fn change_password(request: &ChangePasswordRequest) -> Vec<FieldViolation> {
     check.numeric_id("user_id", request.user_id);
     check.text("old_password", &request.old_password, 1..=*PASSWORD_BYTES.end());
     check.text("new_password", &request.new_password, PASSWORD_BYTES);
+    check.into_violations()
+}
+
+/// Staff says no password.
+pub fn delete_user(request: &DeleteUserRequest, is_self: bool) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.numeric_id("user_id", request.user_id);
+    if is_self {
+        check.text("password", &request.password, 1..=*PASSWORD_BYTES.end());
+    }
     check.into_violations()
 }
 

@@ -70,9 +70,9 @@ pub fn create_message(check: &mut Check, request: &CreateMessageRequest) {
     let kind = MessageKind::try_from(message.kind);
     let is_one = matches!(kind, Ok(kind) if kind != MessageKind::Unspecified);
     check.require(is_one, "message.kind", "must be one of the kinds of messages");
-    check.text("message.subject", &message.subject, 1..=SUBJECT_BYTES_MAX);
-    check.text("message.text", &message.text, 1..=TEXT_BYTES_MAX);
-    check.text("message.file", &message.file, 0..=FILE_BYTES_MAX);
+    check.words("message.subject", &message.subject, 1..=SUBJECT_BYTES_MAX);
+    check.prose("message.text", &message.text, 1..=TEXT_BYTES_MAX);
+    check.url("message.file", &message.file, 0..=FILE_BYTES_MAX);
 }
 
 pub fn list_messages(request: &ListMessagesRequest) -> Vec<FieldViolation> {
@@ -86,12 +86,12 @@ fn address(check: &mut Check, address: Option<&Address>) {
     let Some(address) = address else {
         return check.require(false, "address", "is required");
     };
-    check.text("address.province", &address.province, 1..=DISTRICT_BYTES_MAX);
-    check.text("address.city", &address.city, 1..=DISTRICT_BYTES_MAX);
-    check.text("address.district", &address.district, 0..=DISTRICT_BYTES_MAX);
-    check.text("address.street", &address.street, 1..=STREET_BYTES_MAX);
-    check.text("address.receiver_name", &address.receiver_name, 1..=RECEIVER_NAME_BYTES_MAX);
-    check.text("address.receiver_phone", &address.receiver_phone, 1..=RECEIVER_PHONE_BYTES_MAX);
+    check.words("address.province", &address.province, 1..=DISTRICT_BYTES_MAX);
+    check.words("address.city", &address.city, 1..=DISTRICT_BYTES_MAX);
+    check.words("address.district", &address.district, 0..=DISTRICT_BYTES_MAX);
+    check.words("address.street", &address.street, 1..=STREET_BYTES_MAX);
+    check.words("address.receiver_name", &address.receiver_name, 1..=RECEIVER_NAME_BYTES_MAX);
+    check.words("address.receiver_phone", &address.receiver_phone, 1..=RECEIVER_PHONE_BYTES_MAX);
 }
 
 /// Of a list of a user's; positions in it are of `N` numbers.

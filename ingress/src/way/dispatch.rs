@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
 
-use crate::access::Caller;
+use crate::access::{Caller, audit};
 use crate::way::admission::Admission;
 use crate::way::batcher::{Batcher, Pending};
 use crate::way::engines::Engine;
@@ -103,6 +103,7 @@ impl Dispatcher {
         let prepared = prepare(command, operator, self.partitioner, self.defaults);
         if let Some(body) = &command.body {
             routing::asks(body, |needed| self.check(needed, prepared.receipt.is_none()))?;
+            audit::asked(operator, body);
         }
         Ok(prepared)
     }

@@ -193,7 +193,7 @@ async fn too_many_calls_are_told_to_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_reflection_are_served() {
-    let shop = Shop::open(1, Options::default()).await;
+    let shop = Shop::open(1, Options { reflection: true, ..Options::default() }).await;
     for service in ["", "emshop.v1.OrderService", "emshop.v1.PipelineService"] {
         let mut health = HealthClient::new(shop.channel.clone());
         until(async || {
@@ -210,5 +210,22 @@ async fn health_and_reflection_are_served() {
     let Some(MessageResponse::ListServicesResponse(listed)) = answer.message_response else { panic!("{answer:?}") };
     let names: Vec<_> = listed.service.into_iter().map(|ServiceResponse { name }| name).collect();
     assert_eq!(names.len(), 13, "{names:?}");
+    // What is inside is nobody's business.
+    for (name, is_known) in [("emshop.v1.Order", true), ("emshop.internal.v1.Credentials", false)] {
+        let request = MessageRequest::FileContainingSymbol(name.to_owned());
+        let request = ServerReflectionRequest { message_request: Some(request), ..ServerReflectionRequest::default() };
+        let answers = reflection.server_reflection_info(tokio_stream::once(request)).await.expect("reflection");
+        let answer = answers.into_inner().message().await.ok().flatten().and_then(|answer| answer.message_response);
+        assert_eq!(matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))), is_known, "{name}: {answer:?}");
+    }
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_is_there_only_where_it_is_wanted() {
+    let shop = Shop::open(1, Options::default()).await;
+    let mut reflection = ServerReflectionClient::new(shop.channel.clone());
+    let refused = reflection.server_reflection_info(tokio_stream::empty()).await.map(drop).expect_err("not there");
+    assert_eq!(refused.code(), tonic::Code::Unimplemented);
     shop.close().await;
 }

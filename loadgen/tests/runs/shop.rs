@@ -328,6 +328,7 @@ service! {
     others {
         set_stock: SetStockRequest => SetStockResponse,
         adjust_stock: AdjustStockRequest => AdjustStockResponse,
+        get_availability: GetAvailabilityRequest => GetAvailabilityResponse,
         get_stock: GetStockRequest => GetStockResponse,
         reserve_stock: ReserveStockRequest => ReserveStockResponse,
         release_reserved: ReleaseReservedRequest => ReleaseReservedResponse,

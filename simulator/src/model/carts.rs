@@ -124,7 +124,11 @@ impl Turn<'_> {
         if let Some(number) = self.here().order_numbers.get(&request.order_id).copied() {
             return self.submit_again(who, hash, number);
         }
-        let time_to_pay = i64::from(request.expires_in_seconds) * 1000;
+        if self.has_enough_unpaid(&who, request.user_id) {
+            self.tell(who, refused(Code::UnpaidOrdersTooMany));
+            return Ok(());
+        }
+        let time_to_pay = self.time_to_pay(&who, request.expires_in_seconds);
         let number = self.add_order(Order {
             payment: PaymentStatus::Unspecified,
             from_cart: true,

@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 
 use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Channel, Envelope, OwnerKind, Record, record};
+use emshop_proto::internal::{Channel, Envelope, OwnerKind, Record, ShopLimits, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
-use emshop_proto::v1::{Command, command};
+use emshop_proto::v1::{Command, OperatorKind, command};
 use prost::Message;
 
 use carts::Cart;
@@ -47,6 +47,8 @@ struct Who {
     ticket: Ticket,
     /// Under which it is answered again.
     key: Option<String>,
+    /// It was a user, for whom the shop's limits hold.
+    is_user: bool,
 }
 
 /// A command under an idempotency key.
@@ -84,6 +86,9 @@ struct Log {
     /// What time it was behind each entry.
     times_ms: Vec<i64>,
     prices: BTreeMap<u64, i64>,
+    /// Units of a SKU that one user may have, where there is such a limit.
+    user_units: BTreeMap<u64, u64>,
+    limits: ShopLimits,
     stock: BTreeMap<u64, Stock>,
     /// The stock of a SKU behind each entry that changed it.
     levels: BTreeMap<u64, Vec<(u64, Stock)>>,
@@ -267,12 +272,13 @@ impl Turn<'_> {
 
     fn record(&mut self, writer: u64, record: Record, said: Option<(u32, u64)>) -> Result<(), Wrong> {
         let ticket = (writer, record.ticket);
+        let is_user = record.operator.is_some_and(|operator| operator.kind() == OperatorKind::User);
         match record.body {
             Some(record::Body::Command(bytes)) => {
                 let command = Command::decode(bytes).map_err(|error| error.to_string())?;
                 let body = command.body.ok_or("a command without a body")?;
                 match self.under_key(ticket, record.body_hash, &command.idempotency_key, &body) {
-                    Some(who) => self.command(who, record.body_hash, body),
+                    Some(who) => self.command(Who { is_user, ..who }, record.body_hash, body),
                     None => Ok(()),
                 }
             }
@@ -286,6 +292,10 @@ impl Turn<'_> {
                 self.hear(source, heard)
             }
             Some(record::Body::Tick(_)) => self.tick(),
+            Some(record::Body::ShopLimits(limits)) => {
+                self.here().limits = limits;
+                Ok(())
+            }
             Some(record::Body::Rules(_) | record::Body::Void(_)) => Ok(()),
             other => Err(format!("the model knows nothing of {other:?}")),
         }
@@ -295,14 +305,14 @@ impl Turn<'_> {
     fn under_key(&mut self, ticket: Ticket, hash: u64, key: &str, body: &command::Body) -> Option<Who> {
         // An order's id is its key.
         if key.is_empty() || matches!(body, command::Body::SubmitOrder(_) | command::Body::CheckoutCart(_)) {
-            return Some(Who { ticket, key: None });
+            return Some(Who { ticket, ..Who::default() });
         }
         let (kind, thing) = (std::mem::discriminant(body), routing::key_of(body));
         let key = format!("{kind:?} {thing:?} {key}");
         let answer = match self.here().keys.get_mut(&key) {
             None => {
                 self.here().keys.insert(key.clone(), Keyed { hash, answer: None, waiting: Vec::new() });
-                return Some(Who { ticket, key: Some(key) });
+                return Some(Who { ticket, key: Some(key), ..Who::default() });
             }
             Some(keyed) if keyed.hash != hash => refused(Code::IdempotencyKeyReused),
             Some(Keyed { answer: Some(answer), .. }) => again(answer.clone()),
@@ -354,8 +364,8 @@ impl Turn<'_> {
 
     fn hear(&mut self, source: u32, message: Said) -> Result<(), Wrong> {
         match message {
-            Said::Stock { by, action, lines } => {
-                let refused = self.move_held(by, action, &lines)?;
+            Said::Stock { by, action, lines, user } => {
+                let refused = self.move_held(by, action, &lines, user)?;
                 self.say(source, Said::StockReply { to: by, action, refused });
                 Ok(())
             }

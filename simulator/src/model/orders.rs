@@ -46,6 +46,8 @@ pub struct Order {
     pub(super) user: u64,
     pub(super) hash: u64,
     pub(super) from_cart: bool,
+    /// Its user submitted it: the shop's limits hold for it.
+    pub(super) is_limited: bool,
     pub(super) by_balance: bool,
     pub(super) company: u32,
     pub(super) total: i64,
@@ -74,6 +76,7 @@ impl Order {
             user,
             hash,
             from_cart: false,
+            is_limited: who.is_user,
             by_balance: false,
             company: COMPANY,
             total: 0,
@@ -115,7 +118,11 @@ impl Turn<'_> {
         if let Some(number) = self.here().order_numbers.get(&request.order_id).copied() {
             return self.submit_again(who, hash, number);
         }
-        let expires_at = self.here().time_ms + i64::from(request.expires_in_seconds) * 1000;
+        if self.has_enough_unpaid(&who, request.user_id) {
+            self.tell(who, refused(Code::UnpaidOrdersTooMany));
+            return Ok(());
+        }
+        let expires_at = self.here().time_ms + self.time_to_pay(&who, request.expires_in_seconds);
         let line = |line: &GoodsQuantity| Line { goods: line.goods_id, quantity: line.quantity, ..Line::default() };
         let number = self.add_order(Order {
             lines: request.lines.iter().map(line).collect(),
@@ -126,6 +133,20 @@ impl Turn<'_> {
             ..Order::new(&request.order_id, request.user_id, hash, who)
         });
         self.go(number)
+    }
+
+    /// A user has as many unpaid orders in this log as one may.
+    pub(super) fn has_enough_unpaid(&mut self, who: &Who, user: u64) -> bool {
+        let most = self.here().limits.unpaid_orders as usize;
+        let is_unpaid = |order: &&Order| order.is_limited && order.user == user && order.status == OrderStatus::Pending;
+        who.is_user && most > 0 && self.here().orders.iter().filter(is_unpaid).count() >= most
+    }
+
+    /// In milliseconds, of an order that asks for so many seconds.
+    pub(super) fn time_to_pay(&mut self, who: &Who, seconds: u32) -> i64 {
+        let most = self.here().limits.payment_seconds;
+        let seconds = if who.is_user && most > 0 { seconds.min(most) } else { seconds };
+        i64::from(seconds) * 1000
     }
 
     /// A new one; its number.
@@ -247,7 +268,17 @@ impl Turn<'_> {
                 self.order(number).phase = Phase::Selling;
                 continue;
             }
-            let carried = self.carry(by, &mut order.lines, action(order.phase), true)?;
+            let most = self.here().limits.order_units;
+            if order.phase == Phase::Reserving
+                && order.is_limited
+                && most > 0
+                && order.lines.iter().any(|line| line.quantity > most)
+            {
+                refuse(self.order(number), Code::OrderUnitsTooMany);
+                continue;
+            }
+            let user = if order.is_limited { order.user } else { 0 };
+            let carried = self.carry(by, &mut order.lines, action(order.phase), user)?;
             let phase = order.phase;
             self.here().orders[number - 1] = order;
             match (carried, phase) {

@@ -186,7 +186,7 @@ impl Turn<'_> {
         loop {
             let mut row = self.reservation(number).clone();
             let action = row.action.ok_or("nothing is under way")?;
-            let carried = self.carry(by, &mut row.lines, action, false)?;
+            let carried = self.carry(by, &mut row.lines, action, 0)?;
             match carried {
                 Carried::Refused(code) => refuse(&mut row, code),
                 Carried::Waiting | Carried::Done => {}

@@ -13,6 +13,8 @@ pub enum Said {
         by: Asker,
         action: StockAction,
         lines: Vec<(u64, u64)>,
+        /// Whom the units are counted for; 0 when no limits hold.
+        user: u64,
     },
     StockReply {
         to: Asker,
@@ -50,7 +52,7 @@ pub fn read(step: Step) -> Result<Said, Wrong> {
     Ok(match step.body {
         Some(step::Body::Request(request)) => {
             let lines = request.lines.iter().map(|line| (line.goods_id, line.quantity)).collect();
-            Said::Stock { by: owner, action: request.action(), lines }
+            Said::Stock { by: owner, action: request.action(), lines, user: request.user_id }
         }
         Some(step::Body::Reply(reply)) => {
             let refused = reply.refusal.as_ref().and_then(|refusal| Code::from_number(refusal.code));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::StockAction;
+use emshop_proto::internal::{OwnerKind, StockAction};
 use emshop_proto::v1::{AdjustBalanceRequest, AdjustStockRequest, Goods, SetStockRequest};
 
 use super::{Asker, Turn, Wrong, refused};
@@ -61,6 +61,9 @@ fn path(action: StockAction) -> (At, At) {
 impl Turn<'_> {
     pub(super) fn create_goods(&mut self, goods: &Goods) -> String {
         let price = goods.unit_price.as_ref().map_or(0, |price| price.amount_minor);
+        if goods.user_units_max > 0 {
+            self.here().user_units.insert(goods.goods_id, goods.user_units_max);
+        }
         match self.here().prices.insert(goods.goods_id, price) {
             Some(_) => super::again("goods".to_owned()),
             None => "goods".to_owned(),
@@ -120,7 +123,10 @@ impl Turn<'_> {
     }
 
     /// Takes lines from one state to the next, log after log by ascending number, until another log has to be asked.
-    pub(super) fn carry(&mut self, by: Asker, lines: &mut [Line], action: StockAction, priced: bool) -> Result<Carried, Wrong> {
+    /// They count for `user`, if that is not 0.
+    pub(super) fn carry(&mut self, by: Asker, lines: &mut [Line], action: StockAction, user: u64) -> Result<Carried, Wrong> {
+        // Only orders are priced.
+        let priced = by.1 == OwnerKind::Order;
         let (from, to) = path(action);
         loop {
             let partitioner = self.model.partitioner;
@@ -131,12 +137,12 @@ impl Turn<'_> {
             let of_log = lines.iter_mut().filter(|line| line.at == from && log_of(line) == log);
             if log != self.log {
                 let lines = of_log.map(|line| (line.goods, line.quantity)).collect();
-                self.say(log, super::said::Said::Stock { by, action, lines });
+                self.say(log, super::said::Said::Stock { by, action, lines, user });
                 return Ok(Carried::Waiting);
             }
             let mut of_log: Vec<_> = of_log.collect();
             let wanted: Vec<_> = of_log.iter().map(|line| (line.goods, line.quantity)).collect();
-            if let Some(code) = self.shortage(&wanted, action, priced) {
+            if let Some(code) = self.shortage(&wanted, action, priced, user) {
                 return Ok(Carried::Refused(code));
             }
             for (line, (goods, quantity)) in of_log.iter_mut().zip(wanted) {
@@ -155,9 +161,15 @@ impl Turn<'_> {
     }
 
     /// Carries out what another log's owner asks for; the code when it cannot be.
-    pub(super) fn move_held(&mut self, by: Asker, action: StockAction, lines: &[(u64, u64)]) -> Result<Option<Code>, Wrong> {
+    pub(super) fn move_held(
+        &mut self,
+        by: Asker,
+        action: StockAction,
+        lines: &[(u64, u64)],
+        user: u64,
+    ) -> Result<Option<Code>, Wrong> {
         // Only orders are priced, and all their goods exist.
-        if let Some(code) = self.shortage(lines, action, by.1 == emshop_proto::internal::OwnerKind::Order) {
+        if let Some(code) = self.shortage(lines, action, by.1 == OwnerKind::Order, user) {
             return Ok(Some(code));
         }
         let (from, to) = path(action);
@@ -172,15 +184,35 @@ impl Turn<'_> {
         Ok(None)
     }
 
-    fn shortage(&mut self, lines: &[(u64, u64)], action: StockAction, priced: bool) -> Option<Code> {
+    fn shortage(&mut self, lines: &[(u64, u64)], action: StockAction, priced: bool, user: u64) -> Option<Code> {
         if action != StockAction::Reserve {
             return None;
         }
         if priced && lines.iter().any(|(goods, _)| !self.here().prices.contains_key(goods)) {
             return Some(Code::GoodsNotFound);
         }
+        if priced && user != 0 && lines.iter().any(|(goods, quantity)| self.is_above(*goods, user, *quantity)) {
+            return Some(Code::UserUnitsTooMany);
+        }
         let short = lines.iter().any(|(goods, quantity)| self.stock(*goods).available < *quantity);
         short.then_some(Code::StockInsufficientForReservation)
+    }
+
+    /// A user would have more of a SKU than one may: all that is reserved or sold in orders that they submitted.
+    fn is_above(&mut self, goods: u64, user: u64, quantity: u64) -> bool {
+        let Some(most) = self.here().user_units.get(&goods).copied() else { return false };
+        let is_held = |at: At| matches!(at, At::Reserved | At::Sold);
+        let own = self.here().orders.iter().filter(|order| order.is_limited && order.user == user);
+        let own = own.flat_map(|order| &order.lines).filter(|line| line.goods == goods && is_held(line.at));
+        let own: u64 = own.map(|line| line.quantity).sum();
+        let of_user = |(log, kind, number): Asker| {
+            let order = self.model.logs[log as usize].orders.get(number as usize - 1);
+            kind == OwnerKind::Order && order.is_some_and(|order| order.is_limited && order.user == user)
+        };
+        let holds = self.model.logs[self.log as usize].holds.iter();
+        let holds = holds.filter(|((by, held), (_, at))| *held == goods && is_held(*at) && of_user(*by));
+        let held: u64 = holds.map(|(_, (units, _))| units).sum();
+        own + held + quantity > most
     }
 
     fn move_units(&mut self, goods: u64, quantity: u64, action: StockAction) -> Result<(), Wrong> {

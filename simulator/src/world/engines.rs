@@ -57,7 +57,8 @@ impl World {
         host.started_us = now;
         let (partitioner, rows_max) = (self.partitioner, self.plan.checkpoint_rows_max);
         let find = |replica: &Replica| facts(replica, logs, events);
-        let started = host.start(epoch, partitioner, rows_max, &logs[number], find, host::now(now, now, wall_ms));
+        let limits = self.plan.limits[host.generation as usize % 2];
+        let started = host.start(epoch, partitioner, rows_max, limits, &logs[number], find, host::now(now, now, wall_ms));
         match started {
             Ok(()) => {
                 self.note("recoveries", "an engine starts");

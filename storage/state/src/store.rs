@@ -53,6 +53,16 @@ impl RocksStore {
         Ok(Self { db, staging: Mutex::new(staging) })
     }
 
+    /// From now on files are written again when they are this old: what rows once said is gone from the disk then.
+    ///
+    /// # Panics
+    /// When RocksDB does not take it.
+    pub fn rewrite_after(&self, age: Duration) {
+        let seconds = age.as_secs().to_string();
+        let set = self.db.set_options(&[("periodic_compaction_seconds", &seconds)]);
+        set.unwrap_or_else(|error| panic!("files of {seconds} s cannot be written again: {error}"));
+    }
+
     fn staging(&self) -> MutexGuard<'_, Staging> {
         self.staging.lock().expect("no thread panicked")
     }

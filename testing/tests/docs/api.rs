@@ -41,8 +41,8 @@ fn page() -> String {
     let pool = pool();
     let services = services(&pool);
     let mut page = String::from(
-        "# The API\n\nGenerated from `proto/proto/emshop/v1`; `make docs` writes it again. The server offers reflection on the same port, so\n\
-         `grpcurl` knows all of this too. Refusals are in [ERRORS.md](ERRORS.md), tokens in [ACCESS.md](ACCESS.md).\n\n\
+        "# The API\n\nGenerated from `proto/proto/emshop/v1`; `make docs` writes it again. The server offers reflection on the same port\n\
+         where `ingress.reflection` is set, so `grpcurl` knows all of this too. Refusals are in [ERRORS.md](ERRORS.md), tokens in [ACCESS.md](ACCESS.md).\n\n\
          Every call that changes something takes an idempotency key: metadata `idempotency-key`, up to 64 characters, and\n\
          `Command.idempotency_key` in a stream. The same call again under the same key answers as the first time did, with `repeated`, for\n\
          24 hours and whatever happened in between; another one under it is `IDEMPOTENCY_KEY_REUSED`. A key is one of a kind of command, of\n\

@@ -1,6 +1,6 @@
 use emshop_proto::v1::{
-    AdjustStockRequest, BatchGetStockRequest, BatchSetStockRequest, ListStockChangesRequest, ListStocksRequest,
-    ReserveStockRequest, SetStockRequest, SetStockThresholdRequest, TryStockRequest,
+    AdjustStockRequest, BatchSetStockRequest, ListStockChangesRequest, ListStocksRequest, ReserveStockRequest, SetStockRequest,
+    SetStockThresholdRequest, TryStockRequest,
 };
 
 use super::super::inventory::*;
@@ -41,7 +41,7 @@ fn stock() {
 
 #[test]
 fn batches() {
-    let get = |goods_ids| fields(batch_get_stock(&BatchGetStockRequest { goods_ids }));
+    let get = |goods_ids: Vec<u64>| fields(stock_ids(&goods_ids));
     assert_eq!(get(Vec::new()), ["goods_ids"]);
     assert_eq!(get(vec![1; 1_001]), ["goods_ids"]);
     assert_eq!(get(vec![1, 0]), ["goods_ids[1]"]);

@@ -23,6 +23,8 @@ use prost::Message;
 use prost::encoding::{fixed64, message};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::validate::one_form;
+
 const EXPIRES_IN_SECONDS_DEFAULT: u32 = 900;
 /// YTO.
 const LOGISTICS_COMPANY_DEFAULT: u32 = 1;
@@ -98,7 +100,12 @@ pub fn prepare_account(command: &AccountCommand, operator: Option<Operator>, par
             SetPassword { replaced_hash: String::new(), ..request.clone() }.encode_to_vec()
         }
         // No repeat is told by its hash.
-        Some(account_command::Body::IssueCode(_) | account_command::Body::UseCode(_) | account_command::Body::UseOnce(_))
+        Some(
+            account_command::Body::DeleteUser(_)
+            | account_command::Body::IssueCode(_)
+            | account_command::Body::UseCode(_)
+            | account_command::Body::UseOnce(_),
+        )
         | None => Vec::new(),
     };
     let mut record = encode(ACCOUNT_COMMAND_FIELD, command, |_| xxh3_64(&compared));
@@ -192,12 +199,19 @@ fn normalise(body: &mut Body, key: &mut String, partitioner: &Partitioner) -> Op
             drop_kept_by_engine(goods);
         }
         Body::UpdateGoods(UpdateGoodsRequest { goods: Some(goods) }) => drop_kept_by_engine(goods),
-        Body::CreateCategory(CreateCategoryRequest { category: Some(category) }) => (category.level, category.goods) = (0, 0),
+        Body::CreateCategory(CreateCategoryRequest { category: Some(category) }) => {
+            (category.level, category.goods) = (0, 0);
+            category.name = one_form(&category.name);
+        }
         Body::UpdateCategory(UpdateCategoryRequest { category: Some(category) }) => {
             (category.parent_id, category.level, category.goods) = (0, 0, 0);
+            category.name = one_form(&category.name);
         }
         Body::CreateBrand(CreateBrandRequest { brand: Some(brand) })
-        | Body::UpdateBrand(UpdateBrandRequest { brand: Some(brand) }) => brand.goods = 0,
+        | Body::UpdateBrand(UpdateBrandRequest { brand: Some(brand) }) => {
+            brand.goods = 0;
+            brand.name = one_form(&brand.name);
+        }
         _ => {}
     }
     None
