@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use emshop_proto::continuity::Continuity;
-use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
+use emshop_proto::subjects::EVENT_STREAMS;
 use emshop_proto::v1::EventBatch;
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
     let client = options.connect(credentials.url).await?;
     let jetstream = jetstream::with_prefix(client, &credentials.jetstream_api_prefix);
     let mut streams = Vec::new();
-    for name in [EVENT_STREAM, CATALOGUE_STREAM] {
+    for name in EVENT_STREAMS {
         let consumer: PullConsumer = jetstream.get_consumer_from_stream(&credentials.consumer, name).await?;
         streams.push(consumer.messages().await?);
     }

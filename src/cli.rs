@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand};
-use emshop_proto::v1::Role;
+use emshop_proto::access::{ROLES, Role};
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -58,11 +58,46 @@ pub enum Command {
     /// Sign a token, such as that of the first super admin
     #[command(after_help = SETTINGS)]
     Token(TokenFlags),
+    /// The keys that sign tokens
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Make an authority and certificates to try TLS with
     DevCertificates(DevCertificatesFlags),
     /// Have events kept for a downstream service, and print what it needs to read them, a password with it
     #[command(after_help = SETTINGS)]
     ConsumerCredentials(ConsumerFlags),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Put a new key in front; running servers take it by themselves
+    #[command(after_help = SETTINGS)]
+    Rotate(RotateFlags),
+    /// Show which keys there are, and which of them signs
+    #[command(after_help = SETTINGS)]
+    List(KeyFlags),
+}
+
+#[derive(Debug, Args)]
+pub struct RotateFlags {
+    #[command(flatten)]
+    pub key: KeyFlags,
+    /// When the new key begins to sign: by then all servers must have read the file, or a copy of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub after_seconds: u64,
+    /// The old keys are in wrong hands: drop them at once, and all tokens with them
+    #[arg(long, conflicts_with = "after_seconds")]
+    pub at_once: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyFlags {
+    /// Data folder with the keys
+    #[arg(long, value_name = "DIR", conflicts_with = "key_file")]
+    data: Option<String>,
+    /// File of the keys
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<String>,
 }
 
 /// Flags that stand for settings: what they do not give comes from the environment, the file or the defaults.
@@ -201,10 +236,10 @@ pub struct TokenFlags {
     /// Whom it names
     #[arg(long, value_name = "USER_ID", value_parser = clap::value_parser!(u64).range(1..))]
     pub user: u64,
-    /// What they are: user, admin or super
+    /// What they are
     #[arg(long, value_parser = roles())]
     pub role: Role,
-    /// How long it is good [default: 2h]
+    /// How long it is good, up to 24h [default: 15m]
     #[arg(long, value_name = "TIME")]
     lifetime: Option<String>,
     /// Data folder with the key
@@ -331,6 +366,12 @@ impl TokenFlags {
     }
 }
 
+impl KeyFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![("data", self.data.as_deref()), ("auth.key_file", self.key_file.as_deref())]
+    }
+}
+
 impl ConsumerFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
         vec![("data", self.data.as_deref()), ("nats.url", self.nats.as_deref())]
@@ -338,6 +379,6 @@ impl ConsumerFlags {
 }
 
 fn roles() -> impl TypedValueParser<Value = Role> {
-    clap::builder::PossibleValuesParser::new(["user", "admin", "super"])
-        .map(|name| emshop_ingress::role_of(&name).expect("one of the names of roles"))
+    clap::builder::PossibleValuesParser::new(ROLES.map(Role::name))
+        .map(|name| Role::of_name(&name).expect("one of the names of roles"))
 }

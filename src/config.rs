@@ -13,8 +13,8 @@ use std::{env, fmt, fs};
 use anyhow::{Context, Error, Result, bail, ensure};
 use config::Environment;
 use emshop_ingress::{
-    Algorithm, CaptchaProvider, ConnectionLimits, Http, LogLines, PaymentOptions, Picture, Plain, Rate, RateLimits, SharedSecret,
-    SmsProvider, TlsFiles, Tokens, UnderWay,
+    Algorithm, CaptchaProvider, ConnectionLimits, Http, LIFETIME_MAX, LogLines, PaymentOptions, Picture, Plain, Rate, RateLimits,
+    SessionLifetime, SharedSecret, SmsProvider, TlsFiles, Tokens, UnderWay,
 };
 use emshop_log::LOG_BYTES_MIN;
 use emshop_log::jetstream::{ClusterOptions, SyncMode};
@@ -48,6 +48,7 @@ const REWRITE_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const PAYMENT_SECONDS_MAX: u64 = 86_400;
 
 /// Tokens count in seconds.
+const SESSION_LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const TOKEN_LIFETIME_MIN: Duration = Duration::from_secs(1);
 
 /// Says of an error that it lies with the settings.
@@ -341,14 +342,23 @@ pub struct Auth {
     pub algorithm: Algorithm,
     /// File of the key, the same for all ingresses; without one it is `auth.key` in the data folder, made at the first start.
     pub key_file: Option<PathBuf>,
-    /// How long the token is good that a login gives.
+    /// How long the access token is good that a login gives, up to 24h; so is one of `emshop token`.
     #[serde(with = "units::time")]
     pub token_lifetime: Duration,
+    /// How long a session lasts whose client does not come back for another token.
+    #[serde(with = "units::time")]
+    pub session_lifetime: Duration,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { required: true, algorithm: Algorithm::default(), key_file: None, token_lifetime: Duration::from_secs(2 * 60 * 60) }
+        Self {
+            required: true,
+            algorithm: Algorithm::default(),
+            key_file: None,
+            token_lifetime: Duration::from_secs(15 * 60),
+            session_lifetime: emshop_ingress::Options::default().session_lifetime.0,
+        }
     }
 }
 
@@ -358,7 +368,7 @@ impl Default for Auth {
 pub struct Rates {
     /// Calls to register, log in, and get captchas and codes, from one address (of IPv6 from one network of 64 bits),
     pub accounts_per_address: Rate,
-    /// and from all together.
+    /// and from all together, but for those who refresh a login or log out.
     pub accounts: Rate,
     /// Reads that need no token, from one address.
     pub reads_per_address: Rate,
@@ -514,7 +524,14 @@ impl Settings {
             (*sms == Some(Sms::Http)) == sms_url.is_some() && sms_url.is_some() == sms_secret_file.is_some(),
             "verification.sms: http goes with verification.sms_url and verification.sms_secret_file, and these with nothing else"
         );
-        ensure!(self.auth.token_lifetime >= TOKEN_LIFETIME_MIN, "auth.token_lifetime must be 1s or more");
+        ensure!(
+            (TOKEN_LIFETIME_MIN..=LIFETIME_MAX).contains(&self.auth.token_lifetime),
+            "auth.token_lifetime must be 1s to 24h: tokens that are revoked are not remembered for longer"
+        );
+        ensure!(
+            (self.auth.token_lifetime..=SESSION_LIFETIME_MAX).contains(&self.auth.session_lifetime),
+            "auth.session_lifetime must be at least auth.token_lifetime, and 366d at most"
+        );
         ensure!(
             self.payment.pay_url.is_none() || self.payment.webhook_secret_file.is_some(),
             "payment.pay_url is of a real provider, whose notifications need payment.webhook_secret_file"
@@ -642,6 +659,7 @@ impl Settings {
             completes_after_seconds,
             auth_required: self.auth.required,
             rates: self.rate_limits(),
+            session_lifetime: SessionLifetime(self.auth.session_lifetime),
             tokens,
             reflection: self.ingress.reflection || self.dev,
             ..emshop_ingress::Options::default()

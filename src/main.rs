@@ -1,7 +1,7 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
 //! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`],
-//! [`mod@consumer`].
+//! [`key`], [`mod@consumer`].
 
 mod backup;
 mod certificates;
@@ -30,7 +30,10 @@ use clap::Parser;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use cli::{ArchiveFlags, Cli, Command, ConsumerFlags, DemoFlags, Override, RestoreFlags, ServeFlags, TokenFlags, VoidFlags};
+use cli::{
+    ArchiveFlags, Cli, Command, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags, RotateFlags, ServeFlags,
+    TokenFlags, VoidFlags,
+};
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
 use exit::ExitCode;
 
@@ -55,6 +58,7 @@ fn main() -> ! {
         Command::Restore(flags) => restore(&cli, flags),
         Command::Void(flags) => void(&cli, flags),
         Command::Token(flags) => token(&cli, flags),
+        Command::Key(command) => keys(&cli, command),
         Command::DevCertificates(flags) => certificates::make(flags),
         Command::ConsumerCredentials(flags) => consumer_credentials(&cli, flags),
     };
@@ -107,6 +111,17 @@ fn void(cli: &Cli, flags: &VoidFlags) -> Result<ExitCode> {
 fn token(cli: &Cli, flags: &TokenFlags) -> Result<ExitCode> {
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     println!("{}", token::sign(flags, &settings)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn keys(cli: &Cli, command: &KeyCommand) -> Result<ExitCode> {
+    let (KeyCommand::Rotate(RotateFlags { key: flags, .. }) | KeyCommand::List(flags)) = command;
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    let listed = match command {
+        KeyCommand::Rotate(flags) => key::rotate(flags, &settings)?,
+        KeyCommand::List(_) => key::list(&settings)?,
+    };
+    print!("{listed}");
     Ok(ExitCode::SUCCESS)
 }
 

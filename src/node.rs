@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use emshop_search::Search;
 use emshop_state::RocksStore;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, future};
+use tokio::task::AbortHandle;
 
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
@@ -36,6 +38,8 @@ pub struct Node {
     /// When it is ours.
     nats: Option<NatsServer>,
     connection: Connection,
+    /// The file of the keys of tokens.
+    _following: Option<Following>,
     /// Keeps others out until all that use it have stopped.
     _folder: DataFolder,
 }
@@ -75,11 +79,12 @@ impl Node {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
         };
-        let (search, ingress) = match settings.role {
-            Role::Engine => (None, None),
+        let (search, ingress, following) = match settings.role {
+            Role::Engine => (None, None, None),
             Role::All | Role::Ingress => {
                 let search = parts.open_search(&folder).await?;
-                (Some(search.clone()), Some(parts.start_ingress(&folder, search, providers).await?))
+                let (ingress, following) = parts.start_ingress(&folder, search.clone(), providers).await?;
+                (Some(search), Some(ingress), Some(following))
             }
         };
         let listen = ingress.as_ref().map(Ingress::local_addr);
@@ -90,7 +95,7 @@ impl Node {
             own = format!("{owned:?}"),
             "serving"
         );
-        Ok(Self { ingress, search, engines, nats: server, connection: parts.connection, _folder: folder })
+        Ok(Self { ingress, search, engines, nats: server, connection: parts.connection, _following: following, _folder: folder })
     }
 
     /// Where clients reach the ingress, if there is one here.
@@ -227,12 +232,14 @@ impl Parts<'_> {
         folder: &DataFolder,
         search: Arc<Search>,
         Providers { payment, verification, tls }: Providers,
-    ) -> Result<Ingress> {
-        let tokens = tokens(self.settings, folder)?;
+    ) -> Result<(Ingress, Following)> {
+        let (key_file, tokens) = tokens(self.settings, folder)?;
+        let following = Following(tokio::spawn(key::follow(key_file, tokens.clone())).abort_handle());
         let mut options = emshop_ingress::Options { payment, verification, tls, ..self.settings.ingress_options(tokens) };
         options.connections.all_max = connections_max(options.connections.all_max)?;
         let (logs, outcomes) = (self.logs.clone(), self.outcomes.clone());
-        Ok(emshop_ingress::bind(options, logs, self.partitioner, &self.connection, search, outcomes).await?)
+        let ingress = emshop_ingress::bind(options, logs, self.partitioner, &self.connection, search, outcomes).await?;
+        Ok((ingress, following))
     }
 }
 
@@ -248,11 +255,20 @@ fn connections_max(wanted: usize) -> Result<usize> {
     Ok(wanted.min(most))
 }
 
-/// What signs and verifies tokens here.
-fn tokens(settings: &Settings, folder: &DataFolder) -> Result<Tokens> {
+/// Follows the file of the keys until it is dropped.
+struct Following(AbortHandle);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What signs and verifies tokens here, and the file of its keys.
+fn tokens(settings: &Settings, folder: &DataFolder) -> Result<(PathBuf, Tokens)> {
     let auth = &settings.auth;
     match &auth.key_file {
-        Some(file) => key::load(file, auth),
-        None => key::load_or_make(&folder.key(), auth),
+        Some(file) => Ok((file.clone(), key::load(file, auth)?)),
+        None => Ok((folder.key(), key::load_or_make(&folder.key(), auth)?)),
     }
 }

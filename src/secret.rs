@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -35,12 +35,42 @@ pub fn make(path: &Path, secret: &[u8]) -> Result<()> {
     write(path, secret).with_context(|| format!("a key cannot be written to {}", path.display()))
 }
 
+/// Writes a secret to a file in place of what it had, as a whole or not at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(path: &Path, secret: &[u8]) -> Result<()> {
+    let write = || {
+        let owner = fs::metadata(path)?.uid();
+        let file = temporary(path, secret)?;
+        ensure!(
+            file.as_file().metadata()?.uid() == owner,
+            "it belongs to another user, who could not read it any more: do this as that user"
+        );
+        file.persist(path)?;
+        sync_folder(path)
+    };
+    write().with_context(|| format!("a key cannot be written to {}", path.display()))
+}
+
 fn write(path: &Path, secret: &[u8]) -> Result<()> {
-    let folder = path.parent().context("a file has a folder")?;
-    // Nobody but its owner may read a temporary file, under its final name too.
-    let mut file = NamedTempFile::new_in(folder)?;
+    let file = temporary(path, secret)?;
+    file.persist_noclobber(path)?;
+    sync_folder(path)
+}
+
+/// Nobody but its owner may read a temporary file, under its final name too.
+fn temporary(path: &Path, secret: &[u8]) -> Result<NamedTempFile> {
+    let mut file = NamedTempFile::new_in(folder(path))?;
     file.write_all(secret)?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
-    Ok(fs::File::open(folder)?.sync_all()?)
+    Ok(file)
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    Ok(fs::File::open(folder(path))?.sync_all()?)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

@@ -15,7 +15,7 @@ use crate::idempotency;
 use crate::order::{commands, parcel, payment, steps};
 use crate::sound;
 use crate::stock::{self, allocation, reservation};
-use crate::user::{self, address, balance, cart, code, erasure, favourite, hold, letter};
+use crate::user::{self, address, balance, cart, code, erasure, favourite, hold, letter, service, session};
 
 /// Applies a command, and answers it unless a saga will.
 ///
@@ -125,8 +125,9 @@ fn handle(turn: &mut Turn, body: Body) -> Handled {
         Body::CreateMessage(request) => letter::create(turn, request).now(),
 
         Body::UpdateProfile(request) => user::update_profile(turn.state, &turn.ctx, &request).now(),
-        Body::SetUserStatus(request) => user::set_status(turn.state, &turn.ctx, &request).now(),
-        Body::SetUserRole(request) => user::set_role(turn.state, &turn.ctx, &request).now(),
+        Body::SetUserStatus(request) => user::set_status(turn, &request).now(),
+        Body::SetUserRole(request) => user::set_role(turn, &request).now(),
+        Body::LogoutEverywhere(request) => user::log_out_everywhere(turn, &request).now(),
 
         Body::AdjustBalance(request) => balance::adjust(turn.state, &request),
 
@@ -142,9 +143,7 @@ fn handle_account(turn: &mut Turn, body: account_command::Body, key: &str) -> Ha
     match body {
         // The user's id is made of the key.
         Body::RegisterUser(command) => user::register(turn, command),
-        Body::SetPassword(command) => {
-            idempotency::once(turn, set_password, |turn| user::set_password(turn.state, &turn.ctx, &command).now())
-        }
+        Body::SetPassword(command) => idempotency::once(turn, set_password, |turn| user::set_password(turn, &command).now()),
         // Once done it is done: a repeat needs no key.
         Body::DeleteUser(command) => erasure::delete(turn, &command),
         // Another code each time.
@@ -152,6 +151,13 @@ fn handle_account(turn: &mut Turn, body: account_command::Body, key: &str) -> Ha
         // What opens an account must not outlive its code, however long its key is remembered.
         Body::UseCode(command) => code::use_up(turn.state, &turn.ctx, &command, key).now(),
         Body::UseOnce(command) => code::use_once(turn.state, &turn.ctx, &command, key).now(),
+        // What was drawn for one login is of no use for another.
+        Body::OpenSession(command) => session::open(turn, command).now(),
+        // As with codes: a key must not answer for a day what opens an account.
+        Body::RefreshSession(command) => session::refresh(turn, command, key).now(),
+        Body::EndSession(command) => session::end(turn, &command).now(),
+        // The account's id is made of the key.
+        Body::CreateServiceAccount(command) => service::create(turn, command).now(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::idempotency;
 use crate::state::State;
 
 /// Timers, and steps between logs: nobody gave a command.
-pub const SYSTEM: Operator = Operator { kind: OperatorKind::System as i32, user_id: 0 };
+pub const SYSTEM: Operator = Operator { kind: OperatorKind::System as i32, user_id: 0, role: 0 };
 
 /// Repeats of one command that wait for the same saga; more are refused, since they stand in a row that each of them writes again.
 pub const WAITERS_MAX: usize = 100;

@@ -8,7 +8,7 @@ use emshop_proto::ids;
 use emshop_proto::internal::{AccountCommand, IssueCode, account_command};
 use emshop_proto::routing::{Key, key_of, key_of_account};
 use emshop_proto::v1::command::Body;
-use emshop_proto::v1::{CreateGoodsRequest, GoodsQuantity, Money, Refusal, SagaResolution, UpdateGoodsRequest};
+use emshop_proto::v1::{CreateGoodsRequest, GoodsQuantity, Money, Refusal, Role, SagaResolution, UpdateGoodsRequest, UserStatus};
 
 use crate::context::Context;
 use crate::effects::Refused;
@@ -35,6 +35,9 @@ pub(crate) fn check(ctx: &Context, body: &Body) -> Result<(), Refused> {
         Body::UpdateCartItem(request) => check_item(request.goods_id, request.quantity.unwrap_or(1)),
         Body::ResolveSaga(request) if request.resolution() == SagaResolution::WriteOff && request.version == 0 => {
             Err(broken("it does not say what is written off"))
+        }
+        Body::SetUserStatus(request) if !matches!(request.status(), UserStatus::Active | UserStatus::Disabled) => {
+            Err(broken("a user is made active or disabled"))
         }
         Body::TryPayment(request) => check_held(request.amount.as_ref()),
         Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })
@@ -64,6 +67,11 @@ pub(crate) fn check_account(ctx: &Context, command: &AccountCommand) -> Result<(
     match &command.body {
         Some(body @ account_command::Body::RegisterUser(request)) if !request.mobile.is_empty() => {
             check_key(ctx, &key_of_account(body))
+        }
+        Some(account_command::Body::CreateServiceAccount(request))
+            if request.key_hash.is_empty() || matches!(request.role(), Role::Unspecified | Role::User) =>
+        {
+            Err(broken("a program has a key, and a role of the staff"))
         }
         Some(account_command::Body::RegisterUser(_)) => Err(broken("a user has a mobile number")),
         Some(body @ account_command::Body::IssueCode(IssueCode { key, budget_key, .. })) => {

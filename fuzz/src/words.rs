@@ -93,8 +93,8 @@ pub fn token(input: &[u8]) {
     let mut choices = Choices::new(input);
     let role = choices.one_of(&[Role::User, Role::Admin, Role::Super]);
     let caller = Caller { user_id: choices.number().max(1), role };
-    let token = TOKENS.sign(caller).token;
-    assert_eq!(TOKENS.verify(&token), Ok(caller));
+    let token = TOKENS.sign(caller, None).token;
+    assert_eq!(TOKENS.verify(&token).map(|identity| identity.caller), Ok(caller));
     let (mut changed, at) = (token.clone().into_bytes(), choices.below(token.len()));
     changed[at] = choices.one_of(b"Aab.-_=\x009");
     let changed = String::from_utf8(changed).expect("ASCII");

@@ -25,7 +25,8 @@ mod way;
 
 pub use access::Caller;
 pub use access::rates::{Limits as RateLimits, Rate};
-pub use accounts::token::{Algorithm, KeyError, Tokens, new_key, role_of};
+pub use accounts::session::SessionLifetime;
+pub use accounts::token::{Algorithm, KeyError, LIFETIME_MAX, Tokens, new_key};
 pub use accounts::verification::captcha::{Picture, Plain};
 pub use accounts::verification::sms::{Http, LogLines, Message};
 pub use accounts::verification::{CaptchaProvider, SmsProvider, Verification};

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tonic::Status;
+use emshop_proto::errors::Code;
+
+use crate::status;
 
 /// How often it is told: anybody can call by the thousand.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -15,7 +17,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 pub async fn answer(request: Request) -> Response {
     tell(&request);
     if is_grpc(request.headers()) {
-        return Status::unimplemented("there is no such method").into_http();
+        return status::of_refusal(Code::MethodUnknown.refusal()).into_http();
     }
     (StatusCode::NOT_FOUND, "There is nothing at this path\n").into_response()
 }

@@ -17,9 +17,13 @@ use tonic::service::{Routes, RoutesBuilder};
 use tower::Layer;
 
 use crate::access::audit::Audit;
+use crate::access::follow::{self, Known};
 use crate::access::rates::{self, Rates};
+use crate::access::revoked::Revoked;
+use crate::access::service_accounts::{self, ServiceAccounts};
 use crate::access::{GuardLayer, Watch};
 use crate::accounts::Accounts;
+use crate::accounts::session::SessionLifetime;
 use crate::accounts::token::Tokens;
 use crate::accounts::verification::Verification;
 use crate::connections::tls::{self, TlsError, TlsFiles};
@@ -39,7 +43,8 @@ use crate::way::outcomes::{self, LocalOutcomes};
 use crate::way::prepare::Defaults;
 
 /// Of tokens whose key is made by chance.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
+const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
+const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Settings of the ingress.
 #[derive(Clone, Debug)]
@@ -69,6 +74,8 @@ pub struct Options {
     pub rates: rates::Limits,
     /// Signs the tokens of those who log in, and verifies those that come with calls.
     pub tokens: Tokens,
+    /// How long somebody need not log in again who comes back in time.
+    pub session_lifetime: SessionLifetime,
     pub verification: Verification,
     /// How long after its delivery an order completes by itself, when the command that leads there does not say.
     pub completes_after_seconds: u32,
@@ -93,6 +100,7 @@ impl Default for Options {
             auth_required: true,
             rates: rates::Limits::default(),
             tokens: Tokens::of_chance(TOKEN_LIFETIME),
+            session_lifetime: SessionLifetime(SESSION_LIFETIME),
             verification: Verification::default(),
             completes_after_seconds: COMPLETION_SECONDS,
             payment: PaymentOptions::default(),
@@ -112,6 +120,8 @@ pub enum BindError {
     NoLogs,
     #[error("cannot subscribe to outcomes: {0}")]
     Outcomes(async_nats::SubscribeError),
+    #[error("which tokens are revoked cannot be read: {0}")]
+    Revoked(String),
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     #[error("the API's descriptors cannot be read: {0}")]
@@ -177,7 +187,7 @@ pub async fn bind(
     helping.spawn(health::report(reporter, batchers.clone(), engines.clone(), search.clone(), told.clone()));
 
     let admission = Arc::new(Admission::new(options.under_way, partitioner.logs()));
-    let queries = Queries::new(connection, partitioner, admission.clone(), engines.clone());
+    let queries = Arc::new(Queries::new(connection, partitioner, admission.clone(), engines.clone()));
     let outcome_wait_max = options.outcome_wait_max;
     let defaults = Defaults { completes_after_seconds: options.completes_after_seconds };
     let dispatcher = Arc::new(Dispatcher { partitioner, defaults, admission, batchers, engines, outcome_wait_max });
@@ -186,16 +196,37 @@ pub async fn bind(
     let rates = Arc::new(Rates::new(if auth_required { options.rates } else { rates::Limits::off() }));
     let forgetting = rates.clone();
     helping.spawn(async move { forgetting.forget().await });
-    let audit = Arc::new(Audit::new(tokens.secret()));
+    let audit = Arc::new(Audit::new(Tokens::clone(&tokens)));
     let forgetting = audit.clone();
     helping.spawn(async move { forgetting.forget().await });
-    let (of_tokens, of_rates, of_audit) = (tokens.clone(), rates.clone(), audit.clone());
-    let watch = auth_required.then(|| Arc::new(Watch { tokens: of_tokens, rates: of_rates, audit: of_audit }));
-    let accounts = Accounts::new(tokens, options.verification);
+    let revoked = Arc::new(Revoked::default());
+    if auth_required {
+        // What is revoked must be known before the first token is believed.
+        let (tells, known) = watch::channel(Known::Behind("it has not been asked".to_owned()));
+        let (connection, revoked) = (connection.clone(), revoked.clone());
+        helping.spawn(async move { follow::follow(&connection, revoked, tells).await });
+        follow::caught_up(known).await.map_err(BindError::Revoked)?;
+    }
+    let watch = auth_required.then(|| {
+        let (tokens, revoked, rates, audit) = (tokens.clone(), revoked.clone(), rates.clone(), audit.clone());
+        let service_accounts = ServiceAccounts::new(service_accounts::engine(queries.clone()));
+        Arc::new(Watch { tokens, revoked, service_accounts, rates, audit })
+    });
+    let accounts = Accounts::new(tokens, options.verification, options.session_lifetime);
     let payment_provider = options.payment.provider();
     let webhook = webhook::routes(dispatcher.clone(), payment_provider.clone());
-    let gateway =
-        Arc::new(Gateway { dispatcher, queries, search, accounts, rates, audit, payment_provider, stream_window, unread_max });
+    let gateway = Arc::new(Gateway {
+        dispatcher,
+        queries,
+        search,
+        accounts,
+        revoked,
+        rates,
+        audit,
+        payment_provider,
+        stream_window,
+        unread_max,
+    });
     let mut others = Routes::builder();
     others.add_service(health_service);
     if options.reflection {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
+use emshop_proto::token_keys;
 use http::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
@@ -19,7 +20,7 @@ const SECRET_BYTES: usize = 32;
 
 /// Signs tokens.
 pub struct Signer {
-    algorithm: Algorithm,
+    header: Header,
     key: EncodingKey,
 }
 
@@ -34,22 +35,29 @@ struct Claims {
 }
 
 impl Signer {
-    /// With the content of a key file: 32 bytes in hex, or an Ed25519 private key, PKCS#8 in PEM.
+    /// With the key of a file that signs now: 32 bytes in hex, or an Ed25519 private key, PKCS#8 in PEM.
     ///
     /// # Errors
     /// When the file cannot be read, or is neither.
     pub fn new(key_file: &Path) -> anyhow::Result<Self> {
-        let key = std::fs::read_to_string(key_file).with_context(|| format!("cannot read {}", key_file.display()))?;
-        Self::of(&key).with_context(|| format!("{} is no key of tokens", key_file.display()))
+        let keys = std::fs::read_to_string(key_file).with_context(|| format!("cannot read {}", key_file.display()))?;
+        Self::of(&keys).with_context(|| format!("{} is no key of tokens", key_file.display()))
     }
 
-    fn of(key: &str) -> anyhow::Result<Self> {
-        if key.contains("PRIVATE KEY") {
-            return Ok(Self { algorithm: Algorithm::EdDSA, key: EncodingKey::from_ed_pem(key.as_bytes())? });
+    fn of(file: &str) -> anyhow::Result<Self> {
+        let keys = token_keys::parse(file);
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let place = token_keys::signing(keys.iter().map(|key| key.since_s), now_s);
+        let named = keys.get(place).context("there is no key in it")?;
+        let (id, text) = (Some(named.id()), named.text.trim());
+        if text.contains("PRIVATE KEY") {
+            let header = Header { kid: id, ..Header::new(Algorithm::EdDSA) };
+            return Ok(Self { header, key: EncodingKey::from_ed_pem(text.as_bytes())? });
         }
-        let secret = hex::decode(key.trim())?;
+        let secret = hex::decode(text)?;
         ensure!(secret.len() == SECRET_BYTES, "a secret has {SECRET_BYTES} bytes");
-        Ok(Self { algorithm: Algorithm::HS256, key: EncodingKey::from_secret(&secret) })
+        let header = Header { kid: id, ..Header::new(Algorithm::HS256) };
+        Ok(Self { header, key: EncodingKey::from_secret(&secret) })
     }
 
     /// The token of an admin, who is user 1.
@@ -71,7 +79,7 @@ impl Signer {
     fn sign(&self, user_id: u64, role: &'static str) -> anyhow::Result<String> {
         let iat = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let claims = Claims { iss: ISSUER, sub: user_id.to_string(), role, iat, nbf: iat, exp: iat + LIFETIME.as_secs() };
-        Ok(jsonwebtoken::encode(&Header::new(self.algorithm), &claims, &self.key)?)
+        Ok(jsonwebtoken::encode(&self.header, &claims, &self.key)?)
     }
 }
 

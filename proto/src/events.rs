@@ -54,6 +54,8 @@ types! {
     (15, OrderMoved, "order.moved"),
     /// A user is registered.
     (16, UserRegistered, "user.registered"),
+    /// Tokens of a user that were given before are revoked: by another password, role or status, or because they logged out.
+    (17, AccessChanged, "access.changed"),
     /// A user was deleted: what you keep of them is to go too.
     (18, UserDeleted, "user.deleted"),
 }

@@ -112,6 +112,7 @@ pub fn key_of(body: &Body) -> Key<'_> {
         Body::UpdateProfile(request) => Key::User(request.user_id),
         Body::SetUserStatus(request) => Key::User(request.user_id),
         Body::SetUserRole(request) => Key::User(request.user_id),
+        Body::LogoutEverywhere(request) => Key::User(request.user_id),
         Body::AdjustBalance(request) => Key::User(request.user_id),
         Body::TryPayment(request) => Key::User(request.user_id),
         Body::ConfirmTriedPayment(request) => Key::User(request.user_id),
@@ -129,6 +130,10 @@ pub fn key_of_account(body: &account_command::Body) -> Key<'_> {
         Body::IssueCode(command) => Key::Code(&command.key),
         Body::UseCode(command) => Key::Code(&command.key),
         Body::UseOnce(command) => Key::Code(&command.key),
+        Body::OpenSession(command) => Key::User(command.user_id),
+        Body::RefreshSession(command) => Key::User(command.user_id),
+        Body::EndSession(command) => Key::User(command.user_id),
+        Body::CreateServiceAccount(command) => Key::User(command.user_id),
     }
 }
 

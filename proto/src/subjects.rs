@@ -4,13 +4,21 @@ use std::fmt;
 
 use crate::events::EventType;
 
-/// The stream of all events for downstream consumers, but those of goods.
+/// The stream of all events for downstream consumers, but those of goods and of access.
 pub const EVENT_STREAM: &str = "EMSHOP_EVENTS";
 
 /// The stream of the events of goods. Apart, and without a limit, so that no flood of orders pushes out what the search index is built from.
 pub const CATALOGUE_STREAM: &str = "EMSHOP_CATALOGUE";
 /// What that stream holds.
 pub const CATALOGUE_SUBJECTS: &str = "emshop.event.goods.>";
+
+/// The stream of the events that revoke tokens. Apart, and without a limit: what a flood of orders pushed out would be let in again.
+pub const ACCESS_STREAM: &str = "EMSHOP_ACCESS";
+/// What that stream holds.
+pub const ACCESS_SUBJECTS: &str = "emshop.event.access.>";
+
+/// All streams of events, in the order in which they are made and archived.
+pub const EVENT_STREAMS: [&str; 3] = [CATALOGUE_STREAM, ACCESS_STREAM, EVENT_STREAM];
 
 /// Where engines answer queries, each on one of these.
 pub const QUERIES: &str = "emshop.query.*";
@@ -27,13 +35,13 @@ pub fn lease_stream() -> String {
     format!("KV_{LEASE_BUCKET}")
 }
 
-/// What [`EVENT_STREAM`] holds: the events of every entity but goods.
+/// What [`EVENT_STREAM`] holds: the events of every entity that has no stream of its own.
 pub fn event_subjects() -> Vec<String> {
     let mut subjects: Vec<String> = Vec::new();
     for event_type in EventType::ALL {
         let entity = event_type.name().split('.').next().expect("a name begins with its entity");
         let held = format!("emshop.event.{entity}.>");
-        if held != CATALOGUE_SUBJECTS && !subjects.contains(&held) {
+        if held != CATALOGUE_SUBJECTS && held != ACCESS_SUBJECTS && !subjects.contains(&held) {
             subjects.push(held);
         }
     }
@@ -108,6 +116,7 @@ pub fn events(event_type: &str) -> String {
 pub fn stream_of(event_type: EventType) -> &'static str {
     match event_type.name().split('.').next() {
         Some("goods") => CATALOGUE_STREAM,
+        Some("access") => ACCESS_STREAM,
         _ => EVENT_STREAM,
     }
 }
@@ -149,8 +158,12 @@ mod tests {
         for event_type in EventType::ALL {
             let captures = |subjects: &str| event(event_type.name(), 7).starts_with(subjects.trim_end_matches('>'));
             let streams = event_subjects().iter().filter(|subjects| captures(subjects)).count();
-            assert_eq!(streams + usize::from(captures(CATALOGUE_SUBJECTS)), 1, "{}", event_type.name());
-            assert_eq!(captures(CATALOGUE_SUBJECTS), stream_of(*event_type) == CATALOGUE_STREAM, "{}", event_type.name());
+            let apart = [(CATALOGUE_SUBJECTS, CATALOGUE_STREAM), (ACCESS_SUBJECTS, ACCESS_STREAM)];
+            let held_apart = apart.iter().filter(|(subjects, _)| captures(subjects)).count();
+            assert_eq!(streams + held_apart, 1, "{}", event_type.name());
+            for (subjects, stream) in apart {
+                assert_eq!(captures(subjects), stream_of(*event_type) == stream, "{}", event_type.name());
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
+use emshop_log::jetstream::followed;
 use emshop_proto::subjects::CATALOGUE_STREAM;
 use tantivy::TantivyError;
 use tokio::sync::watch;
@@ -63,11 +64,11 @@ impl Follower {
         let mut is_interrupted = false;
         while let Err(halt) = self.follow(&mut is_interrupted).await {
             let retry = match halt {
-                Halt::Broken(Broken::Lost(_)) => {
+                Halt::Broken(Broken::Undelivered(followed::Broken::Lost(_))) => {
                     tracing::debug!("{halt}");
                     RETRY
                 }
-                Halt::Broken(Broken::Unreachable(_)) => {
+                Halt::Broken(Broken::Unreachable(_) | Broken::Undelivered(followed::Broken::Unreachable(_))) => {
                     if !is_interrupted {
                         tracing::warn!("the search index is not kept up to date for now: {halt}");
                     }

@@ -128,7 +128,7 @@ fn operator(body: &command::Body) -> Option<Operator> {
         _ => return None,
     };
     let is_even = order_id.ends_with(['0', '2', '4', '6', '8']);
-    is_even.then_some(Operator { kind: OperatorKind::User.into(), user_id })
+    is_even.then_some(Operator { kind: OperatorKind::User.into(), user_id, ..Operator::default() })
 }
 
 fn under(key: &str, body: command::Body) -> Command {

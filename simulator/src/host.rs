@@ -53,6 +53,14 @@ pub struct Host {
     clock_tolerance: Duration,
 }
 
+/// What an engine is told to do by its settings.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// Rows of a checkpoint, at most.
+    pub rows_max: usize,
+    pub limits: ShopLimits,
+}
+
 /// The process of an engine.
 pub struct Running {
     pub shell: Shell,
@@ -92,8 +100,7 @@ impl Host {
         &mut self,
         epoch: u64,
         partitioner: Partitioner,
-        rows_max: usize,
-        limits: ShopLimits,
+        settings: Settings,
         log: &SimLog,
         find: impl FnOnce(&Replica) -> Facts,
         now: Now,
@@ -101,7 +108,8 @@ impl Host {
         let store: Arc<dyn StateStore> = Arc::clone(&self.store) as _;
         let replica = Replica::open(&store, &cluster(epoch), self.log, partitioner)?;
         let next = replica.applied_sequence() + 1;
-        let (checkpoint_rows_max, clock_tolerance) = (rows_max, self.clock_tolerance);
+        let Settings { rows_max: checkpoint_rows_max, limits } = settings;
+        let clock_tolerance = self.clock_tolerance;
         let options = Options { checkpoint_rows_max, clock_tolerance, limits, ..Options::default() };
         let facts = find(&replica);
         let shell = Shell::start(replica, &options, &facts, now)?;
@@ -243,8 +251,8 @@ impl Host {
     pub fn replay(number: u32, epoch: u64, partitioner: Partitioner, log: &SimLog) -> Rows {
         let mut host = Self { clock_tolerance: Duration::MAX, ..Self::new(number) };
         let (now, bounds) = (Now::default(), Bounds { first: 1, last: log.last() });
-        host.start(epoch, partitioner, usize::MAX, ShopLimits::default(), log, |_| Facts::of_new_log(bounds), now)
-            .expect("an empty state fits any log");
+        let settings = Settings { rows_max: usize::MAX, limits: ShopLimits::default() };
+        host.start(epoch, partitioner, settings, log, |_| Facts::of_new_log(bounds), now).expect("an empty state fits any log");
         let mut running = host.running.take().expect("just started");
         for stored in log.entries() {
             let entry = read(number, stored).expect("it was read before");

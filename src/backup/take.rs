@@ -98,7 +98,7 @@ async fn take(source: &Source, flags: &ArchiveFlags, is_repair: bool) -> Result<
         anyhow::anyhow!("{}. What is left is not of one history: restore a backup", sentences.join("; "))
     })?;
     let mut streams = Vec::new();
-    for name in [subjects::CATALOGUE_STREAM, subjects::EVENT_STREAM] {
+    for name in subjects::EVENT_STREAMS {
         let first = taking.take_events(name, &logs, &through).await?;
         streams.push(ArchivedStream { name: name.to_owned(), first });
     }

@@ -1,4 +1,4 @@
-use emshop_proto::access::{Access, METHODS};
+use emshop_proto::access::{METHODS, Owner};
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::get_logistics_order_request::By;
@@ -12,8 +12,8 @@ use emshop_proto::v1::{
     Availability, BatchGetGoodsRequest, CancelOrderRequest, CancelPaymentRequest, Command, CommandBatch, CompleteOrderRequest,
     ConfirmPaymentRequest, CreateGoodsRequest, GetAvailabilityRequest, GetGoodsRequest, GetLogisticsOrderRequest,
     GetOrderRequest, GetPaymentRequest, GetStockRequest, Goods, InspectRequest, ListGoodsRequest, ListOrdersRequest,
-    ListTracksRequest, Operator, OperatorKind, PayWithBalanceRequest, RequestReturnRequest, SetStockRequest, SubmitOrderRequest,
-    list_tracks_request, outcome,
+    ListTracksRequest, Operator, OperatorKind, PayWithBalanceRequest, RequestReturnRequest, Role, SetStockRequest,
+    SubmitOrderRequest, list_tracks_request, outcome,
 };
 use futures::stream;
 use tempfile::TempDir;
@@ -56,8 +56,12 @@ async fn w39_orders_are_their_users_business() {
 
     assert_eq!(told(orders.submit_order(by(&other, submit("o", &[(1, 1)]))).await), denied);
     let without_user = SubmitOrderRequest { user_id: 0, ..submit("o", &[(1, 1)]) };
-    assert_eq!(told(orders.submit_order(by(&buyer, without_user)).await).1, "VALIDATION_FAILED");
-    orders.submit_order(by(&buyer, submit("o", &[(1, 1)]))).await.expect("one's own");
+    assert_eq!(
+        told(orders.submit_order(by(&admin, without_user.clone())).await).1,
+        "VALIDATION_FAILED",
+        "an admin says for whom"
+    );
+    orders.submit_order(by(&buyer, without_user)).await.expect("one's own, without saying so");
 
     let order_id = || "o".to_owned();
     let payment = || GetPaymentRequest { order_id: order_id(), ..GetPaymentRequest::default() };
@@ -81,7 +85,7 @@ async fn w39_orders_are_their_users_business() {
         ("PaymentService/PayWithBalance", told(payments.pay_with_balance(by(&other, with_balance)).await)),
     ];
     // All RPCs whose request says nothing of a user: only the engine can know.
-    let by_order = METHODS.iter().filter(|method| method.access == Access::Self_ && method.user_id_field.is_none());
+    let by_order = METHODS.iter().filter(|method| method.owner == Owner::Engine && method.user_id_field.is_none());
     assert_eq!(
         by_order.map(|method| method.path.trim_start_matches("/emshop.v1.")).collect::<Vec<_>>(),
         refusals.each_ref().map(|one| one.0)
@@ -114,10 +118,10 @@ async fn w39_orders_are_their_users_business() {
     let found = orders.get_order(by(&buyer, GetOrderRequest { order_id: order_id() })).await.expect("one's own").into_inner();
     let history = found.order.expect("an order").history;
     let operators: Vec<_> = history.iter().map(|change| change.operator).collect();
-    let who = |kind: OperatorKind, user_id| Some(Operator { kind: kind.into(), user_id });
-    assert_eq!(operators.first(), Some(&who(OperatorKind::User, BUYER)));
-    assert!(operators.contains(&who(OperatorKind::Admin, 1)), "{operators:?}");
-    assert_eq!(operators.last(), Some(&who(OperatorKind::User, BUYER)));
+    let buyer = Some(Operator { kind: OperatorKind::User.into(), user_id: BUYER, ..Operator::default() });
+    assert_eq!((operators.first(), operators.last()), (Some(&buyer), Some(&buyer)));
+    let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1, role: Role::Admin.into() };
+    assert!(operators.contains(&Some(admin)), "{operators:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,3 +1,5 @@
+mod tokens;
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Stdio;
@@ -66,6 +68,17 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Status>) -> String {
     reason(&result.expect_err("refused"))
 }
 
+/// A call is refused for this reason from now on, or at least from within a second on.
+async fn within_a_second<T: std::fmt::Debug>(call: impl AsyncFn() -> Result<T, Status>, expected: &str) {
+    let begun = Instant::now();
+    loop {
+        match call().await {
+            Ok(_) => assert!(begun.elapsed() < Duration::from_secs(1), "still let through"),
+            Err(status) => return assert_eq!(reason(&status), expected),
+        }
+    }
+}
+
 impl Person {
     pub fn new(channel: Channel, token: &str) -> Self {
         Self { users: UserServiceClient::new(channel), token: token.to_owned() }
@@ -117,6 +130,12 @@ impl Person {
     pub async fn login(&self, mobile: &str, password: &str) -> Result<LoginResponse, Status> {
         let (captcha_id, answer) = self.captcha().await?;
         self.login_with(mobile, password, &captcha_id, &answer).await
+    }
+
+    /// As whoever this number and password are of.
+    async fn logged_in(&self, mobile: &str, password: &str) -> Self {
+        let token = self.login(mobile, password).await.expect("the right password").token;
+        Self { token: token.expect("a token").token, ..self.clone() }
     }
 
     async fn login_with(&self, mobile: &str, password: &str, captcha: &str, answer: &str) -> Result<LoginResponse, Status> {
@@ -194,6 +213,8 @@ async fn a_user_registers_and_logs_in() {
 
     assert_eq!(refused(own.change_password("k", user_id, NEW_PASSWORD, "something else").await), "PASSWORD_INCORRECT");
     assert_eq!(own.change_password("l", user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(false));
+    within_a_second(async || own.get(user_id).await, "TOKEN_REVOKED").await;
+    let own = nobody.logged_in(MOBILE, NEW_PASSWORD).await;
     assert_eq!(own.change_password("l", user_id, PASSWORD, NEW_PASSWORD).await.ok(), Some(true), "asked again");
     assert_eq!(refused(own.change_password("m", user_id, PASSWORD, NEW_PASSWORD).await), "PASSWORD_INCORRECT");
     assert_eq!(refused(nobody.login(MOBILE, PASSWORD).await), "PASSWORD_INCORRECT");
@@ -322,7 +343,9 @@ async fn the_first_super_admin_comes_from_the_command_line() {
     assert_eq!(superuser.set_role(user_id, Role::Super).await.expect("may").role(), Role::Super);
     let logged_in = nobody.login(MOBILE, PASSWORD).await.expect("logged in");
     let promoted = Person::new(channel.clone(), &logged_in.token.expect("a token").token);
-    assert_eq!(promoted.set_role(user_id, Role::Admin).await.expect("may").role(), Role::Admin);
+    assert_eq!(refused(promoted.set_role(user_id, Role::Admin).await), "ROLE_NOT_BELOW", "one's own");
+    assert_eq!(refused(admin.set_status(user_id, UserStatus::Disabled).await), "ROLE_NOT_BELOW", "a super admin's");
+    assert_eq!(superuser.set_role(user_id, Role::Support).await.expect("may").role(), Role::Support);
 
     assert_eq!(admin.get(user_id).await.expect("an admin sees everybody").user_id, user_id);
     let by_mobile = by(&admin.token, GetUserByMobileRequest { mobile: MOBILE.to_owned() });

@@ -5,7 +5,7 @@ use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
 use emshop_log::jetstream::User;
 use emshop_proto::continuity::Continuity;
 use emshop_proto::events::EventType;
-use emshop_proto::subjects::{self, CATALOGUE_STREAM, EVENT_STREAM};
+use emshop_proto::subjects::{self, EVENT_STREAMS};
 use emshop_proto::v1::EventBatch;
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -23,7 +23,7 @@ const MOMENT: Duration = Duration::from_millis(600);
 async fn consume(nats: &str, count: u64) -> BTreeMap<u64, String> {
     let jetstream = jetstream::new(nats_client(nats).await);
     let mut streams = Vec::new();
-    for name in [EVENT_STREAM, CATALOGUE_STREAM] {
+    for name in EVENT_STREAMS {
         let stream = jetstream.get_stream(name).await.expect("the stream exists");
         let consumer = stream.create_consumer(OrderedConfig::default()).await.expect("it can be read");
         streams.push(consumer.messages().await.expect("it can be read"));

@@ -12,7 +12,7 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::continuity::Continuity;
 use emshop_proto::internal::{Query, query};
-use emshop_proto::subjects::{self, CATALOGUE_STREAM, EVENT_STREAM};
+use emshop_proto::subjects::{self, EVENT_STREAMS};
 use emshop_proto::v1::EventBatch;
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -53,7 +53,7 @@ impl Downstream {
         let text = |name: &str| self.credentials[name].as_str().expect("text");
         let context = jetstream::with_prefix(self.client.clone(), text("jetstream_api_prefix"));
         let mut streams = Vec::new();
-        for stream in [EVENT_STREAM, CATALOGUE_STREAM] {
+        for stream in EVENT_STREAMS {
             let consumer: PullConsumer = context.get_consumer_from_stream(text("consumer"), stream).await.expect("it was made");
             streams.push(consumer.messages().await.expect("it can be pulled from"));
         }

@@ -37,7 +37,8 @@ impl Accounts {
             return;
         }
         self.registered += 1;
-        if number_is_here && row.status() != UserStatus::Deleted {
+        // A service account has no number.
+        if number_is_here && row.key_hash.is_empty() && row.status() != UserStatus::Deleted {
             self.of_users.insert((row.mobile, user_id));
         }
     }

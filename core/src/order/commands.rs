@@ -22,6 +22,10 @@ const USUAL_NAME_BYTES: usize = 32;
 /// Submits an order, or what is selected in the user's cart.
 pub(crate) fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
     if let Some(number) = turn.state.order_index.number(new.id) {
+        if existing(turn.state, number).user_id != new.request.user_id {
+            // Who may have no more orders learns nothing of those of others.
+            limits::check_unpaid(turn, new.request.user_id)?;
+        }
         return repeat_submit(turn, number, new.request.user_id);
     }
     limits::check_unpaid(turn, new.request.user_id)?;

@@ -18,7 +18,10 @@ pub const USUAL_BYTES: usize = 48;
 fn add(order: &mut OrderRow, at_ms: i64, log_sequence: u64, entry: JournalEntry) {
     let after_ms = at_ms - order.created_at_ms;
     let after_sequences = log_sequence - order.created_sequence;
-    let entry = JournalEntry { after_ms, after_sequences, ..entry };
+    let mut entry = JournalEntry { after_ms, after_sequences, ..entry };
+    if order.is_nobodys {
+        entry.reason.clear();
+    }
     encoding::message::encode(ENTRIES_FIELD, &entry, &mut order.journal);
 }
 

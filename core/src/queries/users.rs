@@ -95,6 +95,7 @@ pub fn credentials(replica: &mut Replica, query: &UserQuery) -> Answer {
         Some(row) => Answer::Credentials(Credentials {
             user: Some(user::view(query.user_id, row)),
             password_hash: row.password_hash.clone(),
+            key_hash: row.key_hash.clone(),
         }),
         None => refused(Code::UserNotFound),
     }
@@ -116,7 +117,8 @@ pub fn mobile(replica: &Replica, query: &MobileQuery) -> Answer {
 pub fn page(replica: &Replica, query: &UsersQuery) -> Answer {
     let wanted = |row: &UserRow| {
         let of_role = query.role == 0 || row.role == query.role;
-        !row.registering && of_role && (query.status == 0 || row.status == query.status)
+        let of_kind = !query.service_accounts || !row.key_hash.is_empty();
+        !row.registering && of_role && of_kind && (query.status == 0 || row.status == query.status)
     };
     let total = replica.state.counters.peek(&(), |counters| counters.users).unwrap_or(0);
     let (mut page, mut looked_at) = (Users { total, ..Users::default() }, 0);

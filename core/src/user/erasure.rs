@@ -12,7 +12,7 @@ use emshop_proto::events::EventType;
 use emshop_proto::internal::{DeleteUser, ErasureRow, MobileRequest, OrderPlace, OwnerKind, Step, UserRow, step};
 use emshop_proto::v1::{OperatorKind, Role, UserChanged, UserStatus, event};
 
-use super::{answer, cart, favourite};
+use super::{answer, cart, favourite, tell_access};
 use crate::context::Turn;
 use crate::effects::Handled;
 use crate::order;
@@ -25,7 +25,7 @@ use crate::timer;
 /// Rows that one turn looks at.
 const ROWS_PER_RUN_MAX: usize = 256;
 const AGAIN_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
-/// As long as somebody may still act with a token that was given before.
+/// What was on its way when the account went has long arrived by then.
 const WATCHED_MS: i64 = 8 * AGAIN_AFTER_MS;
 
 pub(crate) fn delete(turn: &mut Turn, command: &DeleteUser) -> Handled {
@@ -38,11 +38,15 @@ pub(crate) fn delete(turn: &mut Turn, command: &DeleteUser) -> Handled {
     if row.status() == UserStatus::Deleted {
         return answer(user_id, &row).repeated().now();
     }
-    let mut left = UserRow { created_at_ms: row.created_at_ms, updated_at_ms: turn.ctx.time_ms, ..UserRow::default() };
+    // The epoch after the last one: no token is good any more.
+    let auth_epoch = row.auth_epoch + 1;
+    let (created_at_ms, updated_at_ms) = (row.created_at_ms, turn.ctx.time_ms);
+    let mut left = UserRow { created_at_ms, updated_at_ms, auth_epoch, ..UserRow::default() };
     left.set_role(Role::User);
     left.set_status(UserStatus::Deleted);
     let deleted = answer(user_id, &left);
     turn.state.users.insert(user_id, left);
+    tell_access(turn, user_id, auth_epoch);
     turn.fx.event(EventType::UserDeleted, event::Body::UserChanged(UserChanged { user_id }));
     let owner = turn.ctx.owner(OwnerKind::User, user_id);
     turn.ask(owner, MobileRequest { mobile: row.mobile, user_id, release: true, ..MobileRequest::default() });
@@ -59,9 +63,10 @@ pub(crate) fn delete(turn: &mut Turn, command: &DeleteUser) -> Handled {
 /// Whether whoever asks for it may delete this account.
 fn check(turn: &mut Turn, user_id: u64, row: &UserRow, shown_hash: &str) -> Result<(), Code> {
     let is_staff = turn.ctx.operator.is_none_or(|operator| operator.kind() == OperatorKind::Admin);
+    let is_deleted = row.status() == UserStatus::Deleted;
     match turn.ctx.acting_user() {
         Some(user) if user != user_id => return Err(Code::PermissionDenied),
-        Some(_) if row.password_hash != shown_hash => return Err(Code::PasswordIncorrect),
+        Some(_) if row.password_hash != shown_hash && !is_deleted => return Err(Code::PasswordIncorrect),
         None if !is_staff => return Err(Code::PermissionDenied),
         _ => {}
     }
@@ -70,7 +75,7 @@ fn check(turn: &mut Turn, user_id: u64, row: &UserRow, shown_hash: &str) -> Resu
         return Err(Code::PermissionDenied);
     }
     let money = turn.state.balances.get(&user_id).map_or(0, |balance| balance.available_minor | balance.frozen_minor);
-    if money != 0 && row.status() != UserStatus::Deleted { Err(Code::UserHasBalance) } else { Ok(()) }
+    if money != 0 && !is_deleted { Err(Code::UserHasBalance) } else { Ok(()) }
 }
 
 /// From now on this log forgets who a user was.
@@ -121,7 +126,8 @@ fn erase_belongings(turn: &mut Turn, user_id: u64) -> usize {
         room -= taken;
         taken
     };
-    let (messages, addresses) = (&messages[..take(messages.len())], &addresses[..take(addresses.len())]);
+    // Addresses first: there are so few that all go at once, and the default one with the others.
+    let (addresses, messages) = (&addresses[..take(addresses.len())], &messages[..take(messages.len())]);
     let (items, favourites) = (&items[..take(items.len())], &favourites[..take(favourites.len())]);
     messages.iter().for_each(|number| turn.state.messages.remove(&Newest { user_id, number: *number }));
     addresses.iter().for_each(|number| turn.state.addresses.remove(&Newest { user_id, number: *number }));

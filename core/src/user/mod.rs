@@ -12,12 +12,15 @@ pub mod favourite;
 pub mod hold;
 pub mod letter;
 pub mod mobile;
+pub mod service;
+pub mod session;
 
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{MobileReply, MobileRequest, OwnerKind, RegisterUser, SetPassword, UserRow};
 use emshop_proto::v1::{
-    Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, User, UserChanged, UserStatus, event, outcome,
+    AccessChanged, LogoutEverywhereRequest, OperatorKind, Role, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest,
+    User, UserChanged, UserStatus, event, outcome,
 };
 
 use crate::context::{Context, Turn, WAITERS_MAX};
@@ -97,11 +100,13 @@ pub(crate) fn mobile_reply(turn: &mut Turn, user_id: u64, reply: MobileReply) {
 }
 
 /// Only in place of the password that whoever changes it has shown to know: another one may have come in between.
-pub(crate) fn set_password(state: &mut State, ctx: &Context, command: &SetPassword) -> Answer {
-    if existing(state, command.user_id).is_some_and(|row| row.password_hash != command.replaced_hash) {
+pub(crate) fn set_password(turn: &mut Turn, command: &SetPassword) -> Answer {
+    // A service account has none that could be known.
+    let is_known = |row: &UserRow| !row.password_hash.is_empty() && row.password_hash == command.replaced_hash;
+    if existing(turn.state, command.user_id).is_some_and(|row| !is_known(row)) {
         return Code::PasswordIncorrect.into();
     }
-    change(state, ctx, command.user_id, |row| row.password_hash.clone_from(&command.password_hash))
+    change_access(turn, command.user_id, |row| replace(&mut row.password_hash, command.password_hash.clone()))
 }
 
 pub(crate) fn update_profile(state: &mut State, ctx: &Context, request: &UpdateProfileRequest) -> Answer {
@@ -118,12 +123,42 @@ pub(crate) fn update_profile(state: &mut State, ctx: &Context, request: &UpdateP
     })
 }
 
-pub(crate) fn set_status(state: &mut State, ctx: &Context, request: &SetUserStatusRequest) -> Answer {
-    change(state, ctx, request.user_id, |row| row.status = request.status)
+pub(crate) fn set_status(turn: &mut Turn, request: &SetUserStatusRequest) -> Answer {
+    match check_rank(turn.state, &turn.ctx, request.user_id) {
+        Ok(()) => change_access(turn, request.user_id, |row| replace(&mut row.status, request.status)),
+        Err(code) => code.into(),
+    }
 }
 
-pub(crate) fn set_role(state: &mut State, ctx: &Context, request: &SetUserRoleRequest) -> Answer {
-    change(state, ctx, request.user_id, |row| row.role = request.role)
+pub(crate) fn set_role(turn: &mut Turn, request: &SetUserRoleRequest) -> Answer {
+    match check_rank(turn.state, &turn.ctx, request.user_id) {
+        // Only a super admin gets here, so that no role is above theirs.
+        Ok(()) => change_access(turn, request.user_id, |row| replace(&mut row.role, request.role)),
+        Err(code) => code.into(),
+    }
+}
+
+pub(crate) fn log_out_everywhere(turn: &mut Turn, request: &LogoutEverywhereRequest) -> Answer {
+    // Whoever could keep those out who are above them could keep in whom these would put out.
+    let rank = match &turn.ctx.operator {
+        Some(operator) if operator.kind() == OperatorKind::Admin && operator.user_id != request.user_id => {
+            check_rank(turn.state, &turn.ctx, request.user_id)
+        }
+        _ => Ok(()),
+    };
+    match rank {
+        Ok(()) => change_access(turn, request.user_id, |_| true),
+        Err(code) => code.into(),
+    }
+}
+
+/// Nobody changes what they are themself, nor what somebody is who is not below them. Super admins are not below each other, but there is
+/// nobody above them: one whose account is stolen must not stay one for ever.
+fn check_rank(state: &mut State, ctx: &Context, user_id: u64) -> Result<(), Code> {
+    let Some(operator) = &ctx.operator else { return Ok(()) };
+    let is_below = |row: &UserRow| operator.role() == Role::Super || row.role().is_below(operator.role());
+    let may = operator.user_id != user_id && existing(state, user_id).is_none_or(is_below);
+    if may { Ok(()) } else { Err(Code::RoleNotBelow) }
 }
 
 /// Changes a user. What leaves everything as it is, is a repeat.
@@ -140,6 +175,33 @@ fn change(state: &mut State, ctx: &Context, user_id: u64, change: impl FnOnce(&m
     let changed = answer(user_id, &row);
     state.users.insert(user_id, row);
     changed
+}
+
+/// Changes what tokens are given for: those from before are revoked when `change_row` says that something has changed.
+fn change_access(turn: &mut Turn, user_id: u64, change_row: impl FnOnce(&mut UserRow) -> bool) -> Answer {
+    let mut is_changed = false;
+    let answer = change(turn.state, &turn.ctx, user_id, |row| {
+        is_changed = change_row(row);
+        if is_changed {
+            row.auth_epoch += 1;
+            row.sessions.clear();
+        }
+    });
+    if is_changed && let Ok(outcome::Result::User(User { auth_epoch, .. })) = answer.result {
+        tell_access(turn, user_id, auth_epoch);
+    }
+    answer
+}
+
+/// Tokens of before this epoch are revoked.
+fn tell_access(turn: &mut Turn, user_id: u64, auth_epoch: u64) {
+    let changed = AccessChanged { user_id, auth_epoch, ended_session_id: 0 };
+    turn.fx.event(EventType::AccessChanged, event::Body::Access(changed));
+}
+
+/// Whether there was another value.
+fn replace<T: PartialEq>(value: &mut T, by: T) -> bool {
+    std::mem::replace(value, by) != *value
 }
 
 /// A user who is registered, and has not been deleted.
@@ -163,5 +225,7 @@ pub fn view(user_id: u64, row: &UserRow) -> User {
         status: row.status,
         created_at_ms: row.created_at_ms,
         updated_at_ms: row.updated_at_ms,
+        auth_epoch: row.auth_epoch,
+        service_account: !row.key_hash.is_empty(),
     }
 }

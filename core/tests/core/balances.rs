@@ -239,7 +239,7 @@ fn the_method_decides_who_confirms() {
 #[test]
 fn only_its_user_spends_a_balance() {
     for mut case in cases() {
-        let by = |kind: OperatorKind, user_id| Some(Operator { kind: kind.into(), user_id });
+        let by = |kind: OperatorKind, user_id| Some(Operator { kind: kind.into(), user_id, ..Operator::default() });
         case.shop.operator = by(OperatorKind::User, case.user_id + 1);
         assert_refused(&case.shop.send_one(pay_with_balance(&case.order_id)), Code::PaymentNotFound);
         case.assert_pending();

@@ -95,7 +95,7 @@ impl Scene {
 }
 
 fn as_user(user_id: u64) -> Option<Operator> {
-    Some(Operator { kind: OperatorKind::User.into(), user_id })
+    Some(Operator { kind: OperatorKind::User.into(), user_id, ..Operator::default() })
 }
 
 #[test]
@@ -170,11 +170,31 @@ fn more_than_one_turn_can_take() {
     assert_eq!(scene.shop.order("o0").address, "");
 }
 
+/// Each turn ends with an inspection: of addresses one is the default, or there are none.
+#[test]
+fn addresses_go_together_however_much_else_there_is() {
+    let mut scene = Scene::new(1);
+    let user_id = scene.user_id;
+    for _ in 0..230 {
+        let message = Some(UserMessage { text: SAID[3].to_owned(), ..UserMessage::default() });
+        assert_done(&scene.shop.send_one(Body::CreateMessage(CreateMessageRequest { user_id, message }).into()));
+    }
+    for number in 0..49 {
+        let address = Some(Address { street: SAID[2].to_owned(), is_default: number == 48, ..Address::default() });
+        let create = Body::CreateAddress(CreateAddressRequest { user_id, address });
+        assert_done(&scene.shop.send_one(keyed(&format!("a{number}"), create)));
+    }
+    assert_done(&scene.delete(None, ""));
+    for _ in 0..4 {
+        scene.shop.tick_after(1);
+    }
+}
+
 #[test]
 fn who_may_delete_whom() {
     let mut scene = Scene::new(1);
     let user_id = scene.user_id;
-    let admin = Some(Operator { kind: OperatorKind::Admin.into(), user_id: 1 });
+    let admin = Some(Operator { kind: OperatorKind::Admin.into(), user_id: 1, ..Operator::default() });
     assert_refused(&scene.delete(as_user(user_id + 1), "$hash"), Code::PermissionDenied);
     assert_refused(&scene.delete(as_user(user_id), "$another"), Code::PasswordIncorrect);
     let role = |role: Role| Body::SetUserRole(SetUserRoleRequest { user_id, role: role.into() });

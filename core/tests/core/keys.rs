@@ -5,8 +5,8 @@ use emshop_proto::commands::{NAMES, name_of, names_itself};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    Address, Category, Command, Goods, LogisticsStatus, MessageKind, Operator, OperatorKind, Role, SagaResolution,
-    SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, UserStatus,
+    Address, Category, Command, Goods, LogisticsStatus, LogoutEverywhereRequest, MessageKind, Operator, OperatorKind, Role,
+    SagaResolution, SetUserRoleRequest, SetUserStatusRequest, UpdateProfileRequest, UserStatus,
 };
 
 use crate::commands::*;
@@ -92,6 +92,10 @@ fn case(name: &str) -> Case {
         "update_profile" => (profile("first"), profile("second")),
         "set_user_status" => (status(UserStatus::Disabled), status(UserStatus::Active)),
         "set_user_role" => (role(Role::Admin), role(Role::User)),
+        "logout_everywhere" => {
+            let everywhere = || Command::from(Body::LogoutEverywhere(LogoutEverywhereRequest { user_id: USER }));
+            (everywhere(), everywhere())
+        }
         "adjust_balance" => (adjust_balance(USER, 100, ""), adjust_balance(USER, 100, "other")),
         "try_payment" => (try_payment(USER, "new", 100), cancel_tried(USER, "new")),
         "confirm_tried_payment" => (confirm_tried(USER, "tried"), elsewhere()),
@@ -259,7 +263,7 @@ fn repeats_wait_for_the_first_and_others_may_come_again() {
 #[test]
 fn a_stranger_does_not_spoil_a_key() {
     let mut shop = shop(1);
-    let as_user = |user_id| Some(Operator { kind: OperatorKind::User.into(), user_id });
+    let as_user = |user_id| Some(Operator { kind: OperatorKind::User.into(), user_id, ..Operator::default() });
     let cancel = || keyed("1", cancel("pending"));
     assert_refused(&shop.send_as(as_user(USER + 1), cancel()), Code::OrderNotFound);
     assert_done(&shop.send_as(as_user(USER), cancel()));

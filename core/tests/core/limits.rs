@@ -13,7 +13,7 @@ use crate::shop::*;
 const LIMITS: ShopLimits = ShopLimits { unpaid_orders: 2, order_units: 5, payment_seconds: 60 };
 
 fn by_user() -> Option<Operator> {
-    Some(Operator { kind: OperatorKind::User.into(), user_id: USER })
+    Some(Operator { kind: OperatorKind::User.into(), user_id: USER, ..Operator::default() })
 }
 
 /// A record of an engine in each log.
@@ -81,6 +81,20 @@ fn a_user_has_so_many_unpaid_orders_at_a_time() {
 }
 
 #[test]
+fn who_may_have_no_more_orders_learns_nothing_of_those_of_others() {
+    let mut shop = two_goods();
+    let theirs = SubmitOrderRequest { user_id: USER + 1, ..order("theirs", &[(1, 1)]) };
+    assert_done(&shop.send_as(None, submit(theirs)));
+    let place = |shop: &mut Shop, id: &str| shop.send_as(by_user(), submit(order(id, &[(1, 1)])));
+    assert_refused(&place(&mut shop, "theirs"), Code::IdempotencyKeyReused);
+    assert_done(&place(&mut shop, "o1"));
+    assert_done(&place(&mut shop, "o2"));
+    for id in ["theirs", "of-nobody"] {
+        assert_refused(&place(&mut shop, id), Code::UnpaidOrdersTooMany);
+    }
+}
+
+#[test]
 fn an_order_has_so_many_units_of_a_sku() {
     let mut shop = two_goods();
     let over = [OverLimit { goods_id: 2, requested: 6, allowed: 5 }];
@@ -99,7 +113,7 @@ fn a_checkout_is_bound_and_what_it_took_goes_back_into_the_cart() {
         shop.stock_up(goods, 100, 10);
         assert_done(&shop.send_one(add_to_cart(user, goods, 6, "first")));
         let id = shop.id_of(0, "o");
-        let by = Some(Operator { kind: OperatorKind::User.into(), user_id: user });
+        let by = Some(Operator { kind: OperatorKind::User.into(), user_id: user, ..Operator::default() });
         let refused = shop.send_as(by, checkout(cart_order(&id, user)));
         assert_over(refused, Code::OrderUnitsTooMany, &[OverLimit { goods_id: goods, requested: 6, allowed: 5 }]);
         let id = shop.id_of(0, "again");

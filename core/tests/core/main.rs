@@ -23,6 +23,7 @@ mod payments;
 mod replay;
 mod returns;
 mod serial;
+mod sessions;
 mod shop;
 mod sound;
 mod stages;

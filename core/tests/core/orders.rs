@@ -170,7 +170,7 @@ fn only_its_user_cancels_an_order() {
         Command::from(command::Body::CancelOrder(request))
     };
     assert_refused(&shop.send_one(by(USER + 1)), Code::OrderNotYours);
-    let stranger = Some(Operator { kind: OperatorKind::User.into(), user_id: USER + 1 });
+    let stranger = Some(Operator { kind: OperatorKind::User.into(), user_id: USER + 1, ..Operator::default() });
     for user_id in [0, USER, USER + 1] {
         assert_refused(&shop.send_as(stranger, by(user_id)), Code::OrderNotFound);
     }

@@ -15,9 +15,9 @@ use crate::shop::*;
 use OrderStatus::{Completed, Delivered, Paid, Returning, Shipped};
 
 const EXPIRY_MS: i64 = EXPIRES_IN_SECONDS as i64 * 1000;
-const PLACED_BY: Operator = Operator { kind: OperatorKind::User as i32, user_id: USER };
-const ADMIN: Operator = Operator { kind: OperatorKind::Admin as i32, user_id: 1 };
-const PROVIDER: Operator = Operator { kind: OperatorKind::Provider as i32, user_id: 0 };
+const PLACED_BY: Operator = Operator { kind: OperatorKind::User as i32, user_id: USER, role: 0 };
+const ADMIN: Operator = Operator { kind: OperatorKind::Admin as i32, user_id: 1, role: 0 };
+const PROVIDER: Operator = Operator { kind: OperatorKind::Provider as i32, user_id: 0, role: 0 };
 
 /// What the shelves of [`Shop::with_two_goods`] take in the log.
 const GOODS_ENVELOPES: u64 = 2;

@@ -77,7 +77,7 @@ fn by_user(command: &Command) -> Option<Operator> {
         command::Body::CheckoutCart(request) => request.user_id,
         _ => return None,
     };
-    Some(Operator { kind: OperatorKind::User.into(), user_id })
+    Some(Operator { kind: OperatorKind::User.into(), user_id, ..Operator::default() })
 }
 
 /// Envelopes with the times at which the log took them: these may go back a little.

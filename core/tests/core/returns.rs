@@ -88,7 +88,7 @@ fn only_its_user_completes_or_returns_an_order() {
     let stranger = CompleteOrderRequest { order_id: "o".to_owned(), user_id: USER + 1 };
     let by_stranger = Command::from(command::Body::CompleteOrder(stranger));
     assert_refused(&shop.send_one(by_stranger), Code::OrderNotYours);
-    let acting = |kind: OperatorKind, user_id| Some(Operator { kind: kind.into(), user_id });
+    let acting = |kind: OperatorKind, user_id| Some(Operator { kind: kind.into(), user_id, ..Operator::default() });
     assert_refused(&shop.send_as(acting(OperatorKind::User, USER + 1), request_return("o")), Code::OrderNotFound);
     assert_order(&mut shop, OrderStatus::Delivered);
     assert_done(&shop.send_as(acting(OperatorKind::User, USER), request_return("o")));
@@ -100,9 +100,9 @@ fn only_its_user_completes_or_returns_an_order() {
 #[test]
 fn the_history_tells_every_change() {
     let mut shop = Shop::with_two_goods();
-    let user = Operator { kind: OperatorKind::User.into(), user_id: USER };
-    let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1 };
-    let system = Operator { kind: OperatorKind::System.into(), user_id: 0 };
+    let user = Operator { kind: OperatorKind::User.into(), user_id: USER, ..Operator::default() };
+    let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1, ..Operator::default() };
+    let system = Operator { kind: OperatorKind::System.into(), user_id: 0, ..Operator::default() };
     let commands = [
         (user, submit(order("o", &[(1, 2)]))),
         (user, confirm("o")),

@@ -156,9 +156,9 @@ fn histories_follow_the_tables() {
 /// Who ended an order that was not fulfilled, and why, as its last change says.
 #[test]
 fn histories_say_who_ended_an_order_and_why() {
-    let user = Operator { kind: OperatorKind::User.into(), user_id: USER };
-    let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1 };
-    let system = Operator { kind: OperatorKind::System.into(), user_id: 0 };
+    let user = Operator { kind: OperatorKind::User.into(), user_id: USER, ..Operator::default() };
+    let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1, ..Operator::default() };
+    let system = Operator { kind: OperatorKind::System.into(), user_id: 0, ..Operator::default() };
     let last = |shop: &mut Shop| {
         let change = shop.order("o").history.pop().expect("it has ended");
         (change.from(), change.to(), change.operator.expect("somebody did it"), change.reason)

@@ -174,7 +174,7 @@ fn nothing_is_written_off_that_nobody_has_looked_at() {
 #[test]
 fn the_timeline_says_who_went_on_and_why() {
     let mut stuck = Stuck::cancelled();
-    let operator = Some(Operator { user_id: 9, kind: OperatorKind::Admin.into() });
+    let operator = Some(Operator { user_id: 9, kind: OperatorKind::Admin.into(), ..Operator::default() });
     stuck.shop.operator = operator;
     stuck.shop.now_ms += 5;
     stuck.resolve(SagaResolution::WriteOff, "k");

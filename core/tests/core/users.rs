@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use emshop_core::idempotency::KEY_LIFETIME_MS;
 use emshop_core::queries;
 use emshop_core::user::code::ISSUE_INTERVAL_MS;
+use emshop_proto::access::ROLES;
 use emshop_proto::errors::Code;
 use emshop_proto::events::EventType;
 use emshop_proto::ids;
@@ -14,8 +15,8 @@ use emshop_proto::internal::{
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    Command, Gender, Outcome, Role, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, User,
-    UserChanged, UserStatus, event, outcome,
+    AccessChanged, Command, Gender, LogoutEverywhereRequest, Operator, OperatorKind, Outcome, Role, SetUserRoleRequest,
+    SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, User, UserChanged, UserStatus, event, outcome,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -47,12 +48,12 @@ fn users_of<const N: usize>(shop: &Shop, log: u32) -> [u64; N] {
     std::array::from_fn(|_| found.next().expect("numbers do not end"))
 }
 
-fn mobile_of(shop: &Shop, log: u32) -> String {
+pub fn mobile_of(shop: &Shop, log: u32) -> String {
     let mut numbers = (13_800_000_000_u64..).map(|number| number.to_string());
     numbers.find(|mobile| shop.partitioner.of_mobile(mobile).log == log).expect("numbers do not end")
 }
 
-fn registration(user_id: u64, mobile: &str, code: &[u8]) -> RegisterUser {
+pub fn registration(user_id: u64, mobile: &str, code: &[u8]) -> RegisterUser {
     RegisterUser {
         user_id,
         mobile: mobile.to_owned(),
@@ -69,13 +70,13 @@ fn register_only(shop: &mut Shop, registration: RegisterUser) -> u64 {
     shop.send_account_only(Account::RegisterUser(registration), "", xxh3_64(&hashed.encode_to_vec()))
 }
 
-fn register(shop: &mut Shop, registration: RegisterUser) -> Outcome {
+pub fn register(shop: &mut Shop, registration: RegisterUser) -> Outcome {
     let ticket = register_only(shop, registration);
     shop.carry();
     shop.outcome(ticket).expect("a quiet shop has answered")
 }
 
-fn account(shop: &mut Shop, key: &str, body: Account, body_hash: u64) -> Outcome {
+pub fn account(shop: &mut Shop, key: &str, body: Account, body_hash: u64) -> Outcome {
     let ticket = shop.send_account_only(body, key, body_hash);
     shop.outcome(ticket).expect("answered in its turn")
 }
@@ -115,7 +116,7 @@ fn code_key_of(mobile: &str) -> String {
 }
 
 /// Sends a code to a number, as soon as it may be.
-fn send_code(shop: &mut Shop, mobile: &str) {
+pub fn send_code(shop: &mut Shop, mobile: &str) {
     shop.now_ms += ISSUE_INTERVAL_MS;
     assert_done(&issue(shop, &code_key_of(mobile), &ids::code_budget_key(SmsPurpose::Register, mobile)));
 }
@@ -337,10 +338,22 @@ fn users_change() {
                 user.set_gender(Gender::Unspecified);
                 user.birthday = String::new();
             }),
-            (status(user_id, UserStatus::Disabled), |user| user.set_status(UserStatus::Disabled)),
-            (status(user_id, UserStatus::Active), |user| user.set_status(UserStatus::Active)),
-            (role(user_id, Role::Admin), |user| user.set_role(Role::Admin)),
-            (role(user_id, Role::Super), |user| user.set_role(Role::Super)),
+            (status(user_id, UserStatus::Disabled), |user| {
+                user.set_status(UserStatus::Disabled);
+                user.auth_epoch = 1;
+            }),
+            (status(user_id, UserStatus::Active), |user| {
+                user.set_status(UserStatus::Active);
+                user.auth_epoch = 2;
+            }),
+            (role(user_id, Role::Admin), |user| {
+                user.set_role(Role::Admin);
+                user.auth_epoch = 3;
+            }),
+            (role(user_id, Role::Super), |user| {
+                user.set_role(Role::Super);
+                user.auth_epoch = 4;
+            }),
         ];
         for (body, expect) in steps {
             shop.now_ms += 1;
@@ -360,6 +373,71 @@ fn users_change() {
         }
         assert_refused(&set_password(&mut shop, unknown, "$hash", "$x", ""), Code::UserNotFound);
     }
+}
+
+/// What an operator is, is looked at where the row is, by whichever way the command came.
+#[test]
+fn nobody_changes_themself_or_somebody_who_is_not_below_them() {
+    let (mut shop, [user_id, other], mobile) = shops().remove(0);
+    send_code(&mut shop, &mobile);
+    assert_done(&register(&mut shop, registration(user_id, &mobile, CODE)));
+    let status = |status: UserStatus| Body::SetUserStatus(SetUserStatusRequest { user_id, status: status.into() });
+    let role = |role: Role| Body::SetUserRole(SetUserRoleRequest { user_id, role: role.into() });
+    let by = |user_id, role: Role| Some(Operator { kind: OperatorKind::Admin.into(), user_id, role: role.into() });
+    let everywhere = || Command::from(Body::LogoutEverywhere(LogoutEverywhereRequest { user_id }));
+    for is in ROLES {
+        user_of(shop.send_as(by(other, Role::Super), Command::from(role(is))));
+        user_of(shop.send_as(by(user_id, is), everywhere()));
+        for acts in [Role::Support, Role::Warehouse, Role::Finance, Role::Admin, Role::Super] {
+            let may = is.is_below(acts) || acts == Role::Super;
+            for wanted in [UserStatus::Disabled, UserStatus::Active] {
+                let outcome = shop.send_as(by(other, acts), Command::from(status(wanted)));
+                assert_eq!(refused(&outcome), (!may).then_some(Code::RoleNotBelow), "{acts:?} on {is:?}");
+            }
+            let outcome = shop.send_as(by(other, acts), everywhere());
+            assert_eq!(refused(&outcome), (!may).then_some(Code::RoleNotBelow), "{acts:?} puts out {is:?}");
+            for own in [status(UserStatus::Disabled), role(Role::User), role(Role::Super)] {
+                assert_refused(&shop.send_as(by(user_id, acts), Command::from(own)), Code::RoleNotBelow);
+            }
+            assert_eq!(user_of(shop.send_one(Command::from(status(UserStatus::Active)))).role(), is, "nothing has changed");
+        }
+    }
+    let unknown = Body::SetUserStatus(SetUserStatusRequest { user_id: other + 1, status: UserStatus::Active.into() });
+    let place = shop.send_as(by(other, Role::Admin), Command::from(unknown));
+    assert_refused(&place, Code::UserNotFound);
+}
+
+/// Whatever a token was given for, and only that: each time once, and the world is told.
+#[test]
+fn changes_of_access_begin_another_epoch() {
+    let (mut shop, [user_id, unknown], mobile) = shops().remove(0);
+    send_code(&mut shop, &mobile);
+    assert_done(&register(&mut shop, registration(user_id, &mobile, CODE)));
+    let told_before = shop.logs[0].events.len();
+    let status = |status: UserStatus| Body::SetUserStatus(SetUserStatusRequest { user_id, status: status.into() });
+    let everywhere = |user_id| Body::LogoutEverywhere(LogoutEverywhereRequest { user_id });
+    let nick_name = UpdateProfileRequest { user_id, nick_name: Some("Wang".to_owned()), ..UpdateProfileRequest::default() };
+    let steps = [
+        (Body::UpdateProfile(nick_name), 0),
+        (status(UserStatus::Active), 0),
+        (status(UserStatus::Disabled), 1),
+        (status(UserStatus::Disabled), 1),
+        (Body::SetUserRole(SetUserRoleRequest { user_id, role: Role::Finance.into() }), 2),
+        (everywhere(user_id), 3),
+        (everywhere(user_id), 4),
+    ];
+    for (body, auth_epoch) in steps {
+        assert_eq!(user_of(shop.send_one(Command::from(body.clone()))).auth_epoch, auth_epoch, "{body:?}");
+    }
+    assert_eq!(user_of(set_password(&mut shop, user_id, "$hash", "$one", "k")).auth_epoch, 5);
+    assert_eq!(user_of(set_password(&mut shop, user_id, "$hash", "$one", "k")).auth_epoch, 5, "a repeat is answered as then");
+    assert_refused(&set_password(&mut shop, user_id, "$hash", "$two", "l"), Code::PasswordIncorrect);
+    assert_refused(&shop.send_one(Command::from(everywhere(unknown))), Code::UserNotFound);
+    let told = shop.logs[0].events[told_before..].iter().map(|event| (event.event_type, event.event.body.clone()));
+    let expected = (1..=5).map(|auth_epoch| {
+        (EventType::AccessChanged, Some(event::Body::Access(AccessChanged { user_id, auth_epoch, ended_session_id: 0 })))
+    });
+    assert_eq!(told.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
 /// Two who have both shown to know the old password: what the second one has shown is not so any more.
@@ -394,7 +472,7 @@ fn users_are_listed_by_id_with_their_total() {
         }
     }
     let mut list = |after_user_id, role: Role, status: UserStatus| {
-        let query = UsersQuery { after_user_id, limit: 7, role: role.into(), status: status.into() };
+        let query = UsersQuery { after_user_id, limit: 7, role: role.into(), status: status.into(), service_accounts: false };
         match ask(&mut shop, 0, query::Body::Users(query)) {
             query_reply::Body::Users(Users { users, after, total: 40 }) => {
                 (users.iter().map(|user| user.user_id).collect::<Vec<_>>(), after)

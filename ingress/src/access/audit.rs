@@ -17,6 +17,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tonic::Extensions;
 
 use super::Caller;
+use crate::accounts::token::Tokens;
 
 /// Refusals told of one address in a minute.
 const REFUSED_PER_ADDRESS: NonZeroU32 = NonZeroU32::new(20).expect("more than none");
@@ -39,14 +40,13 @@ pub fn origin(extensions: &Extensions) -> Option<Origin> {
 pub struct Audit {
     refused: DefaultKeyedRateLimiter<IpAddr>,
     untold: AtomicU64,
-    key: [u8; 32],
+    /// Whose key numbers are told by.
+    tokens: Tokens,
 }
 
 impl Audit {
-    /// `secret` is that of tokens.
-    pub fn new(secret: &[u8]) -> Self {
-        let refused = RateLimiter::keyed(Quota::per_minute(REFUSED_PER_ADDRESS));
-        Self { refused, untold: AtomicU64::new(0), key: blake3::derive_key(KEY_OF, secret) }
+    pub fn new(tokens: Tokens) -> Self {
+        Self { refused: RateLimiter::keyed(Quota::per_minute(REFUSED_PER_ADDRESS)), untold: AtomicU64::new(0), tokens }
     }
 
     /// A user has shown who they are.
@@ -94,7 +94,8 @@ impl Audit {
     }
 
     fn mac(&self, mobile: &str) -> String {
-        blake3::keyed_hash(&self.key, mobile.as_bytes()).to_hex()[..MAC_DIGITS].to_owned()
+        let key = self.tokens.with_signing(|key| blake3::derive_key(KEY_OF, &key.secret));
+        blake3::keyed_hash(&key, mobile.as_bytes()).to_hex()[..MAC_DIGITS].to_owned()
     }
 }
 
@@ -150,9 +151,11 @@ mod tests {
 
     use super::*;
 
+    const LIFETIME: Duration = Duration::from_secs(60);
+
     #[test]
     fn refusals_of_one_address_are_told_so_often_and_the_rest_is_counted() {
-        let audit = Audit::new(b"secret");
+        let audit = Audit::new(Tokens::of_chance(LIFETIME));
         let at = |last| Some(Origin(Ipv4Addr::new(10, 0, 0, last).into()));
         let told: Vec<_> = (0..50).map(|_| audit.tells(at(1))).collect();
         assert_eq!(told.iter().flatten().count(), 20);
@@ -162,7 +165,7 @@ mod tests {
 
     #[test]
     fn numbers_are_told_apart_and_nothing_more() {
-        let (audit, other) = (Audit::new(b"secret"), Audit::new(b"another"));
+        let (audit, other) = (Audit::new(Tokens::of_chance(LIFETIME)), Audit::new(Tokens::of_chance(LIFETIME)));
         assert_eq!(audit.mac("13800000000"), audit.mac("13800000000"));
         assert_ne!(audit.mac("13800000000"), audit.mac("13800000001"));
         assert_ne!(audit.mac("13800000000"), other.mac("13800000000"));

@@ -1,11 +1,14 @@
 //! Reads one field out of the body of a unary call, before it is known what the message is.
 
-use bytes::Buf;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::DecodeError;
 use prost::encoding::{self, DecodeContext, decode_key, skip_field};
 
 /// In front of each message: one byte whether it is compressed, four how long it is.
 const FRAME_HEADER_BYTES: usize = 5;
+
+/// A key and a value, each a varint.
+const FIELD_BYTES_MAX: usize = 5 + 10;
 
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -45,6 +48,17 @@ pub fn uint64(mut message: &[u8], field: u32) -> Result<u64, DecodeError> {
         }
     }
     Ok(value)
+}
+
+/// A body with this message and, behind all that it has, a `uint64` field: the decoder of the whole message takes the last one.
+pub fn with_uint64(message: &[u8], field: u32, value: u64) -> Bytes {
+    let mut body = BytesMut::with_capacity(FRAME_HEADER_BYTES + message.len() + FIELD_BYTES_MAX);
+    body.put_bytes(0, FRAME_HEADER_BYTES);
+    body.put_slice(message);
+    encoding::uint64::encode(field, &value, &mut body);
+    let length = u32::try_from(body.len() - FRAME_HEADER_BYTES).expect("a body that was read is short enough");
+    body[1..FRAME_HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+    body.freeze()
 }
 
 #[cfg(test)]
@@ -121,6 +135,18 @@ mod tests {
         for message in broken {
             assert!(uint64(message, 1).is_err(), "{message:?}");
             assert!(GetUserRequest::decode(message).is_err(), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_added_is_the_one_that_is_read() {
+        let order = SubmitOrderRequest { order_id: "o".to_owned(), ..SubmitOrderRequest::default() };
+        let explicit_zero = [&order.encode_to_vec()[..], &[0x18, 0]].concat();
+        for given in [order.encode_to_vec(), explicit_zero, Vec::new()] {
+            let body = with_uint64(&given, 3, u64::MAX);
+            let read = message(&body).expect("one message").expect("a message");
+            assert_eq!(SubmitOrderRequest::decode(read).expect("an order").user_id, u64::MAX);
+            assert_eq!(&read[..given.len()], given);
         }
     }
 

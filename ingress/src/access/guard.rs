@@ -12,16 +12,20 @@ use futures::future::{BoxFuture, Either};
 use http_body_util::{BodyExt, Full, Limited};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::request::Parts;
 use tonic::codegen::http::{HeaderMap, Request, Response, header};
 use tower::{Layer, Service};
 
 use super::audit::{Audit, Origin};
 use super::rates::Rates;
-use super::{Caller, Nobody, body};
+use super::revoked::Revoked;
+use super::service_accounts::ServiceAccounts;
+use super::{Acting, Caller, Identity, Nobody, body};
+use crate::accounts::service_key::{self, ServiceKey};
 use crate::accounts::token::Tokens;
 use crate::{refusals, services, status};
 
+/// What the paths of our own services begin with.
+const OURS: &str = "/emshop.";
 const SCHEME: &str = "Bearer ";
 /// Of a request whose user is looked at, beside the message that its service takes.
 const FRAME_BYTES_MAX: usize = 1024;
@@ -36,6 +40,8 @@ pub struct GuardLayer {
 /// What a guard goes by.
 pub struct Watch {
     pub tokens: Arc<Tokens>,
+    pub revoked: Arc<Revoked>,
+    pub service_accounts: ServiceAccounts,
     pub rates: Arc<Rates>,
     pub audit: Arc<Audit>,
 }
@@ -81,70 +87,136 @@ where
             Some(watch) => watch.admit(self.peer, &mut request),
             None => Ok(Passage::Open),
         };
-        match passage {
-            Ok(Passage::Open) => Either::Left(self.inner.call(request)),
-            Ok(Passage::Own { field, user_id }) => {
+        match (passage, &self.watch) {
+            (Ok(Passage::Open), _) | (Ok(_), None) => Either::Left(self.inner.call(request)),
+            (Ok(passage), Some(watch)) => {
                 // The one that was ready goes with the call.
                 let clone = self.inner.clone();
                 let mut inner = std::mem::replace(&mut self.inner, clone);
-                let (watch, peer) = (self.watch.clone(), self.peer);
+                let (watch, peer) = (watch.clone(), self.peer);
                 Either::Right(Box::pin(async move {
-                    let (head, body) = request.into_parts();
-                    match unless_of_another(head.uri.path(), body, field, user_id).await {
-                        Ok(body) => inner.call(Request::from_parts(head, body)).await,
-                        Err(status) => {
-                            if let Some(watch) = watch.filter(|_| status.code() == tonic::Code::PermissionDenied) {
-                                watch.note_refused(peer, &head, Code::PermissionDenied);
-                            }
-                            Ok(status.into_http())
-                        }
+                    match watch.take(passage, peer, request).await {
+                        Ok(request) => inner.call(request).await,
+                        Err(status) => Ok(status.into_http()),
                     }
                 }))
             }
-            Err(refused) => Either::Right(Box::pin(async move { Ok(refused.into_http()) })),
+            (Err(refused), _) => Either::Right(Box::pin(async move { Ok(refused.into_http()) })),
         }
     }
 }
 
 /// How a call goes on.
-#[derive(Debug, PartialEq, Eq)]
 enum Passage {
     Open,
-    /// When the request's field has no other user than this one.
+    /// When the request's field has no other user than this one, whom whoever says nothing means.
     Own {
         field: u32,
         user_id: u64,
+    },
+    /// When the engine knows the key.
+    Ask {
+        key: ServiceKey,
+        method: &'static Method,
     },
 }
 
 impl Watch {
     /// Says whether the caller may make this call, and notes who it is for those behind.
     fn admit(&self, peer: IpAddr, request: &mut Request<Body>) -> Result<Passage, Status> {
-        // What is none of ours, such as health and reflection, is for everybody.
-        let Some(method) = access::method(request.uri().path()) else { return Ok(Passage::Open) };
+        let path = request.uri().path();
+        let method = match access::method(path) {
+            Some(method) => method,
+            None if path.starts_with(OURS) => return Err(status::of_refusal(Code::MethodUnknown.refusal())),
+            // Such as health and reflection, which are for everybody.
+            None => return Ok(Passage::Open),
+        };
         if method.access == Access::Public {
             self.rates.anybody(method, peer, request.headers())?;
-            self.note_origin(method, peer, request);
-            // Who logs in again may send along what is good for nothing any more.
-            if let Ok(caller) = bearer(request.headers()).and_then(|token| self.tokens.verify(token)) {
-                request.extensions_mut().insert(caller);
-            } else {
-                request.extensions_mut().insert(Nobody);
-            }
-            return Ok(Passage::Open);
         }
-        let (caller, passage) = match self.identify(method, request.headers()) {
-            Ok(identified) => identified,
-            Err(code) => {
-                let origin = Origin(self.rates.address(peer, request.headers()));
-                self.audit.refused(origin, method.path, code, None);
-                return Err(status::of_refusal(code.refusal()));
+        match self.identify(request.headers()) {
+            Ok(Bearer::Known(identity)) => self.pass(Ok(identity), method, peer, request),
+            Ok(Bearer::Unknown(key)) => {
+                self.rates.unknown(peer, request.headers())?;
+                Ok(Passage::Ask { key, method })
             }
+            Err(code) => self.pass(Err(code), method, peer, request),
+        }
+    }
+
+    /// Who somebody is, as far as that is known here.
+    fn identify(&self, headers: &HeaderMap) -> Result<Bearer, Code> {
+        let bearer = bearer(headers)?;
+        if !bearer.starts_with(service_key::PREFIX) {
+            let identity = self.tokens.verify(bearer)?;
+            self.revoked.check(&identity)?;
+            return Ok(Bearer::Known(identity));
+        }
+        let key = ServiceKey::parse(bearer).ok_or(Code::TokenInvalid)?;
+        // What was known of an account that has changed is asked again.
+        let known = self.service_accounts.known(&key).filter(|identity| self.revoked.check(identity).is_ok());
+        Ok(known.map_or(Bearer::Unknown(key), Bearer::Known))
+    }
+
+    /// How a call by somebody goes on.
+    fn pass(
+        &self,
+        identified: Result<Identity, Code>,
+        method: &Method,
+        peer: IpAddr,
+        request: &mut Request<Body>,
+    ) -> Result<Passage, Status> {
+        let identity = match identified {
+            Ok(identity) => identity,
+            // Who logs in again may send along what is good for nothing any more.
+            Err(_) if method.access == Access::Public => {
+                request.extensions_mut().insert(Nobody);
+                self.note_origin(method, peer, request);
+                return Ok(Passage::Open);
+            }
+            Err(code) => return Err(self.refuse(code, method.path, None, peer, request.headers())),
         };
-        self.rates.caller(caller)?;
-        request.extensions_mut().insert(caller);
+        let caller = identity.caller;
+        let (as_staff, passage) = match method.access {
+            Access::Public => (caller.role != Role::User, Passage::Open),
+            _ if method.is_for(caller.role) => (true, Passage::Open),
+            _ => match for_themself(caller, method) {
+                Ok(passage) => (false, passage),
+                Err(code) => return Err(self.refuse(code, method.path, Some(caller), peer, request.headers())),
+            },
+        };
+        if method.access != Access::Public {
+            self.rates.caller(caller)?;
+        }
+        request.extensions_mut().insert(Acting { identity, as_staff });
         self.note_origin(method, peer, request);
         Ok(passage)
+    }
+
+    /// What goes on of a call that had to be looked into.
+    async fn take(&self, passage: Passage, peer: IpAddr, mut request: Request<Body>) -> Result<Request<Body>, Status> {
+        let passage = match passage {
+            Passage::Ask { key, method } => {
+                let identified = match self.service_accounts.ask(&key).await {
+                    Ok(identified) => identified,
+                    // Nobody needs a key for these.
+                    Err(_) if method.access == Access::Public => Err(Code::TokenInvalid),
+                    Err(status) => return Err(status),
+                };
+                self.pass(identified, method, peer, &mut request)?
+            }
+            passage => passage,
+        };
+        let Passage::Own { field, user_id } = passage else { return Ok(request) };
+        let (head, body) = request.into_parts();
+        match of_themself(head.uri.path(), body, field, user_id).await {
+            Ok(Some(body)) => Ok(Request::from_parts(head, body)),
+            Ok(None) => {
+                let caller = head.extensions.get().map(|acting: &Acting| acting.identity.caller);
+                Err(self.refuse(Code::PermissionDenied, head.uri.path(), caller, peer, &head.headers))
+            }
+            Err(status) => Err(status),
+        }
     }
 
     /// Where a call about accounts comes from, for those behind: they tell it.
@@ -155,26 +227,25 @@ impl Watch {
         }
     }
 
-    fn note_refused(&self, peer: IpAddr, head: &Parts, code: Code) {
-        let origin = Origin(self.rates.address(peer, &head.headers));
-        self.audit.refused(origin, head.uri.path(), code, head.extensions.get().copied());
-    }
-
-    fn identify(&self, method: &Method, headers: &HeaderMap) -> Result<(Caller, Passage), Code> {
-        let caller = self.tokens.verify(bearer(headers)?)?;
-        Ok((caller, may(caller, method)?))
+    fn refuse(&self, code: Code, path: &str, caller: Option<Caller>, peer: IpAddr, headers: &HeaderMap) -> Status {
+        self.audit.refused(Origin(self.rates.address(peer, headers)), path, code, caller);
+        status::of_refusal(code.refusal())
     }
 }
 
-fn may(caller: Caller, method: &Method) -> Result<Passage, Code> {
-    let of_user = match method.user_id_field {
-        Some(field) => Passage::Own { field, user_id: caller.user_id },
-        // The engine knows whose it is.
-        None => Passage::Open,
-    };
-    match (method.access, caller.role) {
-        (Access::Public, _) | (Access::Self_ | Access::Admin, Role::Admin) | (_, Role::Super) => Ok(Passage::Open),
-        (Access::Self_, Role::User) => Ok(of_user),
+/// What a call shows.
+enum Bearer {
+    Known(Identity),
+    /// The engine must be asked.
+    Unknown(ServiceKey),
+}
+
+/// How somebody goes on who may not act for others.
+fn for_themself(caller: Caller, method: &Method) -> Result<Passage, Code> {
+    match (method.access, method.user_id_field) {
+        (Access::Self_, Some(field)) => Ok(Passage::Own { field, user_id: caller.user_id }),
+        // The engine knows whose it is; the build sees to it that this is said.
+        (Access::Self_, None) => Ok(Passage::Open),
         _ => Err(Code::PermissionDenied),
     }
 }
@@ -189,21 +260,21 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Code> {
     }
 }
 
-/// The body as it came, unless it names another user. One that names none is for validation to judge.
-async fn unless_of_another(path: &str, request_body: Body, field: u32, user_id: u64) -> Result<Body, Status> {
+/// The body, unless it names another user. One that names none means the caller.
+async fn of_themself(path: &str, request_body: Body, field: u32, user_id: u64) -> Result<Option<Body>, Status> {
     let invalid = |error: String| status::of_refusal(refusals::invalid_field("request", error));
     let most = services::request_bytes_max(path) + FRAME_BYTES_MAX;
     let bytes = Limited::new(request_body, most).collect().await.map_err(|error| invalid(error.to_string()))?;
     let bytes = bytes.to_bytes();
-    let named = match body::message(&bytes) {
-        Ok(Some(message)) => body::uint64(message, field).map_err(|error| invalid(error.to_string()))?,
-        Ok(None) => 0,
-        Err(error) => return Err(invalid(error.to_string())),
+    let bytes = match body::message(&bytes).map_err(|error| invalid(error.to_string()))? {
+        Some(message) => match body::uint64(message, field).map_err(|error| invalid(error.to_string()))? {
+            0 => body::with_uint64(message, field, user_id),
+            named if named == user_id => bytes,
+            _ => return Ok(None),
+        },
+        None => bytes,
     };
-    if named != 0 && named != user_id {
-        return Err(status::of_refusal(Code::PermissionDenied.refusal()));
-    }
-    Ok(Body::new(Full::new(bytes)))
+    Ok(Some(Body::new(Full::new(bytes))))
 }
 
 #[cfg(test)]
@@ -212,6 +283,10 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
+    use emshop_proto::access::{ROLES, Role};
+    use emshop_proto::internal::Credentials;
+    use emshop_proto::v1::{AccessChanged, CreateServiceAccountRequest, Event, User, UserStatus, event};
+    use futures::future::ready;
     use prost::encoding::{encode_key, encode_varint};
     use tonic_types::StatusExt;
     use tower::{ServiceExt, service_fn};
@@ -222,14 +297,35 @@ mod tests {
 
     const USER: u64 = 7;
     const OTHER: u64 = 8;
+    const PROGRAM: u64 = 9;
+    const STOPPED: u64 = 10;
 
     fn tokens() -> Tokens {
         Tokens::new(Algorithm::Hs256, &new_key(Algorithm::Hs256), Duration::from_secs(60)).expect("a new key")
     }
 
     fn authorization(tokens: &Tokens, role: Role) -> String {
-        format!("Bearer {}", tokens.sign(Caller { user_id: USER, role }).token)
+        format!("Bearer {}", tokens.sign(Caller { user_id: USER, role }, None).token)
     }
+
+    fn service_key(user_id: u64, of_ingress: u8) -> ServiceKey {
+        ServiceKey::of(user_id, &[of_ingress; 32], "k", &CreateServiceAccountRequest::default())
+    }
+
+    /// What the engine says of a service account for the warehouse.
+    fn credentials(user_id: u64) -> Result<Credentials, Status> {
+        let status = match user_id {
+            PROGRAM => UserStatus::Active,
+            STOPPED => UserStatus::Disabled,
+            _ => return Err(status::of_refusal(Code::UserNotFound.refusal())),
+        };
+        let user = User { user_id, role: Role::Warehouse.into(), status: status.into(), ..User::default() };
+        let key_hash = service_key(user_id, 1).hash().to_vec();
+        Ok(Credentials { user: Some(user), key_hash, ..Credentials::default() })
+    }
+
+    /// Who calls, and whether as one of the staff.
+    type Seen = (Caller, bool);
 
     /// The body of a request whose field names a user.
     fn naming(field: Option<u32>, user_id: u64) -> Bytes {
@@ -241,23 +337,36 @@ mod tests {
         [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat().into()
     }
 
-    /// What the service behind the guard saw: who calls, and the body. Otherwise the reason of the refusal.
+    fn watch(tokens: &Tokens) -> Arc<Watch> {
+        let audit = Arc::new(Audit::new(tokens.clone()));
+        let service_accounts = ServiceAccounts::new(Box::new(|user_id| Box::pin(ready(credentials(user_id)))));
+        let (tokens, rates) = (Arc::new(tokens.clone()), Arc::new(Rates::new(Limits::off())));
+        Arc::new(Watch { tokens, revoked: Arc::default(), service_accounts, rates, audit })
+    }
+
     async fn call(
         tokens: Option<&Tokens>,
         path: &str,
         authorization: &[&str],
         body: Bytes,
-    ) -> Result<(Option<Caller>, Bytes), String> {
+    ) -> Result<(Option<Seen>, Bytes), String> {
+        call_by(tokens.map(watch), path, authorization, body).await
+    }
+
+    /// What the service behind the guard saw: who calls, and the body. Otherwise the reason of the refusal.
+    async fn call_by(
+        watch: Option<Arc<Watch>>,
+        path: &str,
+        authorization: &[&str],
+        body: Bytes,
+    ) -> Result<(Option<Seen>, Bytes), String> {
         let service = service_fn(async |request: Request<Body>| {
-            let caller = request.extensions().get::<Caller>().copied();
+            let acting = request.extensions().get::<Acting>().copied();
+            let caller = acting.map(|acting| (acting.identity.caller, acting.as_staff));
             let body = request.into_body().collect().await.expect("a body").to_bytes();
             let mut response = Response::new(Body::default());
             response.extensions_mut().insert((caller, body));
             Ok::<_, Infallible>(response)
-        });
-        let watch = tokens.map(|tokens| {
-            let audit = Arc::new(Audit::new(tokens.secret()));
-            Arc::new(Watch { tokens: Arc::new(tokens.clone()), rates: Arc::new(Rates::new(Limits::off())), audit })
         });
         let guard = GuardLayer::new(watch, IpAddr::from([192, 0, 2, 1])).layer(service);
         let request = authorization
@@ -265,7 +374,7 @@ mod tests {
             .fold(Request::builder().uri(path), |request, value| request.header(header::AUTHORIZATION, *value));
         let request = request.body(Body::new(Full::new(body))).expect("a request");
         let Ok(mut response) = guard.oneshot(request).await;
-        match response.extensions_mut().remove::<(Option<Caller>, Bytes)>() {
+        match response.extensions_mut().remove::<(Option<Seen>, Bytes)>() {
             Some(seen) => Ok(seen),
             None => {
                 let status = Status::from_header_map(response.headers()).expect("a status");
@@ -278,35 +387,67 @@ mod tests {
     #[tokio::test]
     async fn no_rpc_is_forgotten() {
         let tokens = tokens();
-        let [user, admin, superuser] = [Role::User, Role::Admin, Role::Super].map(|role| (role, authorization(&tokens, role)));
         let denied = || Err("PERMISSION_DENIED".to_owned());
         for method in access::METHODS {
-            let Method { path, access, user_id_field } = *method;
+            let Method { path, access, user_id_field, .. } = *method;
             let (own, others) = (naming(user_id_field, USER), naming(user_id_field, OTHER));
             let nobody = call(Some(&tokens), path, &[], others.clone()).await;
             if access == Access::Public {
                 assert_eq!(nobody, Ok((None, others.clone())), "{path}");
                 assert_eq!(call(Some(&tokens), path, &["nonsense"], others.clone()).await, Ok((None, others.clone())), "{path}");
-                let known = call(Some(&tokens), path, &[&user.1], others.clone()).await;
-                assert_eq!(known, Ok((Some(Caller { user_id: USER, role: Role::User }), others)), "{path}");
+                for role in ROLES {
+                    let known = call(Some(&tokens), path, &[&authorization(&tokens, role)], others.clone()).await;
+                    let seen = (Caller { user_id: USER, role }, role != Role::User);
+                    assert_eq!(known, Ok((Some(seen), others.clone())), "{path} by {role:?}");
+                }
                 continue;
             }
             assert_eq!(nobody, Err("AUTH_HEADER_MISSING".to_owned()), "{path}");
-            for (role, token) in [&user, &admin, &superuser] {
-                let role = *role;
-                let caller = Some(Caller { user_id: USER, role });
-                let may_own = match access {
-                    Access::Self_ => true,
-                    Access::Admin => role != Role::User,
-                    _ => role == Role::Super,
+            for role in ROLES {
+                let token = authorization(&tokens, role);
+                let as_staff = match role {
+                    Role::Super => true,
+                    Role::Admin => access != Access::Super,
+                    _ => method.roles.contains(&role),
                 };
-                let may_others = may_own && (role != Role::User || user_id_field.is_none());
-                let on_own = call(Some(&tokens), path, &[token], own.clone()).await;
-                assert_eq!(on_own, if may_own { Ok((caller, own.clone())) } else { denied() }, "{path} by {role:?}");
-                let on_others = call(Some(&tokens), path, &[token], others.clone()).await;
-                assert_eq!(on_others, if may_others { Ok((caller, others.clone())) } else { denied() }, "{path} by {role:?}");
+                let acting = Some((Caller { user_id: USER, role }, as_staff));
+                let may_own = as_staff || access == Access::Self_;
+                let may_others = as_staff || may_own && user_id_field.is_none();
+                let on_own = call(Some(&tokens), path, &[&token], own.clone()).await;
+                assert_eq!(on_own, if may_own { Ok((acting, own.clone())) } else { denied() }, "{path} by {role:?}");
+                let on_others = call(Some(&tokens), path, &[&token], others.clone()).await;
+                assert_eq!(on_others, if may_others { Ok((acting, others.clone())) } else { denied() }, "{path} by {role:?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_program_shows_its_key() {
+        let watch = watch(&tokens());
+        let call = async |path, key: ServiceKey| {
+            let authorization = format!("Bearer {}", key.text());
+            call_by(Some(watch.clone()), path, &[&authorization], Bytes::new()).await.map(|(seen, _)| seen)
+        };
+        let (stock, roles) = ("/emshop.v1.InventoryService/SetStock", "/emshop.v1.UserService/SetUserRole");
+        let goods = "/emshop.v1.GoodsService/ListGoods";
+        let program = Some((Caller { user_id: PROGRAM, role: Role::Warehouse }, true));
+        assert_eq!(call(stock, service_key(PROGRAM, 1)).await, Ok(program));
+        assert_eq!(call(goods, service_key(PROGRAM, 1)).await, Ok(program));
+        assert_eq!(call(roles, service_key(PROGRAM, 1)).await, Err("PERMISSION_DENIED".to_owned()));
+        assert_eq!(call(stock, service_key(PROGRAM, 2)).await, Err("TOKEN_INVALID".to_owned()));
+        assert_eq!(call(stock, service_key(OTHER, 1)).await, Err("TOKEN_INVALID".to_owned()));
+        assert_eq!(call(stock, service_key(STOPPED, 1)).await, Err("USER_DISABLED".to_owned()));
+        assert_eq!(call(goods, service_key(PROGRAM, 2)).await, Ok(None), "goods are for everybody");
+        assert!(watch.service_accounts.known(&service_key(PROGRAM, 1)).is_some(), "it is asked about once");
+        let changed = AccessChanged { user_id: PROGRAM, auth_epoch: 1, ended_session_id: 0 };
+        watch.revoked.learn(&[Event { body: Some(event::Body::Access(changed)), ..Event::default() }]);
+        assert_eq!(call(stock, service_key(PROGRAM, 1)).await, Ok(program), "the engine is asked again, and says so");
+    }
+
+    /// A customer's token opens what is theirs, whatever else there is.
+    #[test]
+    fn customers_are_no_staff() {
+        assert!(access::METHODS.iter().all(|method| !method.is_for(Role::User)));
     }
 
     #[tokio::test]
@@ -334,14 +475,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_names_nobody_is_let_through_and_what_cannot_be_read_is_not() {
+    async fn who_names_nobody_means_themself_and_what_cannot_be_read_is_refused() {
         let tokens = tokens();
         let good = authorization(&tokens, Role::User);
         let path = "/emshop.v1.UserService/GetUser";
         let [zero, own, others] = [0, USER, OTHER].map(|user_id| naming(Some(1), user_id));
-        for open in [Bytes::new(), naming(None, 0), zero, own.clone()] {
-            assert_eq!(call(Some(&tokens), path, &[&good], open.clone()).await.expect("let through").1, open);
+        let filled = Bytes::from([&[0, 0, 0, 0, 4][..], &zero[5..], &own[5..]].concat());
+        for (given, seen) in
+            [(Bytes::new(), Bytes::new()), (naming(None, 0), own.clone()), (zero, filled), (own.clone(), own.clone())]
+        {
+            assert_eq!(call(Some(&tokens), path, &[&good], given).await.expect("let through").1, seen);
         }
+        let admin = authorization(&tokens, Role::Admin);
+        let seen = call(Some(&tokens), path, &[&admin], naming(None, 0)).await.expect("let through").1;
+        assert_eq!(seen, naming(None, 0), "who acts for others says for whom");
         let twice = Bytes::from([&[0, 0, 0, 0, 4][..], &own[5..], &others[5..]].concat());
         assert_eq!(call(Some(&tokens), path, &[&good], twice).await, Err("PERMISSION_DENIED".to_owned()));
         let two_messages = Bytes::from([own.clone(), others].concat());
@@ -356,8 +503,11 @@ mod tests {
     #[tokio::test]
     async fn what_is_none_of_ours_passes_and_without_tokens_everything_does() {
         let tokens = tokens();
-        for path in ["/grpc.health.v1.Health/Check", "/emshop.v1.UserService/GetUser/", "/emshop.v1.Nothing/GetUser", "/"] {
+        for path in ["/grpc.health.v1.Health/Check", "/webhooks/payment", "/"] {
             assert_eq!(call(Some(&tokens), path, &[], Bytes::new()).await, Ok((None, Bytes::new())), "{path}");
+        }
+        for path in ["/emshop.v1.UserService/GetUser/", "/emshop.v1.Nothing/GetUser", "/emshop.v2.UserService/GetUser"] {
+            assert_eq!(call(Some(&tokens), path, &[], Bytes::new()).await, Err("METHOD_UNKNOWN".to_owned()), "{path}");
         }
         for method in access::METHODS {
             assert_eq!(call(None, method.path, &[], naming(Some(1), OTHER)).await, Ok((None, naming(Some(1), OTHER))));

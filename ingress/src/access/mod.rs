@@ -2,9 +2,13 @@
 
 pub mod audit;
 mod body;
+pub mod follow;
 mod guard;
 pub mod rates;
+pub mod revoked;
+pub mod service_accounts;
 
+use emshop_proto::access;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{Operator, OperatorKind, Role};
 use tonic::Extensions;
@@ -18,56 +22,104 @@ pub struct Caller {
     pub role: Role,
 }
 
+/// How a user came by a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// That of the user when it was given.
+    pub auth_epoch: u64,
+    pub session_id: u64,
+}
+
+/// What a token says: who it is, and how long that can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub caller: Caller,
+    /// `None` when whoever has the key signed it for somebody.
+    pub login: Option<Login>,
+    /// In Unix seconds.
+    pub issued_at_s: u64,
+    pub expires_at_s: u64,
+}
+
+impl Identity {
+    pub fn issued_at_ms(&self) -> i64 {
+        i64::try_from(self.issued_at_s.saturating_mul(1_000)).unwrap_or(i64::MAX)
+    }
+}
+
+/// Somebody who makes a call, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acting {
+    pub identity: Identity,
+    /// As one of the staff, for anybody; otherwise for themself alone.
+    pub as_staff: bool,
+}
+
 /// Nobody whose name is known, where calls need a token but this one.
 #[derive(Clone, Copy)]
 struct Nobody;
 
 /// Whether the shop's own people make a call, who see what is off sale and how much of it was sold. Without authentication everybody is.
 pub fn is_staff(extensions: &Extensions) -> bool {
-    extensions.get::<Nobody>().is_none() && caller(extensions).is_none_or(|caller| caller.role != Role::User)
+    let is_role = |acting: Acting| acting.identity.caller.role != Role::User;
+    extensions.get::<Nobody>().is_none() && acting(extensions).is_none_or(is_role)
 }
 
-/// Who makes a call; `None` while the server runs without authentication.
-pub fn caller(extensions: &Extensions) -> Option<Caller> {
+fn acting(extensions: &Extensions) -> Option<Acting> {
     extensions.get().copied()
+}
+
+/// Who makes a call, and how long that is so; `None` while the server runs without authentication.
+pub fn identity(extensions: &Extensions) -> Option<Identity> {
+    acting(extensions).map(|acting| acting.identity)
 }
 
 /// Who gives a command; `None` while the server runs without authentication.
 pub fn operator(extensions: &Extensions) -> Option<Operator> {
-    caller(extensions).map(Caller::operator)
-}
-
-impl Caller {
-    pub fn operator(self) -> Operator {
-        let kind = if self.role == Role::User { OperatorKind::User } else { OperatorKind::Admin };
-        Operator { kind: kind.into(), user_id: self.user_id }
-    }
-
-    /// Whether they may give this command on a stream. Streams are for admins, but not all commands are.
-    pub fn may_stream(self, body: &Body) -> bool {
-        self.role == Role::Super || !matches!(body, Body::SetUserRole(_))
-    }
+    let Acting { identity: Identity { caller, .. }, as_staff } = acting(extensions)?;
+    Some(if as_staff { caller.as_staff() } else { caller.as_user() })
 }
 
 /// The user who reads, and may read only what is theirs; 0 for whoever may read everything.
 pub fn viewer(extensions: &Extensions) -> u64 {
-    caller(extensions).filter(|caller| caller.role == Role::User).map_or(0, |caller| caller.user_id)
+    acting(extensions).filter(|acting| !acting.as_staff).map_or(0, |acting| acting.identity.caller.user_id)
+}
+
+impl Caller {
+    /// Who does something for anybody.
+    pub fn as_staff(self) -> Operator {
+        Operator { kind: OperatorKind::Admin.into(), user_id: self.user_id, role: self.role.into() }
+    }
+
+    /// Who does something for themself: what else they are does not matter.
+    fn as_user(self) -> Operator {
+        Operator { kind: OperatorKind::User.into(), user_id: self.user_id, ..Operator::default() }
+    }
+
+    /// Whether they may give this command on a stream: if they may call its RPC for anybody.
+    pub fn may_stream(self, body: &Body) -> bool {
+        access::of_command(body).is_for(self.role)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use emshop_proto::access::{Access, METHODS};
-    use emshop_proto::v1::{CancelOrderRequest, SetUserRoleRequest};
+    use emshop_proto::v1::{AddCartItemRequest, AdjustBalanceRequest, CancelOrderRequest, SetStockRequest, SetUserRoleRequest};
 
     use super::*;
 
     #[test]
     fn a_stream_opens_nothing_that_a_call_does_not() {
-        let for_super: Vec<_> = METHODS.iter().filter(|method| method.access == Access::Super).collect();
-        assert_eq!(for_super.iter().map(|method| method.path).collect::<Vec<_>>(), ["/emshop.v1.UserService/SetUserRole"]);
-        let [admin, superuser] = [Role::Admin, Role::Super].map(|role| Caller { user_id: 7, role });
-        let set_role = Body::SetUserRole(SetUserRoleRequest::default());
-        assert!(!admin.may_stream(&set_role) && superuser.may_stream(&set_role));
-        assert!(admin.may_stream(&Body::CancelOrder(CancelOrderRequest::default())));
+        let table = [
+            (Body::SetUserRole(SetUserRoleRequest::default()), "super"),
+            (Body::AddCartItem(AddCartItemRequest::default()), "admin super"),
+            (Body::SetStock(SetStockRequest::default()), "warehouse admin super"),
+            (Body::AdjustBalance(AdjustBalanceRequest::default()), "finance admin super"),
+            (Body::CancelOrder(CancelOrderRequest::default()), "support admin super"),
+        ];
+        for (body, roles) in table {
+            let may = access::ROLES.into_iter().filter(|role| Caller { user_id: 7, role: *role }.may_stream(&body));
+            assert_eq!(may.map(Role::name).collect::<Vec<_>>().join(" "), roles, "{body:?}");
+        }
     }
 }

@@ -23,6 +23,8 @@ use crate::services::service_name;
 use crate::status;
 
 /// Where proxies say for whom they call.
+/// What those call who have logged in before, and whose tokens are over.
+const OF_SESSIONS: [&str; 2] = ["/emshop.v1.UserService/RefreshToken", "/emshop.v1.UserService/Logout"];
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// How often those are forgotten who have not called for long.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -194,10 +196,20 @@ impl Rates {
         let subject = || format!("address:{address}");
         if service_name(method.path) == USERS {
             self.accounts_per_address.count(&address, subject)?;
-            self.accounts.count("accounts")
+            // Who is in already must not be kept out by those who are not.
+            if OF_SESSIONS.contains(&method.path) { Ok(()) } else { self.accounts.count("accounts") }
         } else {
             self.reads_per_address.count(&address, subject)
         }
+    }
+
+    /// Counts a call with a key that an engine has to be asked about.
+    ///
+    /// # Errors
+    /// When it is one too many.
+    pub fn unknown(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Box<TooMany>> {
+        let address = self.address(peer, headers);
+        self.reads_per_address.count(&address, || format!("address:{address}"))
     }
 
     /// Counts a call with a token. Staff is not counted: it is few, and works for many.
@@ -217,6 +229,14 @@ impl Rates {
     /// When it is one too many.
     pub fn mobile(&self, mobile: &str) -> Result<(), Box<TooMany>> {
         self.attempts_per_mobile.count(&mobile.to_owned(), || "mobile".to_owned())
+    }
+
+    /// Counts an attempt with the password of a user who has logged in.
+    ///
+    /// # Errors
+    /// When it is one too many.
+    pub fn password(&self, user_id: u64) -> Result<(), Box<TooMany>> {
+        self.attempts_per_mobile.count(&format!("#{user_id}"), || format!("user:{user_id}"))
     }
 
     /// Counts a code that is sent.

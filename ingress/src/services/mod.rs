@@ -34,6 +34,7 @@ use tower::Service;
 use self::pipeline::PipelineServer;
 use crate::access::audit::Audit;
 use crate::access::rates::Rates;
+use crate::access::revoked::Revoked;
 use crate::accounts::Accounts;
 use crate::connections::Peer;
 use crate::payment::PaymentProvider;
@@ -45,9 +46,11 @@ use crate::{refusals, status};
 /// What all services work with; each of them is one of its traits.
 pub struct Gateway {
     pub dispatcher: Arc<Dispatcher>,
-    pub queries: Queries,
+    pub queries: Arc<Queries>,
     pub search: Arc<Search>,
     pub accounts: Accounts,
+    /// Which tokens are good no more.
+    pub revoked: Arc<Revoked>,
     /// Of what goes by more than who calls.
     pub rates: Arc<Rates>,
     pub audit: Arc<Audit>,

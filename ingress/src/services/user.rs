@@ -4,16 +4,18 @@ use emshop_proto::errors::Code;
 use emshop_proto::ids;
 use emshop_proto::internal::account_command::Body as AccountBody;
 use emshop_proto::internal::{
-    Credentials, DeleteUser, IssueCode, MobileQuery, RegisterUser, SetPassword, UseCode, UseOnce, UserQuery, Users, UsersQuery,
+    CreateServiceAccount, Credentials, DeleteUser, EndSession, IssueCode, MobileQuery, OpenSession, RefreshSession, RegisterUser,
+    SetPassword, UseCode, UseOnce, UserQuery, Users, UsersQuery,
 };
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::user_service_server::UserService;
 use emshop_proto::v1::{
-    ChangePasswordRequest, DeleteUserRequest, GetCaptchaRequest, GetCaptchaResponse, GetUserByMobileRequest, GetUserRequest,
-    GetUserResponse, ListUsersRequest, ListUsersResponse, LoginBySmsRequest, LoginRequest, LoginResponse, Outcome,
-    RegisterRequest, RegisterResponse, SendSmsCodeRequest, SendSmsCodeResponse, SetUserRoleRequest, SetUserStatusRequest,
-    SmsPurpose, UpdateProfileRequest, User, UserResponse,
+    ChangePasswordRequest, CreateServiceAccountRequest, CreateServiceAccountResponse, DeleteUserRequest, GetCaptchaRequest,
+    GetCaptchaResponse, GetUserByMobileRequest, GetUserRequest, GetUserResponse, ListUsersRequest, ListUsersResponse,
+    LoginBySmsRequest, LoginRequest, LoginResponse, LogoutEverywhereRequest, LogoutRequest, LogoutResponse, Outcome,
+    RefreshTokenRequest, RegisterRequest, RegisterResponse, SendSmsCodeRequest, SendSmsCodeResponse, SetUserRoleRequest,
+    SetUserStatusRequest, SmsPurpose, UpdateProfileRequest, User, UserResponse,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -21,8 +23,9 @@ use tonic::{Request, Response, Status};
 use super::{Gateway, accept, respond};
 use crate::access::audit::{self, Origin};
 use crate::accounts::password::{salt_of_change, salt_of_registration};
+use crate::accounts::session::Session;
 use crate::accounts::verification::SmsProvider;
-use crate::accounts::verification::captcha::{CAPTCHA_SECONDS, Captchas, Read};
+use crate::accounts::verification::captcha::{CAPTCHA_SECONDS, Captchas};
 use crate::accounts::verification::codes::Codes;
 use crate::accounts::verification::sms::{CODE_SECONDS, Message};
 use crate::accounts::{nick_name_of, user_id_of_registration};
@@ -71,7 +74,7 @@ impl UserService for Gateway {
         let key = key_of_call(&metadata)?;
         let user_id = user_id_of_registration(&request.mobile, &key);
         let code_key = ids::code_key(SmsPurpose::Register, &request.verification_id, &request.mobile);
-        let code_hash = self.accounts.codes.hash(&code_key, &request.sms_code);
+        let code_hash = self.accounts.codes.hash(&request.verification_id, &code_key, &request.sms_code);
         self.use_captcha(&metadata, captchas, &request.captcha_id, &request.captcha_answer, &request).await?;
         // The code of a repeat may be over by now.
         if unless_missing(self.user(user_id).await)?.is_none() {
@@ -93,9 +96,9 @@ impl UserService for Gateway {
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key)]))?;
         let Outcome { repeated, position, .. } = outcome;
         let user = user_of(outcome)?;
-        let token = self.accounts.log_in(&user).map_err(refused)?;
         self.audit.signed_in(audit::origin(&extensions), &user, "registration");
-        Ok(Response::new(RegisterResponse { user: Some(user), token: Some(token), repeated, position }))
+        let LoginResponse { user, token, refresh_token } = self.log_in(&metadata, user).await?;
+        Ok(Response::new(RegisterResponse { user, token, repeated, position, refresh_token }))
     }
 
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
@@ -103,7 +106,7 @@ impl UserService for Gateway {
         accept(validate::user::login(&request))?;
         let (origin, mobile) = (audit::origin(&extensions), request.mobile.clone());
         let shown = self.by_password(&metadata, request).await;
-        self.sign_in(origin, &mobile, "password", shown)
+        self.sign_in(&metadata, origin, &mobile, "password", shown).await
     }
 
     async fn login_by_sms(&self, request: Request<LoginBySmsRequest>) -> Result<Response<LoginResponse>, Status> {
@@ -112,7 +115,34 @@ impl UserService for Gateway {
         accept(validate::user::login_by_sms(&request))?;
         let (origin, mobile) = (audit::origin(&extensions), request.mobile.clone());
         let shown = self.by_code(&metadata, request).await;
-        self.sign_in(origin, &mobile, "sms", shown)
+        self.sign_in(&metadata, origin, &mobile, "sms", shown).await
+    }
+
+    async fn refresh_token(&self, request: Request<RefreshTokenRequest>) -> Result<Response<LoginResponse>, Status> {
+        let (metadata, _, RefreshTokenRequest { refresh_token }) = request.into_parts();
+        accept(validate::user::refresh_token(&refresh_token))?;
+        let (shown, key) = (Session::parse(&refresh_token).map_err(refused)?, key_of_call(&metadata)?);
+        let next = self.accounts.refreshed(&shown, &key);
+        let command = AccountBody::RefreshSession(RefreshSession {
+            user_id: shown.user_id,
+            session_id: shown.session_id,
+            secret_hash: shown.secret_hash(),
+            next_secret_hash: next.secret_hash(),
+            lifetime_seconds: self.accounts.session_lifetime.seconds(),
+        });
+        let outcome = self.dispatcher.account(&metadata, None, key.clone(), command).await;
+        let user = user_of(outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key)]))?)?;
+        Ok(Response::new(self.given(user, &next)))
+    }
+
+    async fn logout(&self, request: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
+        let (metadata, _, LogoutRequest { refresh_token }) = request.into_parts();
+        accept(validate::user::refresh_token(&refresh_token))?;
+        let session = Session::parse(&refresh_token).map_err(refused)?;
+        let Session { user_id, session_id, .. } = session;
+        let command = AccountBody::EndSession(EndSession { user_id, session_id, secret_hash: session.secret_hash() });
+        let ended = self.dispatcher.account(&metadata, None, String::new(), command).await;
+        ended.map(|_| Response::new(LogoutResponse {})).map_err(status::of_refusal)
     }
 
     async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<GetUserResponse>, Status> {
@@ -131,9 +161,9 @@ impl UserService for Gateway {
         accept(validate::user::change_password(&request))?;
         let ChangePasswordRequest { user_id, old_password, new_password } = request;
         let key = key_of_call(&metadata)?;
-        let Credentials { password_hash: in_force, .. } = self.credentials(user_id).await?;
+        self.rates.password(user_id)?;
+        let (is_known, in_force) = self.shown(user_id, old_password).await?;
         let passwords = &self.accounts.passwords;
-        let is_known = passwords.verify(old_password, Some(in_force.clone())).await.map_err(status::of_refusal)?;
         let salt = salt_of_change(user_id, &key);
         let password_hash = passwords.hash(new_password, salt).await.map_err(status::of_refusal)?;
         // The engine decides: whether another password came in between, and whether this is a repeat, when the old one is not in force.
@@ -151,11 +181,22 @@ impl UserService for Gateway {
         let is_self = access::viewer(&extensions) != 0;
         accept(validate::user::delete_user(&request, is_self))?;
         let DeleteUserRequest { user_id, password } = request;
-        let shown_hash = if is_self { self.shown(user_id, password).await? } else { String::new() };
+        let shown_hash = if is_self {
+            self.rates.password(user_id)?;
+            let (is_known, in_force) = self.shown(user_id, password).await?;
+            if is_known { in_force } else { return Err(refused(Code::PasswordIncorrect)) }
+        } else {
+            String::new()
+        };
         let command = AccountBody::DeleteUser(DeleteUser { user_id, shown_hash });
         let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), String::new(), command).await;
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("user_id", user_id.to_string())]))?;
         self.audit.account(audit::origin(&extensions), access::operator(&extensions), user_id, "a user was deleted");
+        respond!(outcome, User, UserResponse { user })
+    }
+
+    async fn logout_everywhere(&self, request: Request<LogoutEverywhereRequest>) -> Result<Response<UserResponse>, Status> {
+        let outcome = self.dispatcher.call(request, Body::LogoutEverywhere).await?;
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -170,7 +211,13 @@ impl UserService for Gateway {
         accept(validate::user::list_users(&request))?;
         let size = page_token::size(request.page_size, PAGE_SIZE_DEFAULT);
         let [after_user_id] = page_token::start(&request.page_token);
-        let question = UsersQuery { after_user_id, limit: size, role: request.role, status: request.status };
+        let question = UsersQuery {
+            after_user_id,
+            limit: size,
+            role: request.role,
+            status: request.status,
+            service_accounts: request.service_accounts,
+        };
         let of_logs = self.queries.ask_everywhere(questions::Users(question)).await?;
         Ok(Response::new(page(of_logs, size as usize)))
     }
@@ -178,6 +225,25 @@ impl UserService for Gateway {
     async fn set_user_status(&self, request: Request<SetUserStatusRequest>) -> Result<Response<UserResponse>, Status> {
         let outcome = self.dispatcher.call(request, Body::SetUserStatus).await?;
         respond!(outcome, User, UserResponse { user })
+    }
+
+    async fn create_service_account(
+        &self,
+        request: Request<CreateServiceAccountRequest>,
+    ) -> Result<Response<CreateServiceAccountResponse>, Status> {
+        let (metadata, extensions, request) = request.into_parts();
+        accept(validate::user::create_service_account(&request))?;
+        let idempotency_key = key_of_call(&metadata)?;
+        let key = self.accounts.service_key(&idempotency_key, &request);
+        let CreateServiceAccountRequest { name, role } = request;
+        let key_hash = key.hash().to_vec();
+        let command = CreateServiceAccount { user_id: key.user_id, name, role, key_hash };
+        let (operator, command) = (access::operator(&extensions), AccountBody::CreateServiceAccount(command));
+        let outcome = self.dispatcher.account(&metadata, operator, String::new(), command).await;
+        let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", idempotency_key)]))?;
+        let Outcome { repeated, position, .. } = outcome;
+        let user = Some(user_of(outcome)?);
+        Ok(Response::new(CreateServiceAccountResponse { user, key: key.text(), repeated, position }))
     }
 
     async fn set_user_role(&self, request: Request<SetUserRoleRequest>) -> Result<Response<UserResponse>, Status> {
@@ -197,9 +263,9 @@ impl Gateway {
 
     /// Makes a code valid for whoever has this number and the id that is given back.
     async fn issue(&self, metadata: &MetadataMap, purpose: SmsPurpose, mobile: &str, code: &str) -> Result<String, Status> {
-        let verification_id = random_hex();
+        let verification_id = self.accounts.codes.verification_id();
         let key = ids::code_key(purpose, &verification_id, mobile);
-        let code_hash = self.accounts.codes.hash(&key, code);
+        let code_hash = self.accounts.codes.hash(&verification_id, &key, code);
         let budget_key = ids::code_budget_key(purpose, mobile);
         let command = IssueCode { key, code_hash, expires_in_seconds: CODE_SECONDS, budget_key };
         // Codes are for those who are nobody yet.
@@ -222,10 +288,10 @@ impl Gateway {
         answer: &str,
         request: &impl prost::Message,
     ) -> Result<(), Status> {
-        let Read { nonce, seconds } = captchas.read(id, answer).map_err(refused)?;
+        let read = captchas.read(id, answer).map_err(refused)?;
         let idempotency_key = key_of_call(metadata)?;
-        let key_of_use = captchas.key_of_use(&idempotency_key, request);
-        let command = AccountBody::UseOnce(UseOnce { key: ids::captcha_key(&nonce), expires_in_seconds: seconds });
+        let key_of_use = read.key_of_use(&idempotency_key, request);
+        let command = AccountBody::UseOnce(UseOnce { key: ids::captcha_key(&read.nonce), expires_in_seconds: read.seconds });
         self.use_under(metadata, idempotency_key, key_of_use, command).await
     }
 
@@ -261,7 +327,7 @@ impl Gateway {
         self.rates.mobile(&request.mobile)?;
         let found = self.credentials_of_mobile(request.mobile).await?;
         let (user, hash) = match found {
-            Some(Credentials { user, password_hash }) => (user, Some(password_hash)),
+            Some(Credentials { user, password_hash, .. }) => (user, Some(password_hash)),
             None => (None, None),
         };
         // Whoever has not said the password is not told whether there is such a user.
@@ -272,30 +338,57 @@ impl Gateway {
     /// Whoever says the code that was sent to a number.
     async fn by_code(&self, metadata: &MetadataMap, request: LoginBySmsRequest) -> Result<User, Status> {
         let code_key = ids::code_key(SmsPurpose::Login, &request.verification_id, &request.mobile);
-        let code_hash = self.accounts.codes.hash(&code_key, &request.sms_code);
+        let code_hash = self.accounts.codes.hash(&request.verification_id, &code_key, &request.sms_code);
         self.use_code(metadata, code_key, code_hash).await?;
         self.user_of_mobile(request.mobile).await
     }
 
     /// Signs in whoever has shown who they are.
-    fn sign_in(
+    async fn sign_in(
         &self,
+        metadata: &MetadataMap,
         origin: Option<Origin>,
         mobile: &str,
         how: &str,
         shown: Result<User, Status>,
     ) -> Result<Response<LoginResponse>, Status> {
-        let signed = shown.and_then(|user| Ok((self.accounts.log_in(&user).map_err(refused)?, user)));
-        let (token, user) = signed.inspect_err(|status| self.audit.sign_in_refused(origin, mobile, how, status))?;
-        self.audit.signed_in(origin, &user, how);
-        Ok(Response::new(LoginResponse { user: Some(user), token: Some(token) }))
+        let given = match shown {
+            Ok(user) => self.log_in(metadata, user).await,
+            Err(status) => Err(status),
+        };
+        let response = given.inspect_err(|status| self.audit.sign_in_refused(origin, mobile, how, status))?;
+        if let Some(user) = &response.user {
+            self.audit.signed_in(origin, user, how);
+        }
+        Ok(Response::new(response))
     }
 
-    /// The hash of a password that is right; the engine looks whether it still is.
-    async fn shown(&self, user_id: u64, password: String) -> Result<String, Status> {
+    /// Opens a session for a user who has shown who they are.
+    async fn log_in(&self, metadata: &MetadataMap, user: User) -> Result<LoginResponse, Status> {
+        let session = self.accounts.log_in(&user).map_err(refused)?;
+        let command = AccountBody::OpenSession(OpenSession {
+            user_id: user.user_id,
+            session_id: session.session_id,
+            secret_hash: session.secret_hash(),
+            lifetime_seconds: self.accounts.session_lifetime.seconds(),
+            auth_epoch: user.auth_epoch,
+        });
+        self.dispatcher.account(metadata, None, String::new(), command).await.map_err(status::of_refusal)?;
+        Ok(self.given(user, &session))
+    }
+
+    fn given(&self, user: User, session: &Session) -> LoginResponse {
+        let (token, refresh_token) = self.accounts.tokens(&user, session);
+        LoginResponse { user: Some(user), token: Some(token), refresh_token: Some(refresh_token) }
+    }
+
+    /// Whether a user's password is this one, and its hash: the engine looks whether it still is.
+    async fn shown(&self, user_id: u64, password: String) -> Result<(bool, String), Status> {
         let Credentials { password_hash, .. } = self.credentials(user_id).await?;
-        let is_right = self.accounts.passwords.verify(password, Some(password_hash.clone())).await;
-        if is_right.map_err(status::of_refusal)? { Ok(password_hash) } else { Err(refused(Code::PasswordIncorrect)) }
+        // Programs, and who was deleted, have none that could be known.
+        let in_force = Some(password_hash.clone()).filter(|hash| !hash.is_empty());
+        let is_right = self.accounts.passwords.verify(password, in_force).await.map_err(status::of_refusal)?;
+        Ok((is_right, password_hash))
     }
 
     async fn user(&self, user_id: u64) -> Result<User, Status> {

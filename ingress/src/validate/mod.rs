@@ -113,6 +113,7 @@ pub fn command(command: &Command, operator: Option<Operator>) -> Vec<FieldViolat
         Some(Body::UpdateProfile(request)) => user::update_profile(&mut check, request),
         Some(Body::SetUserStatus(request)) => user::set_user_status(&mut check, request),
         Some(Body::SetUserRole(request)) => user::set_user_role(&mut check, request),
+        Some(Body::LogoutEverywhere(request)) => check.numeric_id("user_id", request.user_id),
         Some(Body::TryPayment(request)) => tcc::try_payment(&mut check, request),
         Some(Body::ConfirmTriedPayment(request)) => tcc::confirm_tried_payment(&mut check, request),
         Some(Body::CancelTriedPayment(request)) => tcc::cancel_tried_payment(&mut check, request),

@@ -1,9 +1,9 @@
 //! Of users.
 
 use emshop_proto::v1::{
-    ChangePasswordRequest, DeleteUserRequest, FieldViolation, Gender, ListUsersRequest, LoginBySmsRequest, LoginRequest,
-    RegisterRequest, Role, SendSmsCodeRequest, SetUserRoleRequest, SetUserStatusRequest, SmsPurpose, UpdateProfileRequest,
-    UserStatus,
+    ChangePasswordRequest, CreateServiceAccountRequest, DeleteUserRequest, FieldViolation, Gender, ListUsersRequest,
+    LoginBySmsRequest, LoginRequest, RegisterRequest, Role, SendSmsCodeRequest, SetUserRoleRequest, SetUserStatusRequest,
+    SmsPurpose, UpdateProfileRequest, UserStatus,
 };
 
 use super::PAGE_SIZE_MAX;
@@ -14,6 +14,7 @@ const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=64;
 /// Of what a client says back to an SMS or a captcha.
 const ANSWER_BYTES_MAX: usize = 16;
 const CAPTCHA_ID_BYTES_MAX: usize = 128;
+const REFRESH_TOKEN_BYTES_MAX: usize = 128;
 const VERIFICATION_ID_BYTES_MAX: usize = 64;
 const BIRTH_YEAR_MIN: u32 = 1900;
 
@@ -46,6 +47,14 @@ pub fn set_user_role(check: &mut Check, request: &SetUserRoleRequest) {
     check.require(known, "role", "must be one of the roles");
 }
 
+pub fn create_service_account(request: &CreateServiceAccountRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.words("name", &request.name, 1..=NICK_NAME_BYTES_MAX);
+    let is_staff = !matches!(request.role(), Role::Unspecified | Role::User);
+    check.require(is_staff, "role", "must be one of the staff's");
+    check.into_violations()
+}
+
 pub fn send_sms_code(request: &SendSmsCodeRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     mobile(&mut check, &request.mobile);
@@ -71,6 +80,12 @@ pub fn login(request: &LoginRequest) -> Vec<FieldViolation> {
     mobile(&mut check, &request.mobile);
     check.text("password", &request.password, 1..=*PASSWORD_BYTES.end());
     captcha(&mut check, &request.captcha_id, &request.captcha_answer, 0);
+    check.into_violations()
+}
+
+pub fn refresh_token(token: &str) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.text("refresh_token", token, 1..=REFRESH_TOKEN_BYTES_MAX);
     check.into_violations()
 }
 
@@ -230,7 +245,8 @@ mod tests {
         assert_eq!(fields(send_sms_code(&SendSmsCodeRequest { purpose: 9, ..Default::default() })), unread);
         let request = ChangePasswordRequest { old_password: "old".to_owned(), new_password: "short".to_owned(), user_id: 0 };
         assert_eq!(fields(change_password(&request)), ["user_id", "new_password"]);
-        let request = ListUsersRequest { page_size: 101, page_token: "x".to_owned(), role: 9, status: 9 };
+        let request =
+            ListUsersRequest { page_size: 101, page_token: "x".to_owned(), role: 9, status: 9, ..ListUsersRequest::default() };
         assert_eq!(fields(list_users(&request)), ["page_size", "page_token", "role", "status"]);
 
         let checked = |fill: &dyn Fn(&mut Check)| {

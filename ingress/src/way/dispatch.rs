@@ -159,7 +159,7 @@ impl Dispatcher {
         {
             return Err(Box::new(Code::PermissionDenied.refusal()));
         }
-        let prepared = self.prepare(command, caller.map(Caller::operator))?;
+        let prepared = self.prepare(command, caller.map(Caller::as_staff))?;
         self.batcher_of(&prepared)?;
         Ok(prepared)
     }

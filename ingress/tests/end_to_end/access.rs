@@ -92,7 +92,7 @@ async fn guarded() -> (Shop, impl Fn(Role) -> String) {
     let tokens = Tokens::new(Algorithm::EdDsa, &new_key(Algorithm::EdDsa), PATIENCE).expect("a new key");
     let verification = Verification { sms: Some(Arc::new(LogLines)), captcha: Some(Arc::new(Plain)) };
     let shop = Shop::guarded(1, Options { tokens: tokens.clone(), verification, ..Options::default() }).await;
-    (shop, move |role| tokens.sign(Caller { user_id: USER, role }).token)
+    (shop, move |role| tokens.sign(Caller { user_id: USER, role }, None).token)
 }
 
 fn told(result: Result<Bytes, Status>) -> (Code, String) {
@@ -104,7 +104,7 @@ fn told(result: Result<Bytes, Status>) -> (Code, String) {
 async fn every_rpc_that_is_served_is_guarded() {
     let (shop, token) = guarded().await;
     let [user, admin] = [Role::User, Role::Admin].map(&token);
-    for Method { path, access, user_id_field } in METHODS {
+    for Method { path, access, user_id_field, .. } in METHODS {
         let refused = async |token: Option<&str>, user_id| {
             told(call(&shop.channel, path, token, naming(*user_id_field, user_id), PATIENCE).await)
         };

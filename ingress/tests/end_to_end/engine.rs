@@ -217,7 +217,11 @@ impl Engine {
             }
             query::Body::Credentials(UserQuery { user_id }) => {
                 let user = Some(User { user_id, ..User::default() });
-                query_reply::Body::Credentials(Credentials { user, password_hash: self.password_hash.clone() })
+                query_reply::Body::Credentials(Credentials {
+                    user,
+                    password_hash: self.password_hash.clone(),
+                    ..Credentials::default()
+                })
             }
             query::Body::Catalogue(query) => query_reply::Body::Catalogue(catalogue(&query)),
             query::Body::Inspect(_) => query_reply::Body::Inspection(LogInspection { log: self.log, ..LogInspection::default() }),

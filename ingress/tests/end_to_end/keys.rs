@@ -59,7 +59,7 @@ async fn a_key_is_the_clients_or_made_and_told_with_an_error() {
 async fn an_admin_changes_stock_under_a_key() {
     let tokens = Tokens::new(Algorithm::EdDsa, &new_key(Algorithm::EdDsa), PATIENCE).expect("a new key");
     let shop = Shop::guarded(1, Options { tokens: tokens.clone(), ..Options::default() }).await;
-    let token = format!("Bearer {}", tokens.sign(Caller { user_id: 7, role: Role::Admin }).token);
+    let token = format!("Bearer {}", tokens.sign(Caller { user_id: 7, role: Role::Admin }, None).token);
     let authorized =
         |metadata: &mut tonic::metadata::MetadataMap| _ = metadata.insert("authorization", token.parse().expect("ASCII"));
     let mut inventory = InventoryServiceClient::new(shop.channel.clone());

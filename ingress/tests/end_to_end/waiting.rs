@@ -64,7 +64,7 @@ async fn an_admin_goes_on_with_what_is_stuck_under_a_key() {
     let resolution = SagaResolution::Retry.into();
     let request = || ResolveSagaRequest { order_id: "o".to_owned(), resolution, reason: "hold mended".to_owned(), version: 0 };
     let as_admin = |mut request: Request<ResolveSagaRequest>| {
-        let token = tokens.sign(Caller { user_id: 9, role: Role::Admin }).token;
+        let token = tokens.sign(Caller { user_id: 9, role: Role::Admin }, None).token;
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
         request
     };

@@ -14,7 +14,7 @@ use emshop_proto::subjects::Epoch;
 use rand::Rng;
 
 use super::{By, Event, IDLE, RESTART, SECOND, World};
-use crate::host;
+use crate::host::{self, Settings};
 use crate::logs::{SimEvents, SimLog};
 use crate::model::{self, Wrong};
 use crate::plan::Fault;
@@ -57,8 +57,8 @@ impl World {
         host.started_us = now;
         let (partitioner, rows_max) = (self.partitioner, self.plan.checkpoint_rows_max);
         let find = |replica: &Replica| facts(replica, logs, events);
-        let limits = self.plan.limits[host.generation as usize % 2];
-        let started = host.start(epoch, partitioner, rows_max, limits, &logs[number], find, host::now(now, now, wall_ms));
+        let settings = Settings { rows_max, limits: self.plan.limits[host.generation as usize % 2] };
+        let started = host.start(epoch, partitioner, settings, &logs[number], find, host::now(now, now, wall_ms));
         match started {
             Ok(()) => {
                 self.note("recoveries", "an engine starts");

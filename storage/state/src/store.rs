@@ -59,7 +59,8 @@ impl RocksStore {
     /// When RocksDB does not take it.
     pub fn rewrite_after(&self, age: Duration) {
         let seconds = age.as_secs().to_string();
-        let set = self.db.set_options(&[("periodic_compaction_seconds", &seconds)]);
+        // Files go down one level at a time by the first; by the second on to where what they replace is.
+        let set = self.db.set_options(&[("periodic_compaction_seconds", &seconds), ("ttl", &seconds)]);
         set.unwrap_or_else(|error| panic!("files of {seconds} s cannot be written again: {error}"));
     }
 

@@ -77,13 +77,16 @@ fn write_service(page: &mut String, service: &ServiceDescriptor, homes: &Homes) 
 
 fn write_method(page: &mut String, method: &MethodDescriptor, comment: &str, homes: &Homes) {
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-    let access = match access::method(&path).expect("every RPC is in the table").access {
+    let method_access = access::method(&path).expect("every RPC is in the table");
+    let mut access = match method_access.access {
         Access::Public => "anyone",
         Access::Self_ => "the user themself",
         Access::Admin => "an admin",
         Access::Super => "a super admin",
         Access::Unspecified => panic!("{path} does not say who may call it"),
-    };
+    }
+    .to_owned();
+    method_access.roles.iter().for_each(|role| access += &format!(", {}", role.name()));
     let stream = |streams: bool| if streams { "stream of " } else { "" };
     let (input, output) = (method.input(), method.output());
     line(page, &format!("\n### {}\n", method.name()));

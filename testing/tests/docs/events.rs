@@ -15,9 +15,8 @@ fn the_table_is_fresh() {
         .map(|(texts, when)| {
             let [name] = &texts[..] else { panic!("one name a type: {texts:?}") };
             let subject = subjects::events(name);
-            let held = subjects::CATALOGUE_SUBJECTS.trim_end_matches('>');
-            let stream = if subject.starts_with(held) { subjects::CATALOGUE_STREAM } else { subjects::EVENT_STREAM };
-            vec![format!("`{subject}`"), format!("`{stream}`"), when]
+            let listed = EventType::ALL.iter().find(|listed| listed.name() == name).expect("a type of this build");
+            vec![format!("`{subject}`"), format!("`{}`", subjects::stream_of(*listed)), when]
         })
         .collect();
     // By entity, in the order in which entities have their first type.

@@ -1,5 +1,6 @@
 //! The documentation says what the source says: pages and tables are generated from it, and what the others quote must be there.
 
+mod access;
 mod api;
 mod errors;
 mod events;

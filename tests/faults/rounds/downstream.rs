@@ -8,7 +8,7 @@ use anyhow::Context;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use emshop_log::jetstream::{Access, Connection, User};
-use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
+use emshop_proto::subjects::EVENT_STREAMS;
 use emshop_proto::v1::{EventBatch, OrderStatus};
 use emshop_simulator::consumer::Consumer;
 use emshop_simulator::model::Stock;
@@ -64,7 +64,7 @@ async fn subscribe(server: &str) -> anyhow::Result<SelectAll<Ordered>> {
     let connection = Connection::open(&Access::new(server, User::Operator)?).await?;
     let jetstream = jetstream::new(connection.read().clone());
     let mut streams = Vec::new();
-    for name in [EVENT_STREAM, CATALOGUE_STREAM] {
+    for name in EVENT_STREAMS {
         let consumer = jetstream.get_stream(name).await?.create_consumer(OrderedConfig::default()).await?;
         streams.push(consumer.messages().await?);
     }

@@ -66,11 +66,12 @@ pub fn view(brand_id: u64, row: &BrandRow) -> Brand {
     Brand { brand_id, name: row.name.clone(), logo: row.logo.clone(), goods: row.goods }
 }
 
-/// Whether another brand has this name, in large letters or small. Brands are named rarely, so an index of names would cost more than it saves.
+/// Whether another brand has this name, in large letters or small as far as ASCII has them: tables of others change with the toolchain, and
+/// a replay must find what was found. Brands are named rarely, so an index of names would cost more than it saves.
 fn is_taken(state: &State, name: &str, brand_id: u64) -> bool {
-    let (mut taken, name) = (false, name.to_lowercase());
+    let mut taken = false;
     state.brands.scan(&0, |other, row| {
-        taken = row.name.to_lowercase() == name && *other != brand_id;
+        taken = row.name.eq_ignore_ascii_case(name) && *other != brand_id;
         if taken { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     taken

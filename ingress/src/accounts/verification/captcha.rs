@@ -12,6 +12,8 @@ use captcha::filters::{Dots, Noise, Wave};
 use emshop_proto::errors::Code;
 use prost::Message;
 
+use crate::accounts::token::{Key, Tokens};
+
 /// How long a captcha is good.
 pub const CAPTCHA_SECONDS: u32 = 120;
 
@@ -77,9 +79,8 @@ impl CaptchaProvider for Plain {
 /// Draws captchas, and looks at what was read.
 pub struct Captchas {
     provider: Arc<dyn CaptchaProvider>,
-    key: [u8; 32],
-    /// Of what stands for a request.
-    request_key: [u8; 32],
+    /// Share their keys: what was drawn with one that is believed still is good still.
+    tokens: Tokens,
     /// Until when, in Unix seconds.
     wrong: Mutex<HashMap<[u8; NONCE_BYTES], u64>>,
 }
@@ -91,27 +92,35 @@ pub struct Read {
     pub nonce: String,
     /// How long it would be good still.
     pub seconds: u32,
+    /// Of what stands for a request: that of the captcha, which a repeat comes with too.
+    request_key: [u8; 32],
+}
+
+impl Read {
+    /// The key under which the captcha is used for a request. Only the same request under the same idempotency key is a repeat: otherwise one
+    /// captcha would be good for any number of passwords, or of codes to other numbers.
+    pub fn key_of_use(&self, idempotency_key: &str, request: &impl Message) -> String {
+        let request = blake3::keyed_hash(&self.request_key, &request.encode_to_vec());
+        format!("{idempotency_key}:{}", request.to_hex())
+    }
+}
+
+/// What is derived from a key of tokens.
+struct Seal {
+    key: [u8; 32],
+    request_key: [u8; 32],
 }
 
 impl Captchas {
-    /// `secret` is what all ingresses share.
-    pub fn new(provider: Arc<dyn CaptchaProvider>, secret: &[u8]) -> Self {
-        let key = blake3::derive_key("emshop 2026-11 what captchas say", secret);
-        let request_key = blake3::derive_key("emshop 2026-11 requests that captchas are used for", secret);
-        Self { provider, key, request_key, wrong: Mutex::default() }
+    pub fn new(provider: Arc<dyn CaptchaProvider>, tokens: Tokens) -> Self {
+        Self { provider, tokens, wrong: Mutex::default() }
     }
 
     /// A captcha, and its id.
     pub fn draw(&self) -> (String, Drawing) {
         let drawing = self.provider.draw();
-        (self.seal(rand::random(), now() + u64::from(CAPTCHA_SECONDS), &drawing.answer), drawing)
-    }
-
-    /// The key under which a captcha is used for a request. Only the same request under the same idempotency key is a repeat: otherwise one
-    /// captcha would be good for any number of passwords, or of codes to other numbers.
-    pub fn key_of_use(&self, idempotency_key: &str, request: &impl Message) -> String {
-        let request = blake3::keyed_hash(&self.request_key, &request.encode_to_vec());
-        format!("{idempotency_key}:{}", request.to_hex())
+        let seal = self.tokens.with_signing(Seal::of);
+        (seal.seal(rand::random(), now() + u64::from(CAPTCHA_SECONDS), &drawing.answer), drawing)
     }
 
     /// # Errors
@@ -122,7 +131,7 @@ impl Captchas {
     }
 
     fn read_at(&self, id: &str, answer: &str, now: u64) -> Result<Read, Code> {
-        let (nonce, expires) = self.parts(id).ok_or(Code::CaptchaIncorrect)?;
+        let (seal, (nonce, expires)) = self.parts(id).ok_or(Code::CaptchaIncorrect)?;
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if now >= expires || expires - now > CAPTCHA_SECONDS.into() || wrong.contains_key(&nonce) {
             return Err(Code::CaptchaIncorrect);
@@ -133,12 +142,26 @@ impl Captchas {
         if wrong.len() >= WRONG_MAX {
             return Err(Code::Overloaded);
         }
-        let sealed = self.seal(nonce, expires, answer.trim());
+        let sealed = seal.seal(nonce, expires, answer.trim());
         if !constant_time_eq::constant_time_eq(sealed.as_bytes(), id.as_bytes()) {
             wrong.insert(nonce, expires);
             return Err(Code::CaptchaIncorrect);
         }
-        Ok(Read { nonce: hex::encode(nonce), seconds: (expires - now) as u32 })
+        Ok(Read { nonce: hex::encode(nonce), seconds: (expires - now) as u32, request_key: seal.request_key })
+    }
+
+    /// Of an id that was drawn: what it was sealed with, and what it says.
+    fn parts(&self, id: &str) -> Option<(Seal, ([u8; NONCE_BYTES], u64))> {
+        let keys = self.tokens.keys();
+        keys.iter().map(Seal::of).find_map(|seal| seal.parts(id).map(|parts| (seal, parts)))
+    }
+}
+
+impl Seal {
+    fn of(key: &Key) -> Self {
+        let derive = |context| blake3::derive_key(context, &key.secret);
+        let request_key = derive("emshop 2026-11 requests that captchas are used for");
+        Self { key: derive("emshop 2026-11 what captchas say"), request_key }
     }
 
     fn seal(&self, nonce: [u8; NONCE_BYTES], expires: u64, answer: &str) -> String {
@@ -171,19 +194,28 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use emshop_proto::v1::LoginRequest;
 
     use super::*;
+    use crate::accounts::token::Algorithm;
+
+    const LIFETIME: Duration = Duration::from_secs(60);
+
+    fn with(keys: &str) -> Captchas {
+        Captchas::new(Arc::new(Plain), Tokens::new(Algorithm::Hs256, keys, LIFETIME).expect("keys"))
+    }
 
     fn captchas() -> Captchas {
-        Captchas::new(Arc::new(Plain), b"secret")
+        with(&"ab".repeat(32))
     }
 
     #[test]
     fn a_captcha_is_read_by_who_shares_the_secret_until_it_is_over() {
         let (id, Drawing { answer, .. }) = captchas().draw();
         assert_eq!(id.len(), 75);
-        let (_, expires) = captchas().parts(&id).expect("an id");
+        let (_, (_, expires)) = captchas().parts(&id).expect("an id");
         let read = captchas().read_at(&id, &answer, expires - 7).expect("right");
         assert_eq!((read.nonce.len(), read.seconds), (32, 7));
         assert_eq!(
@@ -191,8 +223,10 @@ mod tests {
             read.nonce
         );
         assert_eq!(captchas().read_at(&id, &answer, expires), Err(Code::CaptchaIncorrect));
-        let others = Captchas::new(Arc::new(Plain), b"another");
-        assert_eq!(others.read_at(&id, &answer, expires - 1), Err(Code::CaptchaIncorrect));
+        let (ours, another) = ("ab".repeat(32), "cd".repeat(32));
+        assert_eq!(with(&another).read_at(&id, &answer, expires - 1), Err(Code::CaptchaIncorrect));
+        let rotated = with(&format!("{another}\n{ours}")).read_at(&id, &answer, expires - 7);
+        assert_eq!(rotated, Ok(read), "the key has changed meanwhile, what stands for the request has not");
     }
 
     #[test]
@@ -207,8 +241,11 @@ mod tests {
 
     #[test]
     fn a_use_is_of_one_request_under_one_key() {
+        let captchas = captchas();
+        let (id, Drawing { answer, .. }) = captchas.draw();
+        let read = captchas.read(&id, &answer).expect("right");
         let of = |key: &str, password: &str| {
-            captchas().key_of_use(key, &LoginRequest { password: password.to_owned(), ..LoginRequest::default() })
+            read.key_of_use(key, &LoginRequest { password: password.to_owned(), ..LoginRequest::default() })
         };
         assert_eq!(of("k", "right"), of("k", "right"));
         assert_ne!(of("k", "right"), of("k", "wrong"));

@@ -11,7 +11,8 @@ use tonic::{Request, Streaming};
 
 pub use self::server::PipelineServer;
 use super::Gateway;
-use crate::access::Caller;
+use crate::access::Identity;
+use crate::access::revoked::Revoked;
 use crate::connections::Peer;
 use crate::way::dispatch::Dispatcher;
 use crate::way::sink::{Ended, Outcomes, Sink};
@@ -24,7 +25,8 @@ impl Gateway {
         let outcomes = Outcomes::new(sink.clone());
         let reader = Reader {
             dispatcher: self.dispatcher.clone(),
-            caller: access::caller(request.extensions()),
+            identity: access::identity(request.extensions()),
+            revoked: self.revoked.clone(),
             sink: sink.clone(),
             leave: peer.leave.clone(),
         };
@@ -42,7 +44,9 @@ impl Gateway {
 /// Reads the commands of one stream for as long as its window has room.
 struct Reader {
     dispatcher: Arc<Dispatcher>,
-    caller: Option<Caller>,
+    /// `None` while the server runs without authentication.
+    identity: Option<Identity>,
+    revoked: Arc<Revoked>,
     sink: Arc<Sink>,
     /// Of its connection.
     leave: watch::Receiver<bool>,
@@ -50,10 +54,20 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self, mut batches: Streaming<CommandBatch>) {
+        let (revoked, identity) = (self.revoked.clone(), self.identity);
+        let token_ended = async {
+            match identity {
+                Some(identity) => revoked.ended(identity).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(token_ended);
         let end = loop {
             let batch = tokio::select! {
                 batch = batches.message() => batch,
                 _ = self.leave.wait_for(|leave| *leave) => break Some(status::of_refusal(refusals::unavailable())),
+                // What was read before goes on: its outcomes come first.
+                code = &mut token_ended => break Some(status::of_refusal(code.refusal())),
             };
             match batch {
                 Ok(Some(batch)) => {
@@ -71,7 +85,7 @@ impl Reader {
     async fn take(&self, commands: Vec<Command>) -> Result<(), Ended> {
         if !commands.is_empty() {
             self.sink.reserve(commands.len()).await?;
-            self.dispatcher.submit(commands, self.caller, &self.sink).await;
+            self.dispatcher.submit(commands, self.identity.map(|identity| identity.caller), &self.sink).await;
         }
         Ok(())
     }

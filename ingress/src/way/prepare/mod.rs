@@ -101,10 +101,14 @@ pub fn prepare_account(command: &AccountCommand, operator: Option<Operator>, par
         }
         // No repeat is told by its hash.
         Some(
-            account_command::Body::DeleteUser(_)
-            | account_command::Body::IssueCode(_)
+            account_command::Body::IssueCode(_)
             | account_command::Body::UseCode(_)
-            | account_command::Body::UseOnce(_),
+            | account_command::Body::UseOnce(_)
+            | account_command::Body::OpenSession(_)
+            | account_command::Body::RefreshSession(_)
+            | account_command::Body::EndSession(_)
+            | account_command::Body::CreateServiceAccount(_)
+            | account_command::Body::DeleteUser(_),
         )
         | None => Vec::new(),
     };

@@ -313,6 +313,7 @@ impl<'a> Streams<'a> {
             self.ensure(self.log_config(log, &identity), |found| found.check_same(&identity)).await?;
         }
         self.ensure(self.catalogue_config(&identity), |found| found.check_same(&identity)).await?;
+        self.ensure(self.access_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.lease_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.event_config(&identity), |found| found.check_same(&identity)).await
     }
@@ -322,7 +323,8 @@ impl<'a> Streams<'a> {
     pub async fn make_all(&self, identity: &Identity, first: &BTreeMap<String, u64>) -> Result<(), LogError> {
         let incomplete = Identity { incomplete: true, ..identity.clone() };
         let logs = (1..identity.logs).map(|log| self.log_config(log, identity));
-        let others = [self.catalogue_config(identity), self.lease_config(identity), self.event_config(identity)];
+        let apart = [self.catalogue_config(identity), self.access_config(identity)];
+        let others = apart.into_iter().chain([self.lease_config(identity), self.event_config(identity)]);
         for config in iter::once(self.log_config(0, &incomplete)).chain(logs).chain(others) {
             let first_sequence = first.get(&config.name).copied().filter(|first| *first > 1);
             create(self.link, &Config { first_sequence, max_bytes: -1, ..config }).await?;
@@ -396,6 +398,16 @@ impl<'a> Streams<'a> {
         Config {
             name: subjects::CATALOGUE_STREAM.into(),
             subjects: vec![identity.epoch.publishing(subjects::CATALOGUE_SUBJECTS)],
+            max_bytes: -1,
+            ..self.event_config(identity)
+        }
+    }
+
+    /// Whoever starts to believe tokens asks this stream first which ones are revoked, so nothing is ever pushed out of it.
+    fn access_config(&self, identity: &Identity) -> Config {
+        Config {
+            name: subjects::ACCESS_STREAM.into(),
+            subjects: vec![identity.epoch.publishing(subjects::ACCESS_SUBJECTS)],
             max_bytes: -1,
             ..self.event_config(identity)
         }

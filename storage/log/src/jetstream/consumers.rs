@@ -1,7 +1,7 @@
 //! Consumers of downstream services, made for them: they may make none themselves.
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use emshop_proto::subjects::{CATALOGUE_STREAM, EVENT_STREAM};
+use emshop_proto::subjects::EVENT_STREAMS;
 
 use super::{Cluster, Connection};
 use crate::LogError;
@@ -24,7 +24,7 @@ pub async fn make_consumers(connection: &Connection, name: &str) -> Result<(), L
         return Err(LogError::Unfit("the nats-server has no shop yet: start it once".to_owned()));
     }
     let link = &connection.core;
-    for stream in [EVENT_STREAM, CATALOGUE_STREAM] {
+    for stream in EVENT_STREAMS {
         let config = pull::Config {
             durable_name: Some(name.to_owned()),
             description: Some("A downstream service of emshop".to_owned()),

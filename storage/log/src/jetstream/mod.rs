@@ -2,7 +2,7 @@
 //!
 //! [`NatsServer`] runs a server, unless there is one already, with the [`users`] that may do something there, and [`Pulse`] tells whether it
 //! takes what it is given. [`Access`] is the way into one, [`Connection`] connects to it, and [`Cluster`] opens the streams there as [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by
-//! way of one delivery after the other.
+//! way of one delivery after the other; streams of events are [`followed`].
 
 mod access;
 pub mod archive;
@@ -11,6 +11,7 @@ mod cluster;
 mod connection;
 mod consumers;
 mod delivery;
+pub mod followed;
 mod leases;
 mod pulse;
 mod reader;

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use emshop_proto::subjects::{self, CATALOGUE_STREAM, EVENT_STREAM, INBOXES, LEASE_BUCKET};
+use emshop_proto::subjects::{self, ACCESS_STREAM, CATALOGUE_STREAM, EVENT_STREAMS, INBOXES, LEASE_BUCKET};
 
 /// The account of the shop.
 pub(super) const SHOP_ACCOUNT: &str = "SHOP";
@@ -111,15 +111,18 @@ fn engine_publishes() -> Vec<String> {
 
 /// Only logs are trimmed, and only an operator declares entries void.
 fn engine_does_not_publish() -> Vec<String> {
-    let kept = [EVENT_STREAM, CATALOGUE_STREAM, &subjects::lease_stream()].map(|stream| format!("$JS.API.STREAM.PURGE.{stream}"));
-    [owned(["emshop.*.log.*.void"]), kept.to_vec()].concat()
+    let kept = EVENT_STREAMS.map(str::to_owned).into_iter().chain([subjects::lease_stream()]);
+    let kept = kept.map(|stream| format!("$JS.API.STREAM.PURGE.{stream}"));
+    owned(["emshop.*.log.*.void"]).into_iter().chain(kept).collect()
 }
 
-/// It follows the events of goods.
+/// It follows the events of goods, for search, and those that revoke tokens.
 fn ingress_publishes() -> Vec<String> {
-    let follows = ["CREATE.{}", "CREATE.{}.>", "MSG.NEXT.{}.*"];
-    let follows = follows.map(|request| format!("$JS.API.CONSUMER.{}", request.replace("{}", CATALOGUE_STREAM)));
-    [owned([subjects::QUERIES]), follows.to_vec()].concat()
+    let follows = |stream: &str| {
+        let requests = ["CREATE.{}", "CREATE.{}.>", "MSG.NEXT.{}.*"];
+        requests.map(|request| format!("$JS.API.CONSUMER.{}", request.replace("{}", stream)))
+    };
+    [owned([subjects::QUERIES]), [CATALOGUE_STREAM, ACCESS_STREAM].map(follows).concat()].concat()
 }
 
 fn operator_publishes() -> Vec<String> {
@@ -153,7 +156,7 @@ fn services() -> Vec<Service> {
         let pull = api("CONSUMER.MSG.NEXT.{}.*", true);
         [api("STREAM.INFO.{}", false), api("CONSUMER.INFO.{}.*", false), pull, acknowledgements]
     };
-    [EVENT_STREAM, CATALOGUE_STREAM].into_iter().flat_map(of_stream).collect()
+    EVENT_STREAMS.into_iter().flat_map(of_stream).collect()
 }
 
 /// The block of a nats-server's configuration that has its users and what each may do. `password` is what stands there as the password of
