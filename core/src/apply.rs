@@ -109,20 +109,32 @@ fn handle(turn: &mut Turn, body: Body) -> Handled {
         Body::LinkBrand(request) => catalogue::link_brand(turn.state, &request).now(),
         Body::UnlinkBrand(request) => catalogue::unlink_brand(turn.state, &request).now(),
 
-        Body::AddCartItem(request) => cart::add(turn, &request),
+        Body::AddCartItem(request) => {
+            erasure::check_there(turn.state, request.user_id)?;
+            cart::add(turn, &request)
+        }
         Body::UpdateCartItem(request) => cart::update(turn.state, &request).now(),
         Body::SelectCartItems(request) => cart::select(turn.state, &request).now(),
         Body::RemoveCartItems(request) => cart::remove(turn.state, &request).now(),
         Body::ClearCart(request) => cart::clear(turn.state, &request).now(),
 
-        Body::AddFavourite(request) => favourite::add(turn, request),
+        Body::AddFavourite(request) => {
+            erasure::check_there(turn.state, request.user_id)?;
+            favourite::add(turn, request)
+        }
         Body::RemoveFavourite(request) => favourite::remove(turn, request),
 
-        Body::CreateAddress(request) => address::create(turn.state, request).now(),
+        Body::CreateAddress(request) => {
+            erasure::check_there(turn.state, request.user_id)?;
+            address::create(turn.state, request).now()
+        }
         Body::UpdateAddress(request) => address::update(turn.state, &request).now(),
         Body::DeleteAddress(request) => address::delete(turn.state, &request).now(),
 
-        Body::CreateMessage(request) => letter::create(turn, request).now(),
+        Body::CreateMessage(request) => {
+            erasure::check_there(turn.state, request.user_id)?;
+            letter::create(turn, request).now()
+        }
 
         Body::UpdateProfile(request) => user::update_profile(turn.state, &turn.ctx, &request).now(),
         Body::SetUserStatus(request) => user::set_status(turn, &request).now(),

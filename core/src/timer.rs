@@ -75,7 +75,12 @@ pub(crate) fn remove(state: &mut State, timer: &Timer) {
 
 /// Fires what is due at log time.
 pub(crate) fn fire(turn: &mut Turn) {
+    let mut to_erase = erasure::ROWS_PER_TICK_MAX;
     for timer in due(turn.state, turn.ctx.time_ms, FIRED_PER_TICK_MAX) {
+        // What there is no room for in this tick stays due.
+        if to_erase == 0 && matches!(timer.what, TimerKind::Erasure(_)) {
+            continue;
+        }
         remove(turn.state, &timer);
         match timer.what {
             TimerKind::OrderExpiry(number) => expire_order(turn, number),
@@ -85,7 +90,7 @@ pub(crate) fn fire(turn: &mut Turn) {
             TimerKind::ReservationExpiry(number) => reservation::expire(turn, number),
             TimerKind::PaymentHoldExpiry(key) => hold::expire(turn, &key),
             TimerKind::CodeExpiry(key) => code::forget(turn, &key),
-            TimerKind::Erasure(user_id) => erasure::go_on(turn, user_id),
+            TimerKind::Erasure(user_id) => erasure::go_on(turn, user_id, &mut to_erase),
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::state::rows::Newest;
 use crate::state::timers::{Timer, TimerKind};
 use crate::timer;
 
-/// Rows that one turn looks at.
-const ROWS_PER_RUN_MAX: usize = 256;
+/// Rows that one tick looks at, of however many users.
+pub(crate) const ROWS_PER_TICK_MAX: usize = 256;
 const AGAIN_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
 /// What was on its way when the account went has long arrived by then.
 const WATCHED_MS: i64 = 8 * AGAIN_AFTER_MS;
@@ -78,6 +78,15 @@ fn check(turn: &mut Turn, user_id: u64, row: &UserRow, shown_hash: &str) -> Resu
     if money != 0 && !is_deleted { Err(Code::UserHasBalance) } else { Ok(()) }
 }
 
+/// Nothing is kept for a user who was deleted, whoever asks for it: it would stay. Who never registered may have something.
+///
+/// # Errors
+/// `USER_NOT_FOUND`.
+pub(crate) fn check_there(state: &mut State, user_id: u64) -> Result<(), Code> {
+    let is_deleted = state.users.get(&user_id).is_some_and(|row| row.status() == UserStatus::Deleted);
+    if is_deleted { Err(Code::UserNotFound) } else { Ok(()) }
+}
+
 /// From now on this log forgets who a user was.
 pub(crate) fn begin(turn: &mut Turn, user_id: u64) {
     if turn.state.erasures.get(&user_id).is_none() {
@@ -96,13 +105,13 @@ fn put(state: &mut State, user_id: u64, row: ErasureRow) {
     state.erasures.insert(user_id, row);
 }
 
-/// Takes some of what there is away, and sets the timer again if there may be more.
-pub(crate) fn go_on(turn: &mut Turn, user_id: u64) {
+/// Takes some of what there is away, as far as there is `room` for it in this tick, and sets the timer again if there may be more.
+pub(crate) fn go_on(turn: &mut Turn, user_id: u64, room: &mut usize) {
     let row = turn.state.erasures.get(&user_id).copied();
     let mut row = row.unwrap_or_else(|| panic!("a timer erases user {user_id}, who is not to be erased"));
     let now = turn.ctx.time_ms;
-    let room = ROWS_PER_RUN_MAX - erase_belongings(turn, user_id);
-    let is_through = room > 0 && erase_orders(turn.state, user_id, &mut row, room);
+    erase_belongings(turn, user_id, room);
+    let is_through = *room > 0 && erase_orders(turn.state, user_id, &mut row, room);
     if !is_through {
         put(turn.state, user_id, ErasureRow { due_ms: now, ..row });
     } else if row.waits_for_orders || now < row.begun_at_ms + WATCHED_MS {
@@ -113,34 +122,42 @@ pub(crate) fn go_on(turn: &mut Turn, user_id: u64) {
     }
 }
 
-/// What the user kept, as far as there is room for it; how many rows these were.
-fn erase_belongings(turn: &mut Turn, user_id: u64) -> usize {
-    let messages = numbers(|visit| turn.state.messages.scan(&Newest::first(user_id), |key, _| visit(*key)), user_id);
-    let addresses = numbers(|visit| turn.state.addresses.scan(&Newest::first(user_id), |key, _| visit(*key)), user_id);
-    let items = cart::items(turn.state, user_id).into_iter().map(|item| item.goods_id).take(ROWS_PER_RUN_MAX);
-    let items: Vec<_> = items.collect();
-    let favourites: Vec<_> = favourite::settled(turn.state, user_id).into_iter().take(ROWS_PER_RUN_MAX).collect();
-    let mut room = ROWS_PER_RUN_MAX;
-    let mut take = |found: usize| {
-        let taken = found.min(room);
-        room -= taken;
+/// What the user kept.
+fn erase_belongings(turn: &mut Turn, user_id: u64, room: &mut usize) {
+    let most = *room;
+    // Addresses first: there are so few that all go at once, and the default one with the others.
+    let addresses = numbers(|visit| turn.state.addresses.scan(&Newest::first(user_id), |key, _| visit(*key)), user_id, most);
+    if addresses.len() == most {
+        *room = 0;
+        return;
+    }
+    let messages = numbers(|visit| turn.state.messages.scan(&Newest::first(user_id), |key, _| visit(*key)), user_id, most);
+    let items: Vec<_> = cart::items(turn.state, user_id).into_iter().map(|item| item.goods_id).collect();
+    let favourites = favourite::settled(turn.state, user_id);
+    let mut take = |found: &[u64]| {
+        let taken = found.len().min(*room);
+        *room -= taken;
         taken
     };
-    // Addresses first: there are so few that all go at once, and the default one with the others.
-    let (addresses, messages) = (&addresses[..take(addresses.len())], &messages[..take(messages.len())]);
-    let (items, favourites) = (&items[..take(items.len())], &favourites[..take(favourites.len())]);
-    messages.iter().for_each(|number| turn.state.messages.remove(&Newest { user_id, number: *number }));
-    addresses.iter().for_each(|number| turn.state.addresses.remove(&Newest { user_id, number: *number }));
-    items.iter().for_each(|goods_id| turn.state.cart_items.remove(&(user_id, *goods_id)));
-    favourites.iter().for_each(|goods_id| favourite::forget(turn, user_id, *goods_id));
-    ROWS_PER_RUN_MAX - room
+    for number in &addresses[..take(&addresses)] {
+        turn.state.addresses.remove(&Newest { user_id, number: *number });
+    }
+    for number in &messages[..take(&messages)] {
+        turn.state.messages.remove(&Newest { user_id, number: *number });
+    }
+    for goods_id in &items[..take(&items)] {
+        turn.state.cart_items.remove(&(user_id, *goods_id));
+    }
+    for goods_id in &favourites[..take(&favourites)] {
+        favourite::forget(turn, user_id, *goods_id);
+    }
 }
 
-/// Numbers of what a user has, newest first.
-fn numbers(scan: impl FnOnce(&mut dyn FnMut(Newest) -> ControlFlow<()>), user_id: u64) -> Vec<u64> {
+/// Numbers of what a user has, newest first, and no more than `most`.
+fn numbers(scan: impl FnOnce(&mut dyn FnMut(Newest) -> ControlFlow<()>), user_id: u64, most: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
     scan(&mut |key| {
-        if key.user_id != user_id || numbers.len() == ROWS_PER_RUN_MAX {
+        if key.user_id != user_id || numbers.len() == most {
             return ControlFlow::Break(());
         }
         numbers.push(key.number);
@@ -150,18 +167,19 @@ fn numbers(scan: impl FnOnce(&mut dyn FnMut(Newest) -> ControlFlow<()>), user_id
 }
 
 /// Looks at the next orders of a user, newest first; `true` when all were looked at.
-fn erase_orders(state: &mut State, user_id: u64, row: &mut ErasureRow, most: usize) -> bool {
+fn erase_orders(state: &mut State, user_id: u64, row: &mut ErasureRow, room: &mut usize) -> bool {
     let after = row.after.unwrap_or(OrderPlace { created_at_ms: i64::MAX, number: u64::MAX, log: 0 });
     let from = UserOrder { user_id, created_at_ms: after.created_at_ms, number: after.number.saturating_sub(1) };
     let (mut found, mut is_through) = (Vec::new(), true);
     state.order_index.of_user(&from, |order| {
-        if found.len() == most {
+        if found.len() == *room {
             is_through = false;
             return ControlFlow::Break(());
         }
         found.push(order);
         ControlFlow::Continue(())
     });
+    *room -= found.len();
     for UserOrder { created_at_ms, number, .. } in found {
         row.after = Some(OrderPlace { created_at_ms, number, log: 0 });
         let order = order::existing(state, number);

@@ -137,12 +137,68 @@ fn what_comes_by_an_old_token_goes_too() {
     let user_id = scene.user_id;
     assert_done(&scene.delete(None, ""));
     scene.days(5);
-    let address = Address { street: "Elsewhere 9".to_owned(), ..Address::default() };
-    let create = Body::CreateAddress(CreateAddressRequest { user_id, address: Some(address) });
-    assert_done(&scene.shop.send_as(as_user(user_id), keyed("late", create)));
+    let late = scene.shop.id_of(1, "late");
+    let order = SubmitOrderRequest { user_id, address: "Elsewhere 9".to_owned(), ..order(&late, &[(9, 1)]) };
+    assert_refused(&scene.shop.send_as(as_user(user_id), submit(order)), Code::GoodsNotFound);
+    assert_eq!(scene.shop.order(&late).address, "Elsewhere 9");
     scene.days(5);
     let has = |value: &[u8]| value.windows(11).any(|window| window == b"Elsewhere 9");
     assert!(!scene.shop.rows().iter().any(|(_, value)| value.as_ref().is_some_and(|value| has(value))));
+}
+
+#[test]
+fn nothing_is_kept_for_who_was_deleted() {
+    let mut scene = Scene::new(1);
+    let user_id = scene.user_id;
+    assert_done(&scene.delete(None, ""));
+    let [goods_id] = scene.shop.goods_of(0);
+    let message = Some(UserMessage { text: "x".to_owned(), ..UserMessage::default() });
+    let late: [Command; 4] = [
+        keyed("late-a", Body::CreateAddress(CreateAddressRequest { user_id, address: Some(Address::default()) })),
+        keyed("late-m", Body::CreateMessage(CreateMessageRequest { user_id, message })),
+        add_to_cart(user_id, goods_id, 1, "late-c"),
+        add_favourite(user_id, goods_id),
+    ];
+    for operator in [as_user(user_id), None] {
+        for command in late.clone() {
+            assert_refused(&scene.shop.send_as(operator, command), Code::UserNotFound);
+        }
+    }
+}
+
+/// However many are deleted at once: the turns of those who shop do not wait for all of them.
+#[test]
+fn a_tick_erases_so_many_rows_of_all_users_together() {
+    let mut shop = Shop::new(1);
+    let users: Vec<u64> = (1..=10).collect();
+    let message = Some(UserMessage { text: SAID[3].to_owned(), ..UserMessage::default() });
+    for user_id in &users {
+        registered_with(&mut shop, *user_id);
+        for _ in 0..60 {
+            let create = CreateMessageRequest { user_id: *user_id, message: message.clone() };
+            assert_done(&shop.send_one(Body::CreateMessage(create).into()));
+        }
+        let command = DeleteUser { user_id: *user_id, shown_hash: String::new() };
+        shop.send_account_as(None, Account::DeleteUser(command), "", 0);
+    }
+    let left = |shop: &Shop| {
+        let mut left = 0;
+        for user_id in &users {
+            shop.logs[0].replica.state.messages.scan(&emshop_core::state::rows::Newest::first(*user_id), |key, _| {
+                left += usize::from(key.user_id == *user_id);
+                if key.user_id == *user_id { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+            });
+        }
+        left
+    };
+    let mut before = left(&shop);
+    assert!(before > 256, "not all go at once: {before}");
+    while before > 0 {
+        shop.tick_after(1);
+        let now = left(&shop);
+        assert!(now < before && before - now <= 256, "{before} {now}");
+        before = now;
+    }
 }
 
 #[test]
