@@ -62,6 +62,12 @@ impl Audit {
         tracing::warn!(target: "security", mobile, how, reason, from = %From(origin), untold, "a sign-in is refused");
     }
 
+    /// Somebody has not shown what only this user has: a password that they say again, or the refresh token in force.
+    pub fn not_shown(&self, origin: Option<Origin>, user_id: u64, how: &str, status: &tonic::Status) {
+        let Some(untold) = self.tells(origin) else { return };
+        tracing::warn!(target: "security", user_id, how, reason = status.message(), from = %From(origin), untold, "a user is not believed");
+    }
+
     /// A call was not let through.
     pub fn refused(&self, origin: Origin, path: &str, code: Code, caller: Option<Caller>) {
         let origin = Some(origin);

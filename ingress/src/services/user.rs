@@ -119,7 +119,7 @@ impl UserService for Gateway {
     }
 
     async fn refresh_token(&self, request: Request<RefreshTokenRequest>) -> Result<Response<LoginResponse>, Status> {
-        let (metadata, _, RefreshTokenRequest { refresh_token }) = request.into_parts();
+        let (metadata, extensions, RefreshTokenRequest { refresh_token }) = request.into_parts();
         accept(validate::user::refresh_token(&refresh_token))?;
         let (shown, key) = (Session::parse(&refresh_token).map_err(refused)?, key_of_call(&metadata)?);
         let next = self.accounts.refreshed(&shown, &key);
@@ -131,8 +131,10 @@ impl UserService for Gateway {
             lifetime_seconds: self.accounts.session_lifetime.seconds(),
         });
         let outcome = self.dispatcher.account(&metadata, None, key.clone(), command).await;
-        let user = user_of(outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key)]))?)?;
-        Ok(Response::new(self.given(user, &next)))
+        let refreshed = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key)])).inspect_err(|status| {
+            self.audit.not_shown(audit::origin(&extensions), shown.user_id, "refresh token", status);
+        });
+        Ok(Response::new(self.given(user_of(refreshed?)?, &next)))
     }
 
     async fn logout(&self, request: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
@@ -171,8 +173,10 @@ impl UserService for Gateway {
         let command = AccountBody::SetPassword(SetPassword { user_id, password_hash, replaced_hash });
         let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), key.clone(), command).await;
         let identity = [("user_id", user_id.to_string()), ("idempotency_key", key)];
-        let outcome = outcome.map_err(|refusal| status::of(refusal, identity))?;
-        self.audit.account(audit::origin(&extensions), access::operator(&extensions), user_id, "a password was changed");
+        let origin = audit::origin(&extensions);
+        let outcome = outcome.map_err(|refusal| status::of(refusal, identity));
+        let outcome = outcome.inspect_err(|status| self.audit.not_shown(origin, user_id, "password", status))?;
+        self.audit.account(origin, access::operator(&extensions), user_id, "a password was changed");
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -184,7 +188,12 @@ impl UserService for Gateway {
         let shown_hash = if is_self {
             self.rates.password(user_id)?;
             let (is_known, in_force) = self.shown(user_id, password).await?;
-            if is_known { in_force } else { return Err(refused(Code::PasswordIncorrect)) }
+            if !is_known {
+                let status = refused(Code::PasswordIncorrect);
+                self.audit.not_shown(audit::origin(&extensions), user_id, "password", &status);
+                return Err(status);
+            }
+            in_force
         } else {
             String::new()
         };
@@ -196,7 +205,10 @@ impl UserService for Gateway {
     }
 
     async fn logout_everywhere(&self, request: Request<LogoutEverywhereRequest>) -> Result<Response<UserResponse>, Status> {
+        let (origin, operator) = (audit::origin(request.extensions()), access::operator(request.extensions()));
+        let user_id = request.get_ref().user_id;
         let outcome = self.dispatcher.call(request, Body::LogoutEverywhere).await?;
+        self.audit.account(origin, operator, user_id, "a user was logged out everywhere");
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -242,7 +254,9 @@ impl UserService for Gateway {
         let outcome = self.dispatcher.account(&metadata, operator, String::new(), command).await;
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", idempotency_key)]))?;
         let Outcome { repeated, position, .. } = outcome;
-        let user = Some(user_of(outcome)?);
+        let user = user_of(outcome)?;
+        self.audit.account(audit::origin(&extensions), operator, user.user_id, "a service account was made");
+        let user = Some(user);
         Ok(Response::new(CreateServiceAccountResponse { user, key: key.text(), repeated, position }))
     }
 
