@@ -20,7 +20,7 @@ use emshop_search::Search;
 use emshop_state::RocksStore;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, future};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
@@ -38,8 +38,8 @@ pub struct Node {
     /// When it is ours.
     nats: Option<NatsServer>,
     connection: Connection,
-    /// The file of the keys of tokens.
-    _following: Option<Following>,
+    /// Follows the file of the keys of tokens.
+    _following: Option<JoinSet<()>>,
     /// Keeps others out until all that use it have stopped.
     _folder: DataFolder,
 }
@@ -232,9 +232,10 @@ impl Parts<'_> {
         folder: &DataFolder,
         search: Arc<Search>,
         Providers { payment, verification, tls }: Providers,
-    ) -> Result<(Ingress, Following)> {
+    ) -> Result<(Ingress, JoinSet<()>)> {
         let (key_file, tokens) = tokens(self.settings, folder)?;
-        let following = Following(tokio::spawn(key::follow(key_file, tokens.clone())).abort_handle());
+        let mut following = JoinSet::new();
+        following.spawn(key::follow(key_file, tokens.clone()));
         let mut options = emshop_ingress::Options { payment, verification, tls, ..self.settings.ingress_options(tokens) };
         options.connections.all_max = connections_max(options.connections.all_max)?;
         let (logs, outcomes) = (self.logs.clone(), self.outcomes.clone());
@@ -253,15 +254,6 @@ fn connections_max(wanted: usize) -> Result<usize> {
         );
     }
     Ok(wanted.min(most))
-}
-
-/// Follows the file of the keys until it is dropped.
-struct Following(AbortHandle);
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// What signs and verifies tokens here, and the file of its keys.
