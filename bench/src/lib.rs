@@ -11,13 +11,13 @@ use emshop_core::state::batch::Batch;
 use emshop_core::state::memory::MemoryStore;
 use emshop_core::state::store::StateStore;
 use emshop_proto::envelope::{decode, encode};
-use emshop_proto::internal::{Envelope, Record, record};
+use emshop_proto::internal::{Envelope, Record, ShopLimits, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::{
-    Command, ConfirmPaymentRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, PaymentMethod, Receiver, SetStockRequest,
-    SubmitOrderRequest,
+    Command, ConfirmPaymentRequest, CreateGoodsRequest, Goods, GoodsQuantity, Money, Operator, OperatorKind, PaymentMethod,
+    Receiver, SetStockRequest, SubmitOrderRequest,
 };
 use emshop_state::RocksStore;
 use prost::Message as _;
@@ -34,7 +34,10 @@ pub const ORDERS_PER_ENVELOPE: u64 = 200;
 
 /// More than all orders of a bench ask for.
 const ON_HAND: u64 = 1_000_000_000;
-const USERS: u64 = 1_000;
+/// Many more than there are orders: who submits one has rarely another one that is unpaid.
+const USERS: u64 = 10_000_000;
+/// As the settings have them, but that nobody of so many orders is refused.
+const LIMITS: ShopLimits = ShopLimits { unpaid_orders: 1_000, order_units: 1_000, payment_seconds: 1_800 };
 const TIME_MS: i64 = 1_700_000_000_000;
 /// So log time passes as under a load of a hundred thousand records a second.
 const MS_PER_ENVELOPE: i64 = 2;
@@ -65,9 +68,9 @@ impl Shop {
         Self::over(Arc::new(RocksStore::open(folder).expect("a new database")))
     }
 
-    /// All goods are there, with stock for every order.
+    /// All goods are there, with stock for every order, and the limits of a shop are in force.
     pub fn stocked(mut self) -> Self {
-        for entry in goods().map(read) {
+        for entry in std::iter::once(limits()).chain(goods()).map(read) {
             self.turn(entry);
         }
         self
@@ -133,10 +136,15 @@ pub fn read(envelope: Envelope) -> Entry {
     Entry::read(envelope).expect("just made")
 }
 
-/// The messages of a log: the goods, then the orders 0 to `orders`, each paid after it is submitted.
+/// The messages of a log: limits and goods, then the orders 0 to `orders`, each paid after it is submitted.
 pub fn log(orders: u64) -> Vec<Bytes> {
     let paid = submits(0..orders).into_iter().zip(confirms(0..orders)).flat_map(<[Envelope; 2]>::from);
-    goods().chain(paid).map(|envelope| encode(&envelope, &seal())).collect()
+    std::iter::once(limits()).chain(goods()).chain(paid).map(|envelope| encode(&envelope, &seal())).collect()
+}
+
+fn limits() -> Envelope {
+    let record = Record { body: Some(record::Body::ShopLimits(LIMITS)), ..Record::default() };
+    Envelope { records: vec![record], ..Envelope::default() }
 }
 
 fn goods() -> impl Iterator<Item = Envelope> {
@@ -144,15 +152,22 @@ fn goods() -> impl Iterator<Item = Envelope> {
     (1..=SKUS).step_by(500).map(move |first| envelope(all(first)))
 }
 
-/// As an ingress would write it: every record has a client that waits.
+/// As an ingress would write it: every record has a client that waits, and an order is submitted by its user.
 pub fn envelope(commands: impl IntoIterator<Item = Body>) -> Envelope {
     let records = (1..).zip(commands).map(|(ticket, body)| Record {
         ticket,
         body_hash: ticket,
-        operator: None,
+        operator: user_of(&body).map(|user_id| Operator { kind: OperatorKind::User.into(), user_id, ..Operator::default() }),
         body: Some(record::Body::Command(Command::from(body).encode_to_vec().into())),
     });
     Envelope { writer: 1, records: records.collect(), channel: None }
+}
+
+fn user_of(body: &Body) -> Option<u64> {
+    match body {
+        Body::SubmitOrder(request) => Some(request.user_id),
+        _ => None,
+    }
 }
 
 /// Envelopes that submit orders.

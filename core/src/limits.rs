@@ -40,7 +40,7 @@ pub(crate) fn check_unpaid(turn: &mut Turn, user_id: u64) -> Result<(), Refused>
     if most == 0 || !hold_for(&turn.ctx) {
         return Ok(());
     }
-    let unpaid = turn.state.unpaid_orders.get(&user_id).map_or(0, |row| row.orders);
+    let unpaid = turn.state.unpaid_orders.get_before_entry(&user_id).map_or(0, |row| row.orders);
     if unpaid < most {
         Ok(())
     } else {
@@ -86,7 +86,7 @@ pub(crate) fn count_unpaid(state: &mut State, order: &OrderRow, to: OrderStatus)
 
 /// Units of a SKU that a user may have besides what they have, when they may have so many.
 pub(crate) fn units_left(state: &mut State, goods_id: u64, user_id: u64, most: u64) -> u64 {
-    let units = state.user_units.get(&(goods_id, user_id)).map_or(0, |row| row.units);
+    let units = state.user_units.get_before_entry(&(goods_id, user_id)).map_or(0, |row| row.units);
     most.saturating_sub(units)
 }
 

@@ -89,6 +89,18 @@ impl<R: Rows> Table<R> {
         self.slots.get(key)?.value.as_ref()
     }
 
+    /// As [`Table::get`], for whoever makes the row next: that there is none is remembered, so that the store is asked once.
+    pub fn get_before_entry(&mut self, key: &R::Key) -> Option<&R::Value> {
+        if !self.slots.contains_key(key) {
+            self.load(key);
+            if !self.slots.contains_key(key) {
+                self.slots.insert(key.clone(), Slot::empty(false));
+                self.clean.push_back((0, key.clone()));
+            }
+        }
+        self.slots.get(key)?.value.as_ref()
+    }
+
     /// Reads a row without keeping it decoded: for those who only look.
     pub fn peek<T>(&self, key: &R::Key, read: impl FnOnce(&R::Value) -> T) -> Option<T> {
         match self.slots.get(key) {
@@ -354,6 +366,7 @@ mod tests {
     enum Action {
         Insert(u64, u64),
         Change(u64, u64),
+        Enter(u64, u64),
         Remove(u64),
         Work(u64, u64),
         Begin,
@@ -366,6 +379,7 @@ mod tests {
         prop_oneof![
             (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Insert(key, value)),
             (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Change(key, value)),
+            (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Enter(key, value)),
             (0..12_u64, 1..99_u64).prop_map(|(key, value)| Action::Work(key, value)),
             (0..12_u64).prop_map(Action::Remove),
             Just(Action::Begin),
@@ -413,6 +427,14 @@ mod tests {
                     Action::Change(key, value) => {
                         prop_assert_eq!(table.change(&key).map(|row| *row = value).is_some(), model.contains_key(&key));
                         model.entry(key).and_modify(|row| *row = value);
+                    }
+                    Action::Enter(key, value) => {
+                        prop_assert_eq!(table.get_before_entry(&key), model.get(&key));
+                        // Not everybody goes on.
+                        if value % 2 == 0 {
+                            *table.entry(&key) = value;
+                            model.insert(key, value);
+                        }
                     }
                     Action::Work(key, value) => {
                         let row = table.take(&key);
