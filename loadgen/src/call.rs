@@ -1,26 +1,25 @@
-//! Unary gRPC calls straight on HTTP/2. The layers of a general client (a queue, a task and several boxes a call) cost more than the
-//! server spends on the call, on the cores that the server needs.
+//! Unary gRPC calls on one connection, and what their answers mean.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
 use anyhow::Context;
-use bytes::Bytes;
-use h2::RecvStream;
-use h2::client::SendRequest;
-use http::{Request, Uri, header};
+use bytes::Buf;
 use prost::Message;
-use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
 use tonic::{Code, Status};
 
-use crate::dial::Dial;
+use crate::dial::{self, Dial};
 use crate::encoder::PREFIX_BYTES;
+use crate::http2::{Answer, Field, Lost, Session};
 use crate::token::Credentials;
 use crate::workload::Step;
 
-/// Flow control never makes an answer wait.
-const WINDOW_BYTES: u32 = 4 << 20;
-
-const SUBMIT: &str = "/emshop.v1.OrderService/SubmitOrder";
-const CONFIRM: &str = "/emshop.v1.PaymentService/ConfirmPayment";
+/// Room for what comes at once.
+const READ_BYTES: usize = 64 << 10;
 
 /// What is read of `SubmitOrderResponse` and of `PaymentResponse`.
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -29,127 +28,124 @@ struct Told {
     repeated: bool,
 }
 
-/// Where to connect to, and what each call says.
+/// Places of what calls have in their headers, by the step that they take. Those of HTTP/2 itself, with a colon, are first.
+const SUBMIT: [usize; 4] = [0, 1, 3, 4];
+const CONFIRM: [usize; 4] = [0, 2, 3, 4];
+
+/// Where to connect to, and what calls say there.
 #[derive(Clone)]
 pub struct Line {
     dial: Dial,
-    /// As an admin makes them: an admin stands for the payment's provider.
-    submit: Request<()>,
-    confirm: Request<()>,
     credentials: Credentials,
-    /// Calls that may be under way at once.
-    calls: usize,
+    fields: [Field; 5],
 }
 
 impl Line {
-    /// # Errors
-    /// When the address of the server is none.
-    pub fn new(dial: Dial, credentials: Credentials, calls: usize) -> anyhow::Result<Self> {
-        let authority = dial.address.as_str();
-        let head = |path: &str| {
-            let uri = Uri::builder().scheme(dial.scheme()).authority(authority).path_and_query(path).build()?;
-            let mut head = Request::post(uri).header(header::TE, "trailers").header(header::CONTENT_TYPE, "application/grpc");
-            if let Some(authorization) = &credentials.admin {
-                head = head.header(header::AUTHORIZATION, authorization);
-            }
-            head.body(())
-        };
-        Ok(Self { submit: head(SUBMIT)?, confirm: head(CONFIRM)?, credentials, dial, calls })
+    pub fn new(dial: Dial, credentials: Credentials) -> Self {
+        let fields = [
+            (":authority", dial.address.as_str()),
+            (":path", "/emshop.v1.OrderService/SubmitOrder"),
+            (":path", "/emshop.v1.PaymentService/ConfirmPayment"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        ];
+        let fields = fields.map(|(name, value)| Field { name, value: value.to_owned() });
+        Self { fields, dial, credentials }
     }
 
     /// # Errors
     /// When nobody answers.
-    pub async fn open(self) -> anyhow::Result<Calls> {
-        let open = self.connect().await.with_context(|| format!("cannot connect to {}", self.dial.address))?;
-        Ok(Calls { line: self, open: Mutex::new(open) })
-    }
-
-    async fn connect(&self) -> anyhow::Result<Open> {
-        let stream = self.dial.open().await?;
-        let mut builder = h2::client::Builder::new();
-        builder.initial_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES).enable_push(false);
-        let (requests, connection) = builder.initial_max_send_streams(self.calls).handshake(stream).await?;
-        // Why a connection ended is told by the calls that were under way.
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Open { requests, driver })
-    }
-
-    fn head(&self, step: Step, user_id: u64) -> Request<()> {
-        let mut head = match step {
-            Step::Submit => self.submit.clone(),
-            Step::Confirm => return self.confirm.clone(),
-        };
-        if let Some(authorization) = self.credentials.of_user(user_id) {
-            head.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
-        }
-        head
+    pub async fn open<T>(&self) -> anyhow::Result<Calls<T>> {
+        let stream = self.dial.open().await.with_context(|| format!("cannot connect to {}", self.dial.address))?;
+        Ok(Calls { line: self.clone(), stream, session: Session::new(self.dial.scheme()) })
     }
 }
 
-/// A connection for calls.
-pub struct Calls {
+/// A connection for calls, of each of which `T` is remembered.
+pub struct Calls<T> {
     line: Line,
-    open: Mutex<Open>,
+    stream: dial::Bytes,
+    session: Session<T>,
 }
 
-struct Open {
-    requests: SendRequest<Bytes>,
-    /// Moves the bytes; ends with the connection.
-    driver: JoinHandle<()>,
+impl<T> Calls<T> {
+    /// Whether a call with this message can be made now.
+    pub fn has_room(&self, message: &[u8]) -> bool {
+        self.session.has_room(message.len())
+    }
+
+    /// Whether all is answered that will be.
+    pub fn is_over(&self) -> bool {
+        self.session.leaves() && self.session.under_way() == 0
+    }
+
+    /// Sends `message`, the request of `step` for an order of a user. An admin confirms: one stands for the payment's provider.
+    pub fn call(&mut self, of: T, step: Step, user_id: u64, message: &[u8]) {
+        let Line { credentials, fields, .. } = &self.line;
+        let (places, authorization) = match step {
+            Step::Submit => (SUBMIT, credentials.of_user(user_id)),
+            Step::Confirm => (CONFIRM, credentials.admin.as_ref()),
+        };
+        self.session.call(of, fields, &places, authorization, message);
+    }
+
+    /// Sends what is to be sent until something has come in.
+    ///
+    /// # Errors
+    /// When the connection has ended. Nothing is lost when the wait is given up.
+    pub async fn exchange(&mut self) -> io::Result<()> {
+        let Self { stream, session, .. } = self;
+        poll_fn(|context| {
+            while !session.out().is_empty() {
+                match Pin::new(&mut *stream).poll_write(context, session.out())? {
+                    Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(sent) => session.out().advance(sent),
+                    Poll::Pending => break,
+                }
+            }
+            let _ = Pin::new(&mut *stream).poll_flush(context)?;
+            session.input().reserve(READ_BYTES);
+            match ready!(poll_read_buf(Pin::new(&mut *stream), context, session.input()))? {
+                0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                _ => Poll::Ready(Ok(())),
+            }
+        })
+        .await
+    }
+
+    /// Tells of each call that is answered by what came in: whether the command had been carried out before.
+    ///
+    /// # Errors
+    /// When the connection is of no use any more.
+    pub fn take_in(&mut self, mut told: impl FnMut(T, Result<bool, Status>)) -> Result<(), Lost> {
+        self.session.take_in(|of, answer| told(of, answer.map_err(broken).and_then(|answer| read(&answer))))
+    }
+
+    /// Gives up those calls that `is_over` says it of.
+    pub fn give_up(&mut self, is_over: impl FnMut(&T) -> bool) -> Vec<T> {
+        self.session.give_up(is_over)
+    }
+
+    /// The calls under way, none of which will be answered.
+    pub fn end(self) -> impl Iterator<Item = T> {
+        self.session.end()
+    }
 }
 
-impl Calls {
-    /// Calls that may be under way at once.
-    pub fn at_once(&self) -> usize {
-        self.line.calls
+fn read(answer: &Answer<'_>) -> Result<bool, Status> {
+    if answer.status != 200 {
+        return Err(Status::unavailable(format!("HTTP status {}", answer.status)));
     }
-
-    /// Connects again when the connection has ended. When that does not succeed, calls fail.
-    async fn requests(&self) -> SendRequest<Bytes> {
-        let mut open = self.open.lock().await;
-        if open.driver.is_finished()
-            && let Ok(again) = self.line.connect().await
-        {
-            *open = again;
-        }
-        open.requests.clone()
-    }
-
-    /// Sends `message`, the request of `step` for an order of a user; says whether the command had been carried out before.
-    pub async fn call(&self, step: Step, user_id: u64, message: Bytes) -> Result<bool, Status> {
-        let mut requests = self.requests().await.ready().await.map_err(broken)?;
-        let head = self.line.head(step, user_id);
-        let (answer, mut body) = requests.send_request(head, false).map_err(broken)?;
-        body.send_data(message, true).map_err(broken)?;
-        let answer = answer.await.map_err(broken)?;
-        if !answer.status().is_success() {
-            return Err(Status::unavailable(format!("HTTP status {}", answer.status())));
-        }
-        if let Some(status) = Status::from_header_map(answer.headers()) {
-            return Err(status);
-        }
-        read(answer.into_body()).await
-    }
-}
-
-/// The message, then the status. An answer is smaller than the window of its call, and what it took of that of the connection is given
-/// back when the call ends.
-async fn read(mut body: RecvStream) -> Result<bool, Status> {
-    let mut message = Vec::new();
-    while let Some(part) = body.data().await {
-        message.extend_from_slice(&part.map_err(broken)?);
-    }
-    let trailers = body.trailers().await.map_err(broken)?.unwrap_or_default();
-    match Status::from_header_map(&trailers) {
+    match Status::from_header_map(answer.trailers) {
         Some(status) if status.code() == Code::Ok => {}
         Some(status) => return Err(status),
         None => return Err(Status::unknown("an answer without a status")),
     }
-    let message = message.get(PREFIX_BYTES..).ok_or_else(|| Status::internal("an answer without a message"))?;
+    let message = answer.body.get(PREFIX_BYTES..).ok_or_else(|| Status::internal("an answer without a message"))?;
     Told::decode(message).map(|told| told.repeated).map_err(|error| Status::internal(error.to_string()))
 }
 
 /// As any gRPC client calls it when a connection ends.
-fn broken(error: h2::Error) -> Status {
+pub fn broken(error: impl ToString) -> Status {
     Status::unavailable(error.to_string())
 }

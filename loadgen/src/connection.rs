@@ -78,12 +78,9 @@ impl Server {
         self.open(&self.endpoint.clone().timeout(self.timeout)).await
     }
 
-    /// The way to connections for `calls` at once.
-    ///
-    /// # Errors
-    /// When the address of the server is none.
-    pub fn line(&self, calls: usize) -> anyhow::Result<Line> {
-        Line::new(self.dial.clone(), self.credentials.clone(), calls)
+    /// The way to connections for unary calls.
+    pub fn line(&self) -> Line {
+        Line::new(self.dial.clone(), self.credentials.clone())
     }
 
     /// A connection whose calls may last as long as the run.

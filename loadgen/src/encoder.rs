@@ -1,6 +1,6 @@
 //! Bytes of calls. The requests of one order after the other use the same memory, so none costs an allocation.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BufMut;
 use emshop_proto::v1::{ConfirmPaymentRequest, SubmitOrderRequest};
 use prost::Message;
 
@@ -8,49 +8,46 @@ use crate::workload::{Step, Workload};
 
 /// A gRPC message begins with one byte that says whether it is compressed, and four of its length.
 pub const PREFIX_BYTES: usize = 5;
-/// Memory is taken in pieces of this size, and a piece is used again once all that was written to it is sent.
-const PIECE_BYTES: usize = 64 << 10;
 
 /// Writes requests.
 #[derive(Debug)]
 pub struct Encoder {
     submit: SubmitOrderRequest,
     confirm: ConfirmPaymentRequest,
-    piece: BytesMut,
+    message: Vec<u8>,
 }
 
 impl Encoder {
     pub fn new(workload: &Workload) -> Self {
         let (submit, confirm) = (workload.submit_order(0), workload.confirm_payment(0));
-        Self { submit, confirm, piece: BytesMut::with_capacity(PIECE_BYTES) }
+        Self { submit, confirm, message: Vec::new() }
     }
 
     /// The request of a step, as a whole gRPC message.
-    pub fn call(&mut self, workload: &Workload, step: Step, number: u64) -> Bytes {
+    pub fn call(&mut self, workload: &Workload, step: Step, number: u64) -> &[u8] {
         match step {
             Step::Submit => {
                 workload.write_order_id(&mut self.submit.order_id, number);
                 self.submit.user_id = workload.user_id(number);
                 self.submit.lines.clear();
                 self.submit.lines.extend(workload.lines(number));
-                write(&self.submit, &mut self.piece)
+                write(&self.submit, &mut self.message)
             }
             Step::Confirm => {
                 workload.write_order_id(&mut self.confirm.order_id, number);
                 self.confirm.third_party_sn.clone_from(&self.confirm.order_id);
-                write(&self.confirm, &mut self.piece)
+                write(&self.confirm, &mut self.message)
             }
         }
+        &self.message
     }
 }
 
-fn write(message: &impl Message, piece: &mut BytesMut) -> Bytes {
-    let bytes = message.encoded_len();
-    piece.reserve(PREFIX_BYTES + bytes);
-    piece.put_u8(0);
-    piece.put_u32(bytes as u32);
-    message.encode(piece).expect("a buffer that grows");
-    piece.split().freeze()
+fn write(message: &impl Message, out: &mut Vec<u8>) {
+    out.clear();
+    out.put_u8(0);
+    out.put_u32(message.encoded_len() as u32);
+    message.encode(out).expect("a buffer that grows");
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 //! A refusal is judged by what can have been held of the stock ([`shelf`]).
 //!
 //! The generator usually shares the machine with the server, so it is kept cheap: an order is a function of its number and
-//! nothing is stored for it, neither a stream nor a caller needs a task per order, a call goes by no layer that it can do without
-//! ([`call`]), and a connection counts into one tally of its own.
+//! nothing is stored for it, neither a stream nor a caller needs a task per order, a call is bytes between those of others ([`call`]), and a
+//! connection counts into one tally of its own.
 
 pub mod answer;
 pub mod assertion;
@@ -17,6 +17,7 @@ pub mod connection;
 pub mod cost;
 pub mod dial;
 pub mod encoder;
+mod http2;
 pub mod popularity;
 pub mod progress;
 pub mod readers;
@@ -41,7 +42,6 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, ensure};
 use tokio::task::JoinSet;
 
-use crate::call::Calls;
 use crate::connection::{Connection, Server};
 use crate::cost::Meter;
 use crate::progress::Progress;
@@ -53,6 +53,7 @@ use crate::series::Series;
 pub use crate::settings::{Mode, Settings};
 use crate::shelf::Shelf;
 use crate::tally::Tally;
+use crate::unary::Desk;
 use crate::workload::Workload;
 
 /// What all clients of a run share.
@@ -115,8 +116,8 @@ async fn measure(load: &Load, server: Option<u32>) -> anyhow::Result<(Meter, u64
 /// What orders reach the server by.
 enum Way {
     Stream(Connection),
-    /// Shared by callers.
-    Calls(Box<Calls>),
+    /// With its callers.
+    Calls(Box<Desk>),
 }
 
 /// Opens the connections before the clock starts.
@@ -130,7 +131,7 @@ async fn connect(settings: &Settings, server: &Server) -> anyhow::Result<Vec<Way
         }
         Mode::Unary => {
             for callers in unary::callers_by_connection(settings.clients()) {
-                ways.push(Way::Calls(Box::new(server.line(callers)?.open().await?)));
+                ways.push(Way::Calls(Box::new(Desk::open(server.line(), callers).await?)));
             }
         }
     }
@@ -144,7 +145,7 @@ async fn carry_out(load: &Arc<Load>, ways: Vec<Way>) -> anyhow::Result<Tally> {
         let load = Arc::clone(load);
         match way {
             Way::Stream(connection) => running.spawn(stream::run(load, connection)),
-            Way::Calls(calls) => running.spawn(unary::run(load, *calls)),
+            Way::Calls(desk) => running.spawn(unary::run(load, *desk)),
         };
     }
     let mut total = Tally::new(load.workload.skus());
