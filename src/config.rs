@@ -693,7 +693,10 @@ impl Nats {
 fn read_file(file: &Path) -> Result<Map<String, Value>> {
     let name = file.display();
     let text = fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
-    let settings = serde_saphyr::from_str::<Option<_>>(&text).with_context(|| format!("{name} is no settings file"))?;
+    // A rate that is `off` is no boolean.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let settings = serde_saphyr::from_str_with_options::<Option<_>>(&text, options);
+    let settings = settings.with_context(|| format!("{name} is no settings file"))?;
     let (settings, known) = (settings.unwrap_or_default(), serde_json::to_value(Settings::default())?);
     check_names(&settings, &known, "").with_context(|| format!("{name} is no settings file"))?;
     Ok(settings)

@@ -123,6 +123,72 @@ fn logins_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
+fn limits_of_clients_that_make_no_sense_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    let no_rate = "is no rate such as `100/s`";
+    for (text, words) in [
+        ("rates: {accounts_per_address: fast}", ["rates.accounts_per_address", no_rate]),
+        ("rates: {accounts: 0/s}", ["rates.accounts", no_rate]),
+        ("rates: {reads_per_address: -1/s}", ["rates.reads_per_address", no_rate]),
+        ("rates: {calls_per_user: 100/d}", ["rates.calls_per_user", no_rate]),
+        ("rates: {attempts_per_mobile: 1.5/m}", ["rates.attempts_per_mobile", no_rate]),
+        ("rates: {codes: 4294967296/h}", ["rates.codes", no_rate]),
+        ("rates: {codes: 100}", ["rates.codes", no_rate]),
+        ("rates: {proxies: 10.0.0.0/33}", ["rates.proxies", "10.0.0.0/33"]),
+        ("rates: {proxies: 'here,there'}", ["rates.proxies", "here"]),
+        ("rates: {code: 1/s}", ["rates", "code"]),
+        ("ingress: {connections_max: 0}", ["connections_max", "1 or more"]),
+        ("ingress: {connections_max: -1}", ["ingress.connections_max", "-1"]),
+        ("ingress: {connections_max: many}", ["ingress.connections_max", "many"]),
+        ("ingress: {connections_per_address_max: 0}", ["connections_per_address_max", "1 or more"]),
+        ("ingress: {connection_age_max: 999ms}", ["ingress.connection_age_max", "from 1s to a year"]),
+        ("ingress: {connection_age_max: 2y}", ["ingress.connection_age_max", "from 1s to a year"]),
+        ("ingress: {connection_age_max: never}", ["ingress.connection_age_max", "never"]),
+    ] {
+        let file = settings_file(&folder, text);
+        assert_refused(&run(&["serve", "--config", &file, "--print-config"]), 2, &words);
+    }
+    for (variable, value, words) in [
+        ("EMSHOP__RATES__CODES", "soon", ["rates.codes", no_rate]),
+        ("EMSHOP__INGRESS__CONNECTIONS_MAX", "0", ["connections_max", "1 or more"]),
+        ("EMSHOP__INGRESS__CONNECTION_AGE_MAX", "0s", ["ingress.connection_age_max", "from 1s to a year"]),
+    ] {
+        let output = emshop(&["serve", "--print-config"]).env(variable, value).output().unwrap();
+        assert_refused(&output, 2, &words);
+    }
+}
+
+#[test]
+fn limits_of_clients_are_printed() {
+    let folder = TempDir::new().unwrap();
+    let text = "auth: {required: off}\n\
+                rates: {accounts_per_address: 5/s, calls_per_user: off, codes: 10/h, proxies: '10.0.0.0/8,192.168.1.7/32'}\n\
+                ingress: {connections_max: 300, connections_per_address_max: 20, connection_age_max: 90s}";
+    let printed = stdout(
+        &emshop(&["serve", "--config", &settings_file(&folder, text), "--print-config"])
+            .env("EMSHOP__RATES__ACCOUNTS", "7/m")
+            .output()
+            .unwrap(),
+    );
+    for line in [
+        "required: false",
+        "accounts_per_address: 5/s",
+        "accounts: 7/m",
+        "reads_per_address: 2000/s",
+        "codes: 10/h",
+        "connections_max: 300",
+        "connections_per_address_max: 20",
+        "connection_age_max: 1m 30s",
+    ] {
+        assert!(printed.lines().any(|printed| printed.trim() == line), "{line:?} is missing in:\n{printed}");
+    }
+    for (name, value) in [("calls_per_user", "off"), ("proxies", "10.0.0.0/8,192.168.1.7/32")] {
+        let line = printed.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {printed}"));
+        assert_eq!(line.trim_start_matches(':').trim().trim_matches(['"', '\'']), value);
+    }
+}
+
+#[test]
 fn a_webhook_secret_that_is_none_is_refused() {
     let folder = TempDir::new().unwrap();
     let secret = folder.path().join("secret");
