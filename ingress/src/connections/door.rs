@@ -1,7 +1,10 @@
-//! Where calls come in from hyper. The body of each must arrive soon, but for those of streams, which are not bodies of one message.
+//! Where calls come in from hyper, and their answers go back. The body of each must arrive soon, but for those of streams, which are not
+//! bodies of one message.
 
+use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,35 +12,61 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::Request;
+use tonic::codegen::http::{Request, Response};
 use tower::Service;
+
+use super::untaken::{Answer, Share};
 
 /// How long a request may take to arrive once its headers are here.
 const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 /// What begins like this takes streams.
 const STREAMING: [&str; 2] = ["/emshop.v1.PipelineService/", "/grpc.reflection."];
 
-#[derive(Clone)]
-pub struct Door<S>(S);
+/// The door of one connection.
+pub struct Door<S> {
+    service: S,
+    share: Arc<Share>,
+}
 
 impl<S> Door<S> {
-    pub fn new(service: S) -> Self {
-        Self(service)
+    pub fn new(service: S, share: Arc<Share>) -> Self {
+        Self { service, share }
     }
 }
 
 impl<S> hyper::service::Service<Request<Incoming>> for Door<S>
 where
-    S: Service<Request<Body>> + Clone,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Unpin> + Clone,
 {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Answering<S::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> S::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let streams = STREAMING.iter().any(|prefix| request.uri().path().starts_with(prefix));
         // Ours are always ready.
-        self.0.clone().call(request.map(|body| if streams { Body::new(body) } else { Body::new(Arriving::new(body)) }))
+        let request = request.map(|body| if streams { Body::new(body) } else { Body::new(Arriving::new(body)) });
+        Answering { call: self.service.clone().call(request), share: Some(self.share.clone()) }
+    }
+}
+
+/// A call, until there is an answer.
+pub struct Answering<F> {
+    call: F,
+    /// Goes with the answer.
+    share: Option<Arc<Share>>,
+}
+
+impl<F> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>> + Unpin,
+{
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Ok(answer) = ready!(Pin::new(&mut self.call).poll(context));
+        let share = self.share.take().expect("it is answered once");
+        Poll::Ready(Ok(answer.map(|body| Answer::new(body, share))))
     }
 }
 

@@ -3,16 +3,19 @@
 //!
 //! Straight on hyper, as tonic's own server is, but without the layers that it puts around each call whether they are used or not.
 //! What one connection may do is bounded: how many there are ([`places`]), how soon its first bytes come ([`first_bytes`]), how soon a
-//! request is there once it has begun ([`door`]), how many calls it has at the same time, and how long it lasts.
+//! request is there once it has begun ([`door`]), how many calls it has at the same time, what of their answers it leaves ([`untaken`]),
+//! and how long it lasts.
 
 mod door;
 mod first_bytes;
 mod places;
 pub mod tls;
+mod untaken;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -29,6 +32,7 @@ use tower::Service;
 use self::door::Door;
 use self::first_bytes::FirstBytes;
 use self::places::Places;
+use self::untaken::{Share, Untaken};
 use crate::stage::{self, Stage};
 
 /// Clients that may connect at the same moment.
@@ -83,10 +87,15 @@ pub async fn serve<S>(
     mut stage: watch::Receiver<Stage>,
     crowd: watch::Sender<usize>,
 ) where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     let (builder, told) = (builder(), stage.clone());
     let mut places = Places::new(limits.all_max, limits.per_address_max);
+    let untaken = Arc::<Untaken>::default();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -96,8 +105,9 @@ pub async fn serve<S>(
                     // Whoever finds no place is told so by the end of the connection.
                     if places.take(address) {
                         let (leave, leaving) = watch::channel(false);
-                        let door = Door::new(service_for(Peer { address, leave: leaving }));
-                        let line = Line { builder: builder.clone(), age_max: limits.age_max, leave, stage: told.clone() };
+                        let share = Arc::new(Share::new(untaken.clone()));
+                        let door = Door::new(service_for(Peer { address, leave: leaving }), share.clone());
+                        let line = Line { builder: builder.clone(), age_max: limits.age_max, leave, share, stage: told.clone() };
                         let tls = tls.as_ref().map(|current| current.borrow().clone());
                         connections.spawn(async move {
                             line.answer(stream, tls, door).await;
@@ -140,13 +150,18 @@ struct Line {
     builder: Builder<TokioExecutor>,
     age_max: Duration,
     leave: watch::Sender<bool>,
+    share: Arc<Share>,
     stage: watch::Receiver<Stage>,
 }
 
 impl Line {
     async fn answer<S>(self, stream: TcpStream, tls: Option<TlsAcceptor>, door: Door<S>)
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         // Answers leave at once. That this fails is the first news of a connection that is gone.
         let _ = stream.set_nodelay(true);
@@ -158,9 +173,29 @@ impl Line {
         }
     }
 
-    async fn serve<S>(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, door: Door<S>)
+    /// Until the client is gone, or leaves its answers.
+    async fn serve<S>(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, door: Door<S>)
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let share = self.share.clone();
+        tokio::select! {
+            () = self.serve_in_turn(stream, door) => {}
+            () = share.is_overdrawn() => tracing::debug!("a connection ends whose client does not take its answers"),
+        }
+    }
+
+    async fn serve_in_turn<S>(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, door: Door<S>)
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         let mut connection = std::pin::pin!(self.builder.serve_connection(TokioIo::new(FirstBytes::new(stream)), door));
         // Not all at the same moment that came at the same moment.
