@@ -34,6 +34,7 @@ tools: ## Install what is missing: a C++ compiler, libclang, nats-server
 	@scripts/tools
 
 test: tools ## Run all tests, those on real servers included
+	@scripts/tools tests
 	@scripts/test $(ARGS)
 
 test-core: ## Test the rules of the shop and its formats: no C++ compiler, no server

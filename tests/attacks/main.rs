@@ -1,11 +1,15 @@
 //! What a stranger, or a client gone wild, tries against the real binary: each fails in the way that the docs say, and others are served.
 
+mod aging;
+mod ciphers;
 mod crowd;
 mod floods;
+mod frames;
 mod leaving;
 mod often;
 mod paths;
 mod tls;
+mod wire;
 
 #[allow(dead_code, reason = "the tests of faults need more of it")]
 #[path = "../faults/process.rs"]

@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 use std::time::Instant;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
 use tonic_health::pb::HealthCheckRequest;
@@ -17,16 +21,16 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// What `emshop dev-certificates` makes.
-struct Certificates(PathBuf);
+pub struct Certificates(PathBuf);
 
 impl Certificates {
-    fn make(folder: PathBuf) -> Self {
+    pub fn make(folder: PathBuf) -> Self {
         let made = run(&["dev-certificates", "--to", path(&folder)]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         Self(folder)
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         path(&self.0.join(name)).to_owned()
     }
 
@@ -34,21 +38,32 @@ impl Certificates {
         fs::read_to_string(self.0.join(name)).expect("it is made")
     }
 
-    fn trusted(&self) -> ClientTlsConfig {
+    pub fn trusted(&self) -> ClientTlsConfig {
         ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.text("ca.pem"))).domain_name("localhost")
+    }
+
+    /// The same for who speaks TLS without gRPC.
+    pub fn client_config(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.file("ca.pem")).expect("a certificate")).expect("an authority");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("ring has them");
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config
     }
 
     fn client(&self) -> Identity {
         Identity::from_pem(self.text("client.pem"), self.text("client.key"))
     }
 
-    fn serve(&self, data: &Path, more: &[&str]) -> Process {
+    pub fn serve(&self, data: &Path, more: &[&str]) -> Process {
         let (cert, key) = (self.file("server.pem"), self.file("server.key"));
         Process::serve(&[&["--data", path(data), "--tls-cert", &cert, "--tls-key", &key], more].concat())
     }
 }
 
-async fn connect(process: &Process, tls: ClientTlsConfig) -> Result<Channel, Error> {
+pub async fn connect(process: &Process, tls: ClientTlsConfig) -> Result<Channel, Error> {
     let endpoint = Endpoint::from_shared(format!("https://{}", process.address())).expect("an address").timeout(PATIENCE);
     endpoint.tls_config(tls).expect("certificates").connect().await
 }
