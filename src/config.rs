@@ -42,6 +42,9 @@ pub const QUIET_LOG: &str = "warn";
 const CONNECTION_AGE_MIN: Duration = Duration::from_secs(1);
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Six months, as settings write them.
+const AUDIT_AGE: Duration = Duration::from_secs(6 * 2_630_016);
+const AUDIT_BYTES_MIN: u64 = 1 << 20;
 const REWRITE_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// An order asks for no more.
@@ -82,6 +85,7 @@ pub struct Settings {
     pub cluster: Cluster,
     pub log: Log,
     pub events: Events,
+    pub audit: Audit,
     pub engine: Engine,
     pub shop: Shop,
     pub ingress: Ingress,
@@ -106,6 +110,7 @@ impl Default for Settings {
             cluster: Cluster::default(),
             log: Log::default(),
             events: Events::default(),
+            audit: Audit::default(),
             engine: Engine::default(),
             shop: Shop::default(),
             ingress: Ingress::default(),
@@ -225,6 +230,24 @@ pub struct Events {
 impl Default for Events {
     fn default() -> Self {
         Self { bytes_max: 4 << 30 }
+    }
+}
+
+/// The audit trail: who signed in, what was refused, who changed whose rights or money.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Space of the audit trail, 1 MiB or more. Each kind of entries has an even share of it, beyond which its oldest go.
+    #[serde(with = "units::size")]
+    pub bytes_max: u64,
+    /// How long its entries stay, from a day to ten years: they say from which address somebody came.
+    #[serde(with = "units::time")]
+    pub age_max: Duration,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { bytes_max: 1 << 30, age_max: AUDIT_AGE }
     }
 }
 
@@ -546,6 +569,8 @@ impl Settings {
             LOG_BYTES_MIN >> 20
         );
         ensure!((DAY..=DAY * 365).contains(&self.log.age_max), "log.age_max must be from a day to a year");
+        ensure!(self.audit.bytes_max >= AUDIT_BYTES_MIN, "audit.bytes_max must be {} MiB or more", AUDIT_BYTES_MIN >> 20);
+        ensure!((DAY..=DAY * 3_650).contains(&self.audit.age_max), "audit.age_max must be from a day to ten years");
         ensure!(self.engine.rewrite_after >= Duration::from_secs(1), "engine.rewrite_after must be 1s or more");
         ensure!(self.engine.checkpoint_rows_max > 0, "engine.checkpoint_rows_max must be 1 or more");
         ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");
@@ -576,7 +601,13 @@ impl Settings {
     }
 
     pub fn cluster_options(&self) -> ClusterOptions {
-        ClusterOptions { logs: self.cluster.logs, log_bytes_max: self.log.bytes_max, event_bytes_max: self.events.bytes_max }
+        ClusterOptions {
+            logs: self.cluster.logs,
+            log_bytes_max: self.log.bytes_max,
+            event_bytes_max: self.events.bytes_max,
+            audit_bytes_max: self.audit.bytes_max,
+            audit_age_max: self.audit.age_max,
+        }
     }
 
     pub fn engine_options(&self) -> emshop_engine::Options {

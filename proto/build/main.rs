@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use protox::Compiler;
 
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     "emshop/v1/access.proto",
     "emshop/v1/common.proto",
     "emshop/v1/goods.proto",
@@ -21,6 +21,7 @@ const FILES: [&str; 16] = [
     "emshop/v1/user.proto",
     "emshop/v1/user_operation.proto",
     "emshop/v1/pipeline.proto",
+    "emshop/v1/audit.proto",
     "emshop/v1/admin.proto",
     "emshop/v1/events.proto",
     "emshop/internal/v1/state.proto",

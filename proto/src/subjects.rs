@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::events::EventType;
+use crate::v1::AuditKind;
 
 /// The stream of all events for downstream consumers, but those of goods and of access.
 pub const EVENT_STREAM: &str = "EMSHOP_EVENTS";
@@ -19,6 +20,11 @@ pub const ACCESS_SUBJECTS: &str = "emshop.event.access.>";
 
 /// All streams of events, in the order in which they are made and archived.
 pub const EVENT_STREAMS: [&str; 3] = [CATALOGUE_STREAM, ACCESS_STREAM, EVENT_STREAM];
+
+/// The stream of the audit trail. Ingresses write it, and nobody else reads it.
+pub const AUDIT_STREAM: &str = "EMSHOP_AUDIT";
+/// Where its entries are published, in whatever epoch.
+pub const AUDIT_ENTRIES: &str = "emshop.*.audit.*";
 
 /// Where engines answer queries, each on one of these.
 pub const QUERIES: &str = "emshop.query.*";
@@ -77,6 +83,17 @@ impl Epoch {
     pub fn publishing(self, subject: &str) -> String {
         let rest = subject.strip_prefix("emshop.").expect("a subject of emshop");
         format!("emshop.{self}.{rest}")
+    }
+
+    /// Where entries of one kind go into the audit trail.
+    pub fn audit(self, kind: AuditKind) -> String {
+        let name = kind.as_str_name().trim_start_matches("AUDIT_KIND_").to_lowercase();
+        format!("emshop.{self}.audit.{name}")
+    }
+
+    /// Where all entries of the audit trail go.
+    pub fn all_audit(self) -> String {
+        format!("emshop.{self}.audit.*")
     }
 
     /// Where a message of a stream goes in this epoch that another one of the cluster had at `subject`.
@@ -149,6 +166,14 @@ mod tests {
         let subjects = [epoch.log(1), epoch.steps(1, 0), epoch.all_steps(1), epoch.publishing(&event("order.paid", 1))];
         let rests = ["log.1", "log.1.0", "log.1.*", "event.order.paid.1"];
         assert_eq!(subjects, rests.map(|rest| format!("emshop.00000000000000ab.{rest}")));
+    }
+
+    #[test]
+    fn entries_of_the_audit_trail_go_by_their_kind_and_along_into_another_epoch() {
+        let (before, after) = (Epoch(1), Epoch(2));
+        let subject = before.audit(AuditKind::SignInRefused);
+        assert_eq!(subject, "emshop.0000000000000001.audit.sign_in_refused");
+        assert_eq!(after.instead(&subject), after.audit(AuditKind::SignInRefused));
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl Shop {
         let server = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Interval(Duration::from_secs(120)) };
         let server = NatsServer::start(server).await.unwrap();
         let connection = Connection::open(&server.access(User::Operator).unwrap()).await.unwrap();
-        let options = ClusterOptions { logs: None, log_bytes_max: 1 << 28, event_bytes_max: 1 << 28 };
+        let (bytes, audit_age_max) = (1 << 28, Duration::ZERO);
+        let options =
+            ClusterOptions { logs: None, log_bytes_max: bytes, event_bytes_max: bytes, audit_bytes_max: bytes, audit_age_max };
         let cluster = Cluster::open(&connection, options, Create::Yes, &ClusterKey::new([0; KEY_BYTES])).await.unwrap();
         let client = connection.read().clone();
         let jetstream = jetstream::new(client.clone());

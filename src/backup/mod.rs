@@ -7,6 +7,7 @@
 //! log-<n>           the entries of log n behind that state
 //! cluster.key       seals the entries; auth.key beside it signs tokens, if a data folder has it
 //! EMSHOP_EVENTS, EMSHOP_CATALOGUE    the events of what state and entries make up
+//! EMSHOP_AUDIT      the audit trail
 //! ```
 //!
 //! Reading order: [`mod@emshop_engine::cut`] (which entries fit together), [`archive`] (the files), [`source`] (what it is made of),

@@ -59,8 +59,12 @@ async fn restore(archive: &Reader, folder: &DataFolder, connection: &Connection)
         restore_state(archive, folder, log).with_context(|| format!("the state of log {log}"))?;
     }
     for ArchivedStream { name, .. } in &manifest.streams {
-        let epoch = restore.epoch();
-        restore.fill(name, None, messages(archive, name)?.map(|message| told_in(epoch, message?))).await?;
+        let (messages, epoch) = (messages(archive, name)?, restore.epoch());
+        if name == subjects::AUDIT_STREAM {
+            restore.fill(name, None, messages).await?;
+        } else {
+            restore.fill(name, None, messages.map(|message| told_in(epoch, message?))).await?;
+        }
     }
     let epoch = restore.epoch().to_string();
     restore.finish().await?;

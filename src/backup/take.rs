@@ -102,6 +102,8 @@ async fn take(source: &Source, flags: &ArchiveFlags, is_repair: bool) -> Result<
         let first = taking.take_events(name, &logs, &through).await?;
         streams.push(ArchivedStream { name: name.to_owned(), first });
     }
+    let first = taking.take_audit().await?;
+    streams.push(ArchivedStream { name: subjects::AUDIT_STREAM.to_owned(), first });
     numbers.clone().try_for_each(|log| taking.take_state(log))?;
     taking.archive.secret(CLUSTER_KEY, &source.key.text)?;
     source.token_key.iter().try_for_each(|key| taking.archive.secret(TOKEN_KEY, key))?;
@@ -228,6 +230,25 @@ impl Taking<'_> {
         }
         self.archive.add(file)?;
         Ok(first)
+    }
+
+    /// The audit trail, as it is. Gives the oldest sequence of the stream.
+    async fn take_audit(&mut self) -> Result<u64> {
+        let name = subjects::AUDIT_STREAM;
+        let mut file = self.archive.file(name)?;
+        let bounds = archive::bounds(&self.source.connection, name, &self.source.cluster, &self.source.key.key).await?;
+        if bounds.is_none() && !self.is_repair {
+            bail!("stream {name} is gone. Use `emshop repair` for what is left");
+        }
+        if let Some(within) = bounds {
+            let take = |message: Archived| Ok::<_, Error>(file.write(&Item::from(message))?);
+            match archive::read(&self.source.connection, name, None, within, take).await {
+                Err(error) if self.is_repair => self.lost.push(format!("{name} cannot be read to its end: {error:#}")),
+                other => other?,
+            }
+        }
+        self.archive.add(file)?;
+        Ok(bounds.map_or(1, |bounds| bounds.first))
     }
 
     /// Tells downstream which events there were, and are no more. Where none of a type is left in a stream that drops its oldest ones, that is

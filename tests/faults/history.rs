@@ -96,7 +96,9 @@ async fn an_older_copy_of_the_log_that_was_written_on_is_refused() {
     // An ingress that was faster than the engine.
     let nats = server(data.path()).await;
     let connection = Connection::open(&nats.access(User::Shop).expect("its password")).await.expect("a connection");
-    let options = ClusterOptions { logs: None, log_bytes_max: 8 << 30, event_bytes_max: 8 << 30 };
+    let (bytes, audit_age_max) = (8 << 30, Duration::ZERO);
+    let options =
+        ClusterOptions { logs: None, log_bytes_max: bytes, event_bytes_max: bytes, audit_bytes_max: bytes, audit_age_max };
     let cluster = Cluster::open(&connection, options, Create::Yes, &cluster_key(data.path())).await.expect("the cluster");
     for _ in 0..3_000 {
         let payload = envelope::encode(&Envelope::default(), cluster.log(0).seal());

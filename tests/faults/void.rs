@@ -38,7 +38,9 @@ async fn an_entry_that_cannot_be_read_stops_a_log_until_it_is_void() {
     let options = ServerOptions { data_dir: data.path().join("nats"), sync: SyncMode::Always };
     let nats = NatsServer::start(options).await.expect("nats-server starts");
     let connection = Connection::open(&nats.access(User::Shop).expect("its password")).await.expect("a connection");
-    let options = ClusterOptions { logs: None, log_bytes_max: 8 << 30, event_bytes_max: 8 << 30 };
+    let (bytes, audit_age_max) = (8 << 30, Duration::ZERO);
+    let options =
+        ClusterOptions { logs: None, log_bytes_max: bytes, event_bytes_max: bytes, audit_bytes_max: bytes, audit_age_max };
     let cluster = Cluster::open(&connection, options, Create::Yes, &cluster_key(data.path())).await.expect("the cluster");
     let stray = {
         // As a later release could write it.

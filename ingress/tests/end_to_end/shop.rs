@@ -69,7 +69,14 @@ impl Shop {
         let server = ServerOptions { data_dir: data.path().to_owned(), sync: SyncMode::Interval(Duration::from_secs(120)) };
         let server = NatsServer::start(server).await.expect("a server");
         let connection = Connection::open(&server.access(User::Shop).expect("its password")).await.expect("a connection");
-        let cluster = ClusterOptions { logs: Some(logs), log_bytes_max: 1 << 30, event_bytes_max: 1 << 30 };
+        let (bytes, audit_age_max) = (1 << 30, Duration::ZERO);
+        let cluster = ClusterOptions {
+            logs: Some(logs),
+            log_bytes_max: bytes,
+            event_bytes_max: bytes,
+            audit_bytes_max: bytes,
+            audit_age_max,
+        };
         let cluster =
             Cluster::open(&connection, cluster, Create::Yes, &ClusterKey::new([0; KEY_BYTES])).await.expect("a cluster");
         let logs: Vec<Arc<dyn CommandLog>> = (0..logs).map(|log| cluster.log(log) as Arc<dyn CommandLog>).collect();

@@ -1,9 +1,10 @@
 //! The command log: a sequence of envelopes, durable once acknowledged, read in order by one engine.
 //!
-//! [`jetstream`] is the real one, [`memory`] serves simulation and tests. Both pass [`conformance`].
+//! [`jetstream`] is the real one, [`memory`] serves simulation and tests. Both pass [`conformance`]. Beside it stands [`audit`], which is no log.
 
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod conformance;
 pub mod jetstream;
 pub mod lease;

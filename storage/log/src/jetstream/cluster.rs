@@ -13,8 +13,9 @@ use emshop_proto::seal::ClusterKey;
 use emshop_proto::subjects::{self, Epoch};
 use tokio::time::{Instant, sleep};
 
+use super::audit::{ENTRY_BYTES_MAX, KINDS_MAX};
 use super::connection::Link;
-use super::{Connection, JetStreamLog, Leases};
+use super::{Connection, JetStreamAudit, JetStreamLog, Leases};
 use crate::{LogError, MESSAGE_BYTES_MAX};
 
 const CLUSTER_POLL: Duration = Duration::from_millis(250);
@@ -45,10 +46,20 @@ pub struct ClusterOptions {
     pub log_bytes_max: u64,
     /// Events beyond this size push out the oldest; those of goods are kept for ever.
     pub event_bytes_max: u64,
+    /// Of the audit trail. Each kind of entries has an even share of it, in which new ones push out the oldest.
+    pub audit_bytes_max: u64,
+    /// How long entries of the audit trail stay; 0 is for ever.
+    pub audit_age_max: Duration,
 }
 
 /// Of streams that are not made or changed by these.
-pub(super) const UNLIMITED: ClusterOptions = ClusterOptions { logs: None, log_bytes_max: u64::MAX, event_bytes_max: u64::MAX };
+pub(super) const UNLIMITED: ClusterOptions = ClusterOptions {
+    logs: None,
+    log_bytes_max: u64::MAX,
+    event_bytes_max: u64::MAX,
+    audit_bytes_max: u64::MAX,
+    audit_age_max: Duration::ZERO,
+};
 
 /// All logs of one cluster.
 pub struct Cluster {
@@ -60,6 +71,8 @@ pub struct Cluster {
     pub partitioner: Partitioner,
     /// Which engine has which log.
     pub leases: Leases,
+    /// What concerned security.
+    pub audit: JetStreamAudit,
     open: Vec<Arc<JetStreamLog>>,
 }
 
@@ -111,7 +124,8 @@ impl Cluster {
             open.push(Arc::new(JetStreamLog::new(connection, identity.epoch, seals.of(log), log).await));
         }
         let leases = Leases::open(connection, identity.epoch).await?;
-        Ok(Self { partitioner: identity.partitioner()?, epoch: identity.epoch, id: identity.cluster, leases, open })
+        let audit = JetStreamAudit::new(connection, identity.epoch);
+        Ok(Self { partitioner: identity.partitioner()?, epoch: identity.epoch, id: identity.cluster, leases, audit, open })
     }
 
     /// # Panics
@@ -315,6 +329,7 @@ impl<'a> Streams<'a> {
         self.ensure(self.catalogue_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.access_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.lease_config(&identity), |found| found.check_same(&identity)).await?;
+        self.ensure(self.audit_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.event_config(&identity), |found| found.check_same(&identity)).await
     }
 
@@ -323,7 +338,7 @@ impl<'a> Streams<'a> {
     pub async fn make_all(&self, identity: &Identity, first: &BTreeMap<String, u64>) -> Result<(), LogError> {
         let incomplete = Identity { incomplete: true, ..identity.clone() };
         let logs = (1..identity.logs).map(|log| self.log_config(log, identity));
-        let apart = [self.catalogue_config(identity), self.access_config(identity)];
+        let apart = [self.catalogue_config(identity), self.access_config(identity), self.audit_config(identity)];
         let others = apart.into_iter().chain([self.lease_config(identity), self.event_config(identity)]);
         for config in iter::once(self.log_config(0, &incomplete)).chain(logs).chain(others) {
             let first_sequence = first.get(&config.name).copied().filter(|first| *first > 1);
@@ -355,8 +370,9 @@ impl<'a> Streams<'a> {
             return unfit(format!("stream {name} was not made by emshop. Use another server or account, or delete the stream"));
         };
         check(&identity)?;
-        if self.resizes && info.config.max_bytes != wanted.max_bytes {
-            let resized = Config { max_bytes: wanted.max_bytes, ..info.config };
+        if self.resizes && limits(&info.config) != limits(&wanted) {
+            let Config { max_bytes, max_age, max_messages_per_subject, .. } = wanted;
+            let resized = Config { max_bytes, max_age, max_messages_per_subject, ..info.config };
             self.link.ask(self.link.jetstream.update_stream(resized)).await?.map_err(|error| refused(name, &error))?;
         }
         Ok(identity)
@@ -413,6 +429,26 @@ impl<'a> Streams<'a> {
         }
     }
 
+    /// Whoever may write to it, or manages the server by its API, takes nothing out. What is told of by the thousand, since strangers make it
+    /// happen, pushes out none of what is rare: each kind has its own share of the space.
+    fn audit_config(&self, identity: &Identity) -> Config {
+        Config {
+            name: subjects::AUDIT_STREAM.into(),
+            subjects: vec![identity.epoch.all_audit()],
+            storage: StorageType::File,
+            num_replicas: 1,
+            discard: DiscardPolicy::Old,
+            deny_delete: true,
+            deny_purge: true,
+            allow_direct: true,
+            max_messages_per_subject: bytes_limit(self.options.audit_bytes_max / KINDS_MAX / ENTRY_BYTES_MAX).max(1),
+            max_bytes: bytes_limit(self.options.audit_bytes_max),
+            max_age: self.options.audit_age_max,
+            metadata: identity.to_metadata(),
+            ..Default::default()
+        }
+    }
+
     /// As key-value buckets are.
     fn lease_config(&self, identity: &Identity) -> Config {
         Config {
@@ -430,6 +466,11 @@ impl<'a> Streams<'a> {
             ..Default::default()
         }
     }
+}
+
+/// What settings may change of a stream. The server tells a limit that there is not as a number below 0.
+fn limits(config: &Config) -> (i64, Duration, i64) {
+    (config.max_bytes, config.max_age, config.max_messages_per_subject.max(0))
 }
 
 /// Consumers need not know it.

@@ -6,6 +6,7 @@
 
 mod access;
 pub mod archive;
+mod audit;
 mod binary;
 mod cluster;
 mod connection;
@@ -39,6 +40,7 @@ use futures::stream::BoxStream;
 use serde_json::{Value, json};
 
 pub use access::{Access, Login, Tls};
+pub use audit::JetStreamAudit;
 pub use cluster::{Cluster, ClusterOptions, Create};
 pub use connection::{Connection, Reachable};
 pub use consumers::make_consumers;

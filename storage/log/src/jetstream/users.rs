@@ -6,7 +6,9 @@
 
 use std::fmt::Write;
 
-use emshop_proto::subjects::{self, ACCESS_STREAM, CATALOGUE_STREAM, EVENT_STREAMS, INBOXES, LEASE_BUCKET};
+use emshop_proto::subjects::{
+    self, ACCESS_STREAM, AUDIT_ENTRIES, AUDIT_STREAM, CATALOGUE_STREAM, EVENT_STREAMS, INBOXES, LEASE_BUCKET,
+};
 
 /// The account of the shop.
 pub(super) const SHOP_ACCOUNT: &str = "SHOP";
@@ -111,23 +113,24 @@ fn engine_publishes() -> Vec<String> {
 
 /// Only logs are trimmed, and only an operator declares entries void.
 fn engine_does_not_publish() -> Vec<String> {
-    let kept = EVENT_STREAMS.map(str::to_owned).into_iter().chain([subjects::lease_stream()]);
+    let kept = EVENT_STREAMS.into_iter().chain([AUDIT_STREAM]).map(str::to_owned).chain([subjects::lease_stream()]);
     let kept = kept.map(|stream| format!("$JS.API.STREAM.PURGE.{stream}"));
     owned(["emshop.*.log.*.void"]).into_iter().chain(kept).collect()
 }
 
-/// It follows the events of goods, for search, and those that revoke tokens.
+/// It follows the events of goods, for search, and those that revoke tokens, and writes and reads the audit trail.
 fn ingress_publishes() -> Vec<String> {
     let follows = |stream: &str| {
         let requests = ["CREATE.{}", "CREATE.{}.>", "MSG.NEXT.{}.*"];
         requests.map(|request| format!("$JS.API.CONSUMER.{}", request.replace("{}", stream)))
     };
-    [owned([subjects::QUERIES]), [CATALOGUE_STREAM, ACCESS_STREAM].map(follows).concat()].concat()
+    let audit = [AUDIT_ENTRIES.to_owned(), format!("$JS.API.DIRECT.GET.{AUDIT_STREAM}")];
+    [owned([subjects::QUERIES]), [CATALOGUE_STREAM, ACCESS_STREAM].map(follows).concat(), audit.to_vec()].concat()
 }
 
 fn operator_publishes() -> Vec<String> {
     let leases = format!("$KV.{LEASE_BUCKET}.>");
-    owned(["emshop.*.log.>", "emshop.*.event.>", "$JS.API.>", &leases])
+    owned(["emshop.*.log.>", "emshop.*.event.>", AUDIT_ENTRIES, "$JS.API.>", &leases])
 }
 
 fn owned<const N: usize>(subjects: [&str; N]) -> Vec<String> {

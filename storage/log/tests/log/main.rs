@@ -1,5 +1,6 @@
 //! The command logs: one suite for all of them, and for JetStream what only a real server can show.
 
+mod audit;
 mod cluster;
 mod interruptions;
 mod leases;
@@ -26,7 +27,13 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 const MEBIBYTE: u64 = 1024 * 1024;
-const OPTIONS: ClusterOptions = ClusterOptions { logs: None, log_bytes_max: 256 * MEBIBYTE, event_bytes_max: 16 * MEBIBYTE };
+const OPTIONS: ClusterOptions = ClusterOptions {
+    logs: None,
+    log_bytes_max: 256 * MEBIBYTE,
+    event_bytes_max: 16 * MEBIBYTE,
+    audit_bytes_max: 16 * MEBIBYTE,
+    audit_age_max: Duration::from_secs(3_600),
+};
 /// Far more than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -8,9 +8,11 @@ use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use bytes::Bytes;
 use emshop_log::CommandLog;
+use emshop_log::audit::AuditLog;
 use emshop_log::jetstream::users::{CONSUMER, CONSUMER_API};
 use emshop_log::jetstream::{Access, Cluster, Connection, Create, NatsServer, User, make_consumers};
-use emshop_proto::subjects;
+use emshop_proto::subjects::{self, AUDIT_STREAM};
+use emshop_proto::v1::AuditKind;
 use futures::StreamExt;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -82,7 +84,7 @@ async fn each_user_may_do_what_its_part_does() {
     let event = epoch.publishing(&subjects::event("order.paid", 0));
     let goods = epoch.publishing(&subjects::event("goods.created", 0));
     // Who may, by the first letters.
-    let publishes: [(String, &str); 10] = [
+    let publishes: [(String, &str); 12] = [
         (epoch.log(0), "seio"),
         (epoch.steps(0, 1), "seo"),
         (epoch.voids(0), "o"),
@@ -92,6 +94,8 @@ async fn each_user_may_do_what_its_part_does() {
         (format!("$KV.{}.{epoch}.log.9", subjects::LEASE_BUCKET), "seo"),
         ("$JS.API.STREAM.PURGE.EMSHOP_LOG_0".to_owned(), "seo"),
         ("$JS.API.STREAM.PURGE.EMSHOP_EVENTS".to_owned(), "o"),
+        ("$JS.API.STREAM.PURGE.EMSHOP_AUDIT".to_owned(), "o"),
+        (epoch.audit(AuditKind::Role), "sio"),
         ("$JS.API.STREAM.MSG.GET.EMSHOP_LOG_0".to_owned(), "seo"),
     ];
     let asks = [
@@ -105,6 +109,7 @@ async fn each_user_may_do_what_its_part_does() {
         ("CONSUMER.CREATE.EMSHOP_LOG_0", "seo"),
         ("CONSUMER.CREATE.EMSHOP_CATALOGUE.x", "seio"),
         ("CONSUMER.DELETE.EMSHOP_EVENTS.x", "o"),
+        ("DIRECT.GET.EMSHOP_AUDIT", "sio"),
     ];
     let hears = [
         (subjects::query(0), "se"),
@@ -244,6 +249,8 @@ async fn a_downstream_service_harms_nobody() {
     let mut everything = client.subscribe(">").await.unwrap();
     let mut of_all_logs = client.subscribe("emshop.>").await.unwrap();
 
+    let entry = Bytes::from_static(b"an entry");
+    setup.cluster.audit.append(AuditKind::Role, "1", entry).await.unwrap();
     let prefixes = ["$JS.API", CONSUMER_API];
     let requests = [
         format!("STREAM.DELETE.{LOG}"),
@@ -257,12 +264,19 @@ async fn a_downstream_service_harms_nobody() {
         format!("CONSUMER.CREATE.{EVENTS}.x"),
         format!("CONSUMER.DURABLE.CREATE.{EVENTS}.x"),
         format!("CONSUMER.DELETE.{EVENTS}.warehouse"),
+        format!("STREAM.INFO.{AUDIT_STREAM}"),
+        format!("STREAM.MSG.GET.{AUDIT_STREAM}"),
+        format!("DIRECT.GET.{AUDIT_STREAM}"),
+        format!("DIRECT.GET.{AUDIT_STREAM}.{}", epoch.audit(AuditKind::Role)),
+        format!("CONSUMER.CREATE.{AUDIT_STREAM}.x"),
+        format!("CONSUMER.MSG.NEXT.{AUDIT_STREAM}.warehouse"),
     ];
     let api = prefixes.iter().flat_map(|prefix| requests.iter().map(move |request| format!("{prefix}.{request}")));
     let others = [
         epoch.log(0),
         epoch.voids(0),
         epoch.publishing(&subjects::event("order.paid", 0)),
+        epoch.audit(AuditKind::Role),
         subjects::query(0),
         subjects::outcome(1),
     ];
