@@ -12,6 +12,7 @@ use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
 use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, TlsFiles, Tokens, Verification};
 use emshop_log::CommandLog;
+use emshop_log::audit::AuditLog;
 use emshop_log::jetstream::{Cluster, Connection, Create, Leases, NatsServer};
 use emshop_log::lease::Holder;
 use emshop_proto::partitioner::Partitioner;
@@ -73,8 +74,9 @@ impl Node {
 
         // Without an ingress here nobody has this writer's number.
         let outcomes = LocalOutcomes::new();
-        let Cluster { id: cluster_id, epoch, partitioner, leases, .. } = cluster;
-        let parts = Parts { settings, connection, cluster_id, epoch, partitioner, leases, logs, outcomes };
+        let Cluster { id: cluster_id, epoch, partitioner, leases, audit, .. } = cluster;
+        let audit = Arc::new(audit);
+        let parts = Parts { settings, connection, cluster_id, epoch, partitioner, leases, audit, logs, outcomes };
         let (owned, engines) = match settings.role {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
@@ -165,6 +167,7 @@ struct Parts<'a> {
     epoch: Epoch,
     partitioner: Partitioner,
     leases: Leases,
+    audit: Arc<dyn AuditLog>,
     /// All of the cluster, by number.
     logs: Vec<Arc<dyn CommandLog>>,
     /// From the engines here to the ingress here.
@@ -238,8 +241,8 @@ impl Parts<'_> {
         following.spawn(key::follow(key_file, tokens.clone()));
         let mut options = emshop_ingress::Options { payment, verification, tls, ..self.settings.ingress_options(tokens) };
         options.connections.all_max = connections_max(options.connections.all_max)?;
-        let (logs, outcomes) = (self.logs.clone(), self.outcomes.clone());
-        let ingress = emshop_ingress::bind(options, logs, self.partitioner, &self.connection, search, outcomes).await?;
+        let (logs, audit, outcomes) = (self.logs.clone(), self.audit.clone(), self.outcomes.clone());
+        let ingress = emshop_ingress::bind(options, logs, self.partitioner, &self.connection, audit, search, outcomes).await?;
         Ok((ingress, following))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use emshop_log::CommandLog;
+use emshop_log::audit::AuditLog;
 use emshop_log::jetstream::Connection;
 use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::partitioner::Partitioner;
@@ -21,6 +22,7 @@ use crate::access::follow::{self, Known};
 use crate::access::rates::{self, Rates};
 use crate::access::revoked::Revoked;
 use crate::access::service_accounts::{self, ServiceAccounts};
+use crate::access::trail::Trail;
 use crate::access::{GuardLayer, Watch};
 use crate::accounts::Accounts;
 use crate::accounts::session::SessionLifetime;
@@ -33,7 +35,7 @@ use crate::nowhere;
 use crate::payment::PaymentOptions;
 use crate::payment::webhook;
 use crate::queries::Queries;
-use crate::services::{self, Gateway, Services};
+use crate::services::{self, AuditPages, Gateway, Services};
 use crate::stage::Stage;
 use crate::way::admission::{self, Admission};
 use crate::way::batcher::Batcher;
@@ -143,13 +145,14 @@ pub struct Ingress {
 }
 
 /// Starts to serve. `logs` are all logs of the cluster in the order of their numbers, and `partitioner` says what is in which; queries
-/// go by the connection, and outcomes of engines in other processes come by it; `search` knows the cluster's goods; engines of this
-/// process hand their outcomes in at `outcomes`.
+/// go by the connection, and outcomes of engines in other processes come by it; `audit_log` takes what concerns security; `search` knows the
+/// cluster's goods; engines of this process hand their outcomes in at `outcomes`.
 pub async fn bind(
     options: Options,
     logs: Vec<Arc<dyn CommandLog>>,
     partitioner: Partitioner,
     connection: &Connection,
+    audit_log: Arc<dyn AuditLog>,
     search: Arc<Search>,
     outcomes: LocalOutcomes,
 ) -> Result<Ingress, BindError> {
@@ -190,14 +193,17 @@ pub async fn bind(
     let queries = Arc::new(Queries::new(connection, partitioner, admission.clone(), engines.clone()));
     let outcome_wait_max = options.outcome_wait_max;
     let defaults = Defaults { completes_after_seconds: options.completes_after_seconds };
-    let dispatcher = Arc::new(Dispatcher { partitioner, defaults, admission, batchers, engines, outcome_wait_max });
+    let (trail, writing) = Trail::new(audit_log.clone());
+    working.spawn(writing);
+    let audit = Arc::new(Audit::new(options.tokens.clone(), trail));
+    helping.spawn(audit.forget());
+    let of_dispatcher = audit.clone();
+    let dispatcher =
+        Arc::new(Dispatcher { partitioner, defaults, admission, batchers, engines, outcome_wait_max, audit: of_dispatcher });
     let Options { stream_window, unread_max, leave_delay, drain_max, auth_required, connections: limits, .. } = options;
     let tokens = Arc::new(options.tokens);
     let rates = Arc::new(Rates::new(if auth_required { options.rates } else { rates::Limits::off() }));
     let forgetting = rates.clone();
-    helping.spawn(async move { forgetting.forget().await });
-    let audit = Arc::new(Audit::new(Tokens::clone(&tokens)));
-    let forgetting = audit.clone();
     helping.spawn(async move { forgetting.forget().await });
     let revoked = Arc::new(Revoked::default());
     if auth_required {
@@ -223,6 +229,7 @@ pub async fn bind(
         revoked,
         rates,
         audit,
+        audit_pages: AuditPages::new(audit_log),
         payment_provider,
         stream_window,
         unread_max,

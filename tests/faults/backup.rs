@@ -19,7 +19,7 @@ fn engine(own: &str, data: &Path) -> Process {
 }
 
 /// What a command of the binary says; it has to do what it was told.
-fn done(arguments: &[&str]) -> String {
+pub fn done(arguments: &[&str]) -> String {
     let output = command(arguments).output().expect("it runs");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")

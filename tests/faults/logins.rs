@@ -27,7 +27,7 @@ use crate::shop::Shop;
 const MOMENT: Duration = Duration::from_millis(500);
 
 /// What a downstream service of this name is given.
-fn credentials(data: &Path, name: &str) -> Value {
+pub fn credentials(data: &Path, name: &str) -> Value {
     let output = command(&["consumer-credentials", "--data", path(data), "--name", name]).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")

@@ -35,7 +35,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Which of the words are on disk, and where.
-fn found(folders: &[PathBuf], words: &[&str]) -> Vec<String> {
+pub fn found(folders: &[PathBuf], words: &[&str]) -> Vec<String> {
     let has = |bytes: &[u8], word: &str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
     let mut found = Vec::new();
     for file in folders.iter().flat_map(|folder| files(folder)) {

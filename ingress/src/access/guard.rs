@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use emshop_proto::access::{self, Access, Method};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::Role;
+use emshop_proto::v1::balance_service_server::SERVICE_NAME as BALANCES;
+use emshop_proto::v1::pipeline_service_server::SERVICE_NAME as STREAMS;
 use emshop_proto::v1::user_service_server::SERVICE_NAME as USERS;
 use futures::future::{BoxFuture, Either};
 use http_body_util::{BodyExt, Full, Limited};
@@ -219,16 +221,16 @@ impl Watch {
         }
     }
 
-    /// Where a call about accounts comes from, for those behind: they tell it.
+    /// Where a call comes from that may concern security, for those behind: they tell it.
     fn note_origin(&self, method: &Method, peer: IpAddr, request: &mut Request<Body>) {
-        if services::service_name(method.path) == USERS {
+        if [USERS, BALANCES, STREAMS].contains(&services::service_name(method.path)) {
             let origin = Origin(self.rates.address(peer, request.headers()));
             request.extensions_mut().insert(origin);
         }
     }
 
     fn refuse(&self, code: Code, path: &str, caller: Option<Caller>, peer: IpAddr, headers: &HeaderMap) -> Status {
-        self.audit.refused(Origin(self.rates.address(peer, headers)), path, code, caller);
+        self.audit.refused(Some(Origin(self.rates.address(peer, headers))), path, code, caller);
         status::of_refusal(code.refusal())
     }
 }
@@ -283,6 +285,7 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
+    use emshop_log::audit::MemoryAudit;
     use emshop_proto::access::{ROLES, Role};
     use emshop_proto::internal::Credentials;
     use emshop_proto::v1::{AccessChanged, CreateServiceAccountRequest, Event, User, UserStatus, event};
@@ -293,6 +296,7 @@ mod tests {
 
     use super::*;
     use crate::access::rates::Limits;
+    use crate::access::trail::Trail;
     use crate::accounts::token::{Algorithm, new_key};
 
     const USER: u64 = 7;
@@ -338,7 +342,7 @@ mod tests {
     }
 
     fn watch(tokens: &Tokens) -> Arc<Watch> {
-        let audit = Arc::new(Audit::new(tokens.clone()));
+        let audit = Arc::new(Audit::new(tokens.clone(), Trail::new(Arc::new(MemoryAudit::default())).0));
         let service_accounts = ServiceAccounts::new(Box::new(|user_id| Box::pin(ready(credentials(user_id)))));
         let (tokens, rates) = (Arc::new(tokens.clone()), Arc::new(Rates::new(Limits::off())));
         Arc::new(Watch { tokens, revoked: Arc::default(), service_accounts, rates, audit })

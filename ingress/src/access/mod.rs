@@ -7,6 +7,7 @@ mod guard;
 pub mod rates;
 pub mod revoked;
 pub mod service_accounts;
+pub mod trail;
 
 use emshop_proto::access;
 use emshop_proto::v1::command::Body;
@@ -94,6 +95,11 @@ impl Caller {
     /// Who does something for themself: what else they are does not matter.
     fn as_user(self) -> Operator {
         Operator { kind: OperatorKind::User.into(), user_id: self.user_id, ..Operator::default() }
+    }
+
+    /// Who they are, whatever they do.
+    fn operator(self) -> Operator {
+        if self.role == Role::User { self.as_user() } else { self.as_staff() }
     }
 
     /// Whether they may give this command on a stream: if they may call its RPC for anybody.

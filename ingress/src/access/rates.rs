@@ -274,7 +274,8 @@ impl Rates {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// What an address counts as: of IPv6 its network.
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - NETWORK_BITS))).into(),

@@ -4,7 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use emshop_proto::internal::WaitingQuery;
 use emshop_proto::v1::admin_service_server::AdminService;
-use emshop_proto::v1::{InspectRequest, InspectResponse, ListWaitingRequest, ListWaitingResponse, WaitsFor};
+use emshop_proto::v1::{
+    InspectRequest, InspectResponse, ListAuditEventsRequest, ListAuditEventsResponse, ListWaitingRequest, ListWaitingResponse,
+    WaitsFor,
+};
 use tonic::{Request, Response, Status};
 
 use super::{Gateway, accept};
@@ -48,6 +51,15 @@ impl AdminService for Gateway {
             }
         }
         Ok(Response::new(ListWaitingResponse { orders, next_page_token: place.map(Place::token).unwrap_or_default() }))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Result<Response<ListAuditEventsResponse>, Status> {
+        let request = request.into_inner();
+        accept(validate::admin::list_audit_events(&request))?;
+        self.audit_pages.page(request).await.map(Response::new)
     }
 }
 

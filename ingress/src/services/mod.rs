@@ -1,6 +1,7 @@
 //! The gRPC services, one file each, all over one [`Gateway`]. They only translate.
 
 mod admin;
+mod audit;
 mod balance;
 mod cart;
 mod catalogue;
@@ -31,6 +32,7 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tower::Service;
 
+pub use self::audit::AuditPages;
 use self::pipeline::PipelineServer;
 use crate::access::audit::Audit;
 use crate::access::rates::Rates;
@@ -54,6 +56,7 @@ pub struct Gateway {
     /// Of what goes by more than who calls.
     pub rates: Arc<Rates>,
     pub audit: Arc<Audit>,
+    pub audit_pages: AuditPages,
     pub payment_provider: Arc<dyn PaymentProvider>,
     /// Commands under way in one stream.
     pub stream_window: usize,

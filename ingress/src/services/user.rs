@@ -176,7 +176,7 @@ impl UserService for Gateway {
         let origin = audit::origin(&extensions);
         let outcome = outcome.map_err(|refusal| status::of(refusal, identity));
         let outcome = outcome.inspect_err(|status| self.audit.not_shown(origin, user_id, "password", status))?;
-        self.audit.account(origin, access::operator(&extensions), user_id, "a password was changed");
+        self.audit.password_changed(origin, access::operator(&extensions), user_id);
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -200,7 +200,7 @@ impl UserService for Gateway {
         let command = AccountBody::DeleteUser(DeleteUser { user_id, shown_hash });
         let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), String::new(), command).await;
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("user_id", user_id.to_string())]))?;
-        self.audit.account(audit::origin(&extensions), access::operator(&extensions), user_id, "a user was deleted");
+        self.audit.user_deleted(audit::origin(&extensions), access::operator(&extensions), user_id);
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -208,7 +208,7 @@ impl UserService for Gateway {
         let (origin, operator) = (audit::origin(request.extensions()), access::operator(request.extensions()));
         let user_id = request.get_ref().user_id;
         let outcome = self.dispatcher.call(request, Body::LogoutEverywhere).await?;
-        self.audit.account(origin, operator, user_id, "a user was logged out everywhere");
+        self.audit.logged_out_everywhere(origin, operator, user_id);
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -255,7 +255,7 @@ impl UserService for Gateway {
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", idempotency_key)]))?;
         let Outcome { repeated, position, .. } = outcome;
         let user = user_of(outcome)?;
-        self.audit.account(audit::origin(&extensions), operator, user.user_id, "a service account was made");
+        self.audit.service_account_made(audit::origin(&extensions), operator, user.user_id);
         let user = Some(user);
         Ok(Response::new(CreateServiceAccountResponse { user, key: key.text(), repeated, position }))
     }

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
 
-use crate::access::{Caller, audit};
+use crate::access::Caller;
+use crate::access::audit::{self, Asked, Audit, Origin};
 use crate::way::admission::Admission;
 use crate::way::batcher::{Batcher, Pending};
 use crate::way::engines::Engine;
@@ -24,6 +25,9 @@ use crate::way::prepare::{self, Defaults, Prepared, prepare, prepare_account};
 use crate::way::sink::{Sink, Unread};
 use crate::way::waiters::Waiter;
 use crate::{access, deadline, refusals, status, validate};
+
+/// What is told of a command that a stream must not give.
+const STREAM: &str = "/emshop.v1.PipelineService/Submit";
 
 pub struct Dispatcher {
     pub partitioner: Partitioner,
@@ -34,6 +38,7 @@ pub struct Dispatcher {
     pub engines: Arc<[Engine]>,
     /// When those who wait for an outcome are told that it is unknown; a client's own deadline may be earlier.
     pub outcome_wait_max: Duration,
+    pub audit: Arc<Audit>,
 }
 
 impl Dispatcher {
@@ -42,8 +47,14 @@ impl Dispatcher {
         let (metadata, extensions, request) = request.into_parts();
         let mut command = Command { idempotency_key: idempotency_key(&metadata)?, ..body(request).into() };
         let prepared = self.prepare(&mut command, access::operator(&extensions));
-        let prepared = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
+        let (prepared, mut asked) = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
+        if let Some(asked) = &mut asked {
+            asked.came_from(audit::origin(&extensions));
+        }
         let outcome = self.carry_out(prepared, self.deadline(&metadata)).await;
+        if let Some(asked) = asked {
+            asked.came_to(&outcome);
+        }
         outcome.map_err(|refusal| status::of(refusal, prepare::identity(&command)))
     }
 
@@ -59,7 +70,7 @@ impl Dispatcher {
         let prepare = |body: command::Body| self.prepare(&mut Command { idempotency_key: key.clone(), ..body.into() }, operator);
         let prepared = bodies.into_iter().map(prepare).collect::<Result<Vec<_>, _>>();
         let prepared = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
-        let sent: Vec<_> = prepared.into_iter().map(|prepared| self.send(prepared)).collect();
+        let sent: Vec<_> = prepared.into_iter().map(|(prepared, _)| self.send(prepared)).collect();
         let mut results = Vec::with_capacity(sent.len());
         for outcome in sent {
             results.push(match outcome {
@@ -86,7 +97,7 @@ impl Dispatcher {
 
     /// Carries out a command that did not come by a call. `Ok` is never a refusal.
     pub async fn tell(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
-        let prepared = self.prepare(&mut body.into(), Some(operator)).map_err(|invalid| *invalid)?;
+        let (prepared, _) = self.prepare(&mut body.into(), Some(operator)).map_err(|invalid| *invalid)?;
         self.carry_out(prepared, None).await
     }
 
@@ -94,18 +105,16 @@ impl Dispatcher {
         wait_for(self.send(prepared).map_err(|refusal| *refusal)?, deadline).await
     }
 
-    /// Validates a command and makes its record.
-    fn prepare(&self, command: &mut Command, operator: Option<Operator>) -> Result<Prepared, Box<Refusal>> {
+    /// Validates a command and makes its record; with what is to be told of it, if anything is, by whoever waits for what comes of it.
+    fn prepare(&self, command: &mut Command, operator: Option<Operator>) -> Result<(Prepared, Option<Box<Asked>>), Box<Refusal>> {
         let violations = validate::command(command, operator);
         if !violations.is_empty() {
             return Err(Box::new(refusals::invalid(violations)));
         }
         let prepared = prepare(command, operator, self.partitioner, self.defaults);
-        if let Some(body) = &command.body {
-            routing::asks(body, |needed| self.check(needed, prepared.receipt.is_none()))?;
-            audit::asked(operator, body);
-        }
-        Ok(prepared)
+        let Some(body) = &command.body else { return Ok((prepared, None)) };
+        routing::asks(body, |needed| self.check(needed, prepared.receipt.is_none()))?;
+        Ok((prepared, self.audit.asked(operator, body)))
     }
 
     /// New business is refused while a log that it needs takes no steps: these would wait without bound, and the client for what comes to
@@ -131,12 +140,12 @@ impl Dispatcher {
 
     /// Sends a stream's commands on their way; each outcome, refusals included, goes to the sink under the command's tag.
     /// Waits while there is no room in the logs that they are for.
-    pub async fn submit(&self, commands: Vec<Command>, caller: Option<Caller>, sink: &Arc<Sink>) {
+    pub async fn submit(&self, commands: Vec<Command>, caller: Option<Caller>, origin: Option<Origin>, sink: &Arc<Sink>) {
         let mut ready: Vec<Vec<(u64, Prepared)>> = self.batchers.iter().map(|_| Vec::new()).collect();
         let mut refused = Unread::default();
         for mut command in commands {
             let tag = command.tag;
-            match self.prepare_streamed(&mut command, caller) {
+            match self.prepare_streamed(&mut command, caller, origin) {
                 Ok(prepared) => ready[prepared.log as usize].push((tag, prepared)),
                 Err(refusal) => refused.add(tag, refusals::answer(*refusal)),
             }
@@ -153,13 +162,23 @@ impl Dispatcher {
     }
 
     /// What comes by a stream is prepared only if it may, and can, go on.
-    fn prepare_streamed(&self, command: &mut Command, caller: Option<Caller>) -> Result<Prepared, Box<Refusal>> {
+    fn prepare_streamed(
+        &self,
+        command: &mut Command,
+        caller: Option<Caller>,
+        origin: Option<Origin>,
+    ) -> Result<Prepared, Box<Refusal>> {
         if let (Some(caller), Some(body)) = (caller, &command.body)
             && !caller.may_stream(body)
         {
+            self.audit.refused(origin, STREAM, Code::PermissionDenied, Some(caller));
             return Err(Box::new(Code::PermissionDenied.refusal()));
         }
-        let prepared = self.prepare(command, caller.map(Caller::as_staff))?;
+        let (prepared, asked) = self.prepare(command, caller.map(Caller::as_staff))?;
+        // It is told at once: what comes of it goes to the sink.
+        if let Some(mut asked) = asked {
+            asked.came_from(origin);
+        }
         self.batcher_of(&prepared)?;
         Ok(prepared)
     }

@@ -92,7 +92,8 @@ impl Shop {
         }
         let search = Search::open(&data.path().join("search"), &cluster.id, connection.read().clone()).await;
         let search = Arc::new(search.expect("an index"));
-        let ingress = emshop_ingress::bind(options, logs, cluster.partitioner, &connection, search.clone(), outcomes).await;
+        let (audit, search_too) = (Arc::new(cluster.audit), search.clone());
+        let ingress = emshop_ingress::bind(options, logs, cluster.partitioner, &connection, audit, search_too, outcomes).await;
         let ingress = ingress.expect("it serves");
         let endpoint = Endpoint::from_shared(format!("http://{}", ingress.local_addr())).expect("a URL");
         // What a client lets us send ahead is small, so that tests see it fill.

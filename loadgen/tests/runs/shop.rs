@@ -349,6 +349,7 @@ service! {
     }
     others {
         list_waiting: ListWaitingRequest => ListWaitingResponse,
+        list_audit_events: ListAuditEventsRequest => ListAuditEventsResponse,
     }
 }
 

@@ -11,6 +11,7 @@ use tonic::{Request, Streaming};
 
 pub use self::server::PipelineServer;
 use super::Gateway;
+use crate::access::audit::{self, Origin};
 use crate::access::Identity;
 use crate::access::revoked::Revoked;
 use crate::connections::Peer;
@@ -26,6 +27,7 @@ impl Gateway {
         let reader = Reader {
             dispatcher: self.dispatcher.clone(),
             identity: access::identity(request.extensions()),
+            origin: audit::origin(request.extensions()),
             revoked: self.revoked.clone(),
             sink: sink.clone(),
             leave: peer.leave.clone(),
@@ -46,6 +48,7 @@ struct Reader {
     dispatcher: Arc<Dispatcher>,
     /// `None` while the server runs without authentication.
     identity: Option<Identity>,
+    origin: Option<Origin>,
     revoked: Arc<Revoked>,
     sink: Arc<Sink>,
     /// Of its connection.
@@ -85,7 +88,8 @@ impl Reader {
     async fn take(&self, commands: Vec<Command>) -> Result<(), Ended> {
         if !commands.is_empty() {
             self.sink.reserve(commands.len()).await?;
-            self.dispatcher.submit(commands, self.identity.map(|identity| identity.caller), &self.sink).await;
+            let caller = self.identity.map(|identity| identity.caller);
+            self.dispatcher.submit(commands, caller, self.origin, &self.sink).await;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use emshop_log::audit::MemoryAudit;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
@@ -19,6 +20,9 @@ use tokio::sync::watch;
 
 use super::log::SlowLog;
 use super::{admission, nobody_is_inside};
+use crate::access::audit::Audit;
+use crate::access::trail::Trail;
+use crate::accounts::token::Tokens;
 use crate::refusals;
 use crate::way::admission::Admission;
 use crate::way::batcher::Batcher;
@@ -88,6 +92,7 @@ impl Way {
             batchers: [batcher].into(),
             engines: [engine].into(),
             outcome_wait_max: Duration::from_secs(1),
+            audit: Arc::new(Audit::new(Tokens::of_chance(Duration::from_secs(60)), Trail::new(Arc::new(MemoryAudit::default())).0)),
         };
         (Self { log, admission, dispatcher: Arc::new(dispatcher), outcomes, connection }, work)
     }
@@ -104,7 +109,7 @@ impl Way {
             for user in users {
                 sink.reserve(1).await.expect("the client is there");
                 let command = Command { tag: user, ..command(user).into() };
-                dispatcher.submit(vec![command], None, &sink).await;
+                dispatcher.submit(vec![command], None, None, &sink).await;
             }
             // Nobody sends any more, perhaps, while there is something under way.
             drop(dispatcher);

@@ -15,7 +15,7 @@ use crate::audit::{AuditEntry, AuditLog, PAYLOAD_BYTES_MAX};
 use crate::{Bounds, LogError};
 
 /// Of the kinds of entries, with some room for later ones.
-pub(super) const KINDS_MAX: u64 = 12;
+pub(super) const KINDS_MAX: u64 = 16;
 /// The most that an entry takes on disk: with its subject, its id, and what the server adds.
 pub(super) const ENTRY_BYTES_MAX: u64 = PAYLOAD_BYTES_MAX as u64 + 152;
 
