@@ -9,7 +9,7 @@ use crate::idempotency;
 use crate::state::State;
 
 /// Timers, and steps between logs: nobody gave a command.
-pub const SYSTEM: Operator = Operator { kind: OperatorKind::System as i32, user_id: 0, role: 0 };
+pub const SYSTEM: Operator = Operator { kind: OperatorKind::System as i32, user_id: 0, role: 0, subject: None };
 
 /// Repeats of one command that wait for the same saga; more are refused, since they stand in a row that each of them writes again.
 pub const WAITERS_MAX: usize = 100;
@@ -53,7 +53,7 @@ impl Context<'_> {
 
     /// The user who gave the command, unless it was somebody who may act for anybody.
     pub fn acting_user(&self) -> Option<u64> {
-        self.operator.filter(|operator| operator.kind() == OperatorKind::User).map(|operator| operator.user_id)
+        self.operator.as_ref().filter(|operator| operator.kind() == OperatorKind::User).map(|operator| operator.user_id)
     }
 
     /// An aggregate of this log as the owner of a step.

@@ -70,21 +70,21 @@ pub fn batch(input: &[u8]) {
         choices.made::<CommandBatch>("emshop.v1.CommandBatch")
     };
     for command in batch.commands {
-        accept(command, operator);
+        accept(command, operator.clone());
     }
 }
 
 /// `None` when an ingress refuses it.
 pub fn accept(mut command: Command, operator: Option<Operator>) -> Option<(u32, Record)> {
-    if !validate::command(&command, operator).is_empty() {
+    if !validate::command(&command, operator.as_ref()).is_empty() {
         return None;
     }
     let partitioner = Partitioner::new(2);
-    let prepared = prepare(&mut command, operator, partitioner, Defaults { completes_after_seconds: 600 });
+    let prepared = prepare(&mut command, operator.as_ref(), partitioner, Defaults { completes_after_seconds: 600 });
     let record = Record::decode(prepared.record.as_slice()).expect("a record was prepared");
     assert_eq!(record.operator, operator);
     assert_eq!(routing::place(&partitioner, &command).map(|place| place.log), Some(prepared.log));
-    assert!(validate::command(&command, operator).is_empty(), "what was prepared is still acceptable: {command:?}");
+    assert!(validate::command(&command, operator.as_ref()).is_empty(), "what was prepared is still acceptable: {command:?}");
     let envelope = Envelope { records: vec![record.clone()], ..Envelope::default() };
     Entry::read(envelope).expect("an engine reads what an ingress has prepared");
     Some((prepared.log, record))

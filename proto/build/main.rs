@@ -28,10 +28,11 @@ const FILES: [&str; 17] = [
 ];
 
 /// Large ones among records, outcomes and events, which are moved about by the thousand.
-const BOXED: [&str; 7] = [
+const BOXED: [&str; 8] = [
     ".emshop.internal.v1.OrderRow.destination",
     ".emshop.internal.v1.OrderRow.refusal",
     ".emshop.internal.v1.OrderRow.parcel",
+    ".emshop.v1.Operator.subject",
     ".emshop.v1.Outcome.result.goods",
     ".emshop.v1.Outcome.result.logistics_order",
     ".emshop.v1.Event.body.goods",

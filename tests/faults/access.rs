@@ -117,10 +117,10 @@ async fn w39_orders_are_their_users_business() {
     // Who did what.
     let found = orders.get_order(by(&buyer, GetOrderRequest { order_id: order_id() })).await.expect("one's own").into_inner();
     let history = found.order.expect("an order").history;
-    let operators: Vec<_> = history.iter().map(|change| change.operator).collect();
+    let operators: Vec<_> = history.iter().map(|change| change.operator.clone()).collect();
     let buyer = Some(Operator { kind: OperatorKind::User.into(), user_id: BUYER, ..Operator::default() });
     assert_eq!((operators.first(), operators.last()), (Some(&buyer), Some(&buyer)));
-    let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1, role: Role::Admin.into() };
+    let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1, role: Role::Admin.into(), ..Operator::default() };
     assert!(operators.contains(&Some(admin)), "{operators:?}");
 }
 

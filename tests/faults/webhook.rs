@@ -132,7 +132,7 @@ async fn what_a_provider_signs_counts_once() {
     }
     let payment = provided.payment("paid").await;
     assert_eq!((payment.third_party_sn.as_str(), payment.pay_url.as_str()), ("sn-1", ""));
-    let kinds: Vec<_> = payment.log.iter().map(|change| change.operator.map(|operator| operator.kind())).collect();
+    let kinds: Vec<_> = payment.log.iter().map(|change| change.operator.as_ref().map(|operator| operator.kind())).collect();
     assert_eq!(kinds, [None, Some(OperatorKind::Provider)]);
     assert_eq!(provided.order_status("paid").await, OrderStatus::Paid);
 

@@ -49,7 +49,7 @@ impl Case<'_, '_> {
     pub fn by_saga(&self) -> By {
         let SagaRow { operator, reason, .. } = row::saga(self.row);
         let (at_ms, log_sequence) = (self.turn.ctx.time_ms, self.turn.ctx.sequence);
-        By { operator: *operator, reason: reason.clone(), at_ms, log_sequence }
+        By { operator: operator.clone(), reason: reason.clone(), at_ms, log_sequence }
     }
 
     /// The timer of its payment.

@@ -150,7 +150,7 @@ pub struct By {
 impl By {
     /// Whoever gave the command that is being applied.
     pub fn command(ctx: &Context, reason: &str) -> Self {
-        Self { operator: ctx.operator, reason: reason.to_owned(), at_ms: ctx.time_ms, log_sequence: ctx.sequence }
+        Self { operator: ctx.operator.clone(), reason: reason.to_owned(), at_ms: ctx.time_ms, log_sequence: ctx.sequence }
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn delete(turn: &mut Turn, command: &DeleteUser) -> Handled {
 
 /// Whether whoever asks for it may delete this account.
 fn check(turn: &mut Turn, user_id: u64, row: &UserRow, shown_hash: &str) -> Result<(), Code> {
-    let is_staff = turn.ctx.operator.is_none_or(|operator| operator.kind() == OperatorKind::Admin);
+    let is_staff = turn.ctx.operator.as_ref().is_none_or(|operator| operator.kind() == OperatorKind::Admin);
     let is_deleted = row.status() == UserStatus::Deleted;
     match turn.ctx.acting_user() {
         Some(user) if user != user_id => return Err(Code::PermissionDenied),

@@ -170,12 +170,12 @@ fn only_its_user_cancels_an_order() {
         Command::from(command::Body::CancelOrder(request))
     };
     assert_refused(&shop.send_one(by(USER + 1)), Code::OrderNotYours);
-    let stranger = Some(Operator { kind: OperatorKind::User.into(), user_id: USER + 1, ..Operator::default() });
+    let stranger = || Some(Operator { kind: OperatorKind::User.into(), user_id: USER + 1, ..Operator::default() });
     for user_id in [0, USER, USER + 1] {
-        assert_refused(&shop.send_as(stranger, by(user_id)), Code::OrderNotFound);
+        assert_refused(&shop.send_as(stranger(), by(user_id)), Code::OrderNotFound);
     }
     let theirs = SubmitOrderRequest { user_id: USER + 1, ..order("o", &[(1, 1)]) };
-    assert_refused(&shop.send_as(stranger, submit(theirs)), Code::IdempotencyKeyReused);
+    assert_refused(&shop.send_as(stranger(), submit(theirs)), Code::IdempotencyKeyReused);
     assert_refused(&shop.send_one(cancel("unknown")), Code::OrderNotFound);
     assert_pending(&mut shop);
     assert_done(&shop.send_one(by(USER)));

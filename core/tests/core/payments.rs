@@ -15,9 +15,9 @@ use crate::shop::*;
 use OrderStatus::{Completed, Delivered, Paid, Returning, Shipped};
 
 const EXPIRY_MS: i64 = EXPIRES_IN_SECONDS as i64 * 1000;
-const PLACED_BY: Operator = Operator { kind: OperatorKind::User as i32, user_id: USER, role: 0 };
-const ADMIN: Operator = Operator { kind: OperatorKind::Admin as i32, user_id: 1, role: 0 };
-const PROVIDER: Operator = Operator { kind: OperatorKind::Provider as i32, user_id: 0, role: 0 };
+const PLACED_BY: Operator = Operator { kind: OperatorKind::User as i32, user_id: USER, role: 0, subject: None };
+const ADMIN: Operator = Operator { kind: OperatorKind::Admin as i32, user_id: 1, role: 0, subject: None };
+const PROVIDER: Operator = Operator { kind: OperatorKind::Provider as i32, user_id: 0, role: 0, subject: None };
 
 /// What the shelves of [`Shop::with_two_goods`] take in the log.
 const GOODS_ENVELOPES: u64 = 2;
@@ -92,7 +92,7 @@ fn log(shop: &mut Shop, order_id: &str) -> String {
         let action = name(change.action().as_str_name(), "PAYMENT_ACTION_");
         let [from, to] = [change.from(), change.to()].map(|status| name(status.as_str_name(), "PAYMENT_STATUS_"));
         let amount = change.amount.as_ref().map(|money| format!(" {}", money.amount_minor)).unwrap_or_default();
-        let by = change.operator.map_or_else(String::new, |by| {
+        let by = change.operator.as_ref().map_or_else(String::new, |by| {
             let kind = name(by.kind().as_str_name(), "OPERATOR_KIND_");
             if by.user_id == 0 { kind } else { format!("{kind} {}", by.user_id) }
         });
@@ -176,7 +176,7 @@ fn the_log_names_whoever_began_it_across_logs() {
     shop.send_one(confirm(&id));
     shop.send_one(cancel(&id));
     let log = view::payment_with_log(&shop.order_row(&id)).log;
-    assert_eq!(log.iter().map(|change| change.operator).collect::<Vec<_>>(), [Some(PLACED_BY); 3]);
+    assert_eq!(log.iter().map(|change| change.operator.clone()).collect::<Vec<_>>(), [const { Some(PLACED_BY) }; 3]);
     assert!(log.is_sorted_by(|before, after| before.log_sequence < after.log_sequence), "{log:?}");
 }
 

@@ -104,16 +104,16 @@ fn the_history_tells_every_change() {
     let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1, ..Operator::default() };
     let system = Operator { kind: OperatorKind::System.into(), user_id: 0, ..Operator::default() };
     let commands = [
-        (user, submit(order("o", &[(1, 2)]))),
-        (user, confirm("o")),
-        (admin, ship("o")),
-        (admin, deliver("o")),
-        (user, request_return("o")),
-        (admin, decline_return("o")),
+        (&user, submit(order("o", &[(1, 2)]))),
+        (&user, confirm("o")),
+        (&admin, ship("o")),
+        (&admin, deliver("o")),
+        (&user, request_return("o")),
+        (&admin, decline_return("o")),
     ];
     for (operator, command) in commands {
         shop.now_ms += 1;
-        assert_done(&shop.send_as(Some(operator), command));
+        assert_done(&shop.send_as(Some(operator.clone()), command));
     }
     shop.tick_after(COMPLETION_MS);
     let history = shop.order("o").history;
@@ -121,19 +121,19 @@ fn the_history_tells_every_change() {
     let found: Vec<_> = history
         .iter()
         .map(|change| {
-            let operator = change.operator.expect("somebody did it");
+            let operator = change.operator.as_ref().expect("somebody did it");
             (change.from(), change.to(), change.at_ms - START_MS, operator, change.reason.as_str())
         })
         .collect();
     use OrderStatus::*;
     let expected = [
-        (Unspecified, Pending, 1, user, ""),
-        (Pending, Paid, 2, user, ""),
-        (Paid, Shipped, 3, admin, ""),
-        (Shipped, Delivered, 4, admin, ""),
-        (Delivered, Returning, 5, user, "broken"),
-        (Returning, Delivered, 6, admin, "worn"),
-        (Delivered, Completed, 6 + COMPLETION_MS, system, ""),
+        (Unspecified, Pending, 1, &user, ""),
+        (Pending, Paid, 2, &user, ""),
+        (Paid, Shipped, 3, &admin, ""),
+        (Shipped, Delivered, 4, &admin, ""),
+        (Delivered, Returning, 5, &user, "broken"),
+        (Returning, Delivered, 6, &admin, "worn"),
+        (Delivered, Completed, 6 + COMPLETION_MS, &system, ""),
     ];
     assert_eq!(found, expected);
 }

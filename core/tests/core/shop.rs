@@ -168,7 +168,7 @@ impl Shop {
         let tickets = commands.map(|command| {
             self.tickets += 1;
             let place = routing::place(&self.partitioner, &command).expect("a command has a body");
-            let record = Record { operator: self.operator, ..record_of(command, self.tickets) };
+            let record = Record { operator: self.operator.clone(), ..record_of(command, self.tickets) };
             by_log.entry(place.log).or_default().push(record);
             self.tickets
         });

@@ -5,7 +5,7 @@ use emshop_core::order;
 use emshop_core::order::{journal, payment};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{
-    CancelOrderRequest, Command, LogisticsStatus, Operator, OperatorKind, OrderStatus, PaymentStatus, command,
+    CancelOrderRequest, Command, LogisticsStatus, Operator, OperatorKind, OrderStatus, PaymentStatus, Subject, command,
 };
 
 use crate::commands::*;
@@ -157,7 +157,9 @@ fn histories_follow_the_tables() {
 #[test]
 fn histories_say_who_ended_an_order_and_why() {
     let user = Operator { kind: OperatorKind::User.into(), user_id: USER, ..Operator::default() };
-    let admin = Operator { kind: OperatorKind::Admin.into(), user_id: 1, ..Operator::default() };
+    // Who has no account here is named in the records all the same.
+    let subject = Subject { issuer: "https://login.example".to_owned(), id: "f3a1".to_owned() };
+    let admin = Operator { kind: OperatorKind::Admin.into(), subject: Some(Box::new(subject)), ..Operator::default() };
     let system = Operator { kind: OperatorKind::System.into(), user_id: 0, ..Operator::default() };
     let last = |shop: &mut Shop| {
         let change = shop.order("o").history.pop().expect("it has ended");
@@ -168,10 +170,10 @@ fn histories_say_who_ended_an_order_and_why() {
     let request = CancelOrderRequest { order_id: "o".to_owned(), reason: "too late".to_owned(), ..CancelOrderRequest::default() };
     let cancel = Command::from(command::Body::CancelOrder(request));
     let mut shop = stage(&[]);
-    assert_done(&shop.send_as(Some(user), cancel.clone()));
-    assert_eq!(last(&mut shop), (O::Pending, O::Cancelled, user, "too late".to_owned()));
+    assert_done(&shop.send_as(Some(user.clone()), cancel.clone()));
+    assert_eq!(last(&mut shop), (O::Pending, O::Cancelled, user.clone(), "too late".to_owned()));
     let mut shop = stage(&["confirm"]);
-    assert_done(&shop.send_as(Some(user), cancel));
+    assert_done(&shop.send_as(Some(user.clone()), cancel));
     assert_eq!(last(&mut shop), (O::Refunding, O::Refunded, user, "too late".to_owned()));
     assert!(shop.tracks("o").ends_with("订单已取消: too late | 系统自动\n"));
 
@@ -180,7 +182,7 @@ fn histories_say_who_ended_an_order_and_why() {
     assert_eq!(last(&mut shop), (O::Pending, O::Cancelled, system, String::new()));
 
     let mut shop = stage(&["confirm", "ship", "to in transit", "to delivering", "to rejected", "to returning"]);
-    assert_done(&shop.send_as(Some(admin), move_parcel("o", L::Returned)));
+    assert_done(&shop.send_as(Some(admin.clone()), move_parcel("o", L::Returned)));
     assert_eq!(last(&mut shop), (O::Refunding, O::Refunded, admin, String::new()));
 }
 

@@ -175,13 +175,13 @@ fn nothing_is_written_off_that_nobody_has_looked_at() {
 fn the_timeline_says_who_went_on_and_why() {
     let mut stuck = Stuck::cancelled();
     let operator = Some(Operator { user_id: 9, kind: OperatorKind::Admin.into(), ..Operator::default() });
-    stuck.shop.operator = operator;
+    stuck.shop.operator = operator.clone();
     stuck.shop.now_ms += 5;
     stuck.resolve(SagaResolution::WriteOff, "k");
     let timeline = stuck.shop.order(&stuck.id).timeline;
     let at = timeline.iter().position(|event| event.resolution() == SagaResolution::WriteOff).expect("it is noted");
     let event = &timeline[at];
-    assert_eq!((event.name.as_str(), event.at_ms, event.operator), ("Inventory/ReleaseReserved", stuck.shop.now_ms, operator));
+    assert_eq!((event.name.as_str(), event.at_ms, &event.operator), ("Inventory/ReleaseReserved", stuck.shop.now_ms, &operator));
     assert_eq!(event.reason, "looked at");
     assert_eq!(timeline[at - 1].refused_code, Code::StockReleaseFailed.number());
     let rest: Vec<_> = timeline[at + 1..].iter().map(|event| event.name.as_str()).collect();

@@ -383,7 +383,9 @@ fn nobody_changes_themself_or_somebody_who_is_not_below_them() {
     assert_done(&register(&mut shop, registration(user_id, &mobile, CODE)));
     let status = |status: UserStatus| Body::SetUserStatus(SetUserStatusRequest { user_id, status: status.into() });
     let role = |role: Role| Body::SetUserRole(SetUserRoleRequest { user_id, role: role.into() });
-    let by = |user_id, role: Role| Some(Operator { kind: OperatorKind::Admin.into(), user_id, role: role.into() });
+    let by = |user_id, role: Role| {
+        Some(Operator { kind: OperatorKind::Admin.into(), user_id, role: role.into(), ..Operator::default() })
+    };
     let everywhere = || Command::from(Body::LogoutEverywhere(LogoutEverywhereRequest { user_id }));
     for is in ROLES {
         user_of(shop.send_as(by(other, Role::Super), Command::from(role(is))));

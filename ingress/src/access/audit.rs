@@ -18,7 +18,6 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use tonic::Extensions;
 use tonic_types::StatusExt;
 
-use super::Caller;
 use super::trail::Trail;
 use crate::accounts::token::Tokens;
 
@@ -104,39 +103,39 @@ impl Audit {
     }
 
     /// A call was not let through.
-    pub fn refused(&self, origin: Option<Origin>, path: &str, code: Code, caller: Option<Caller>) {
+    pub fn refused(&self, origin: Option<Origin>, path: &str, code: Code, by: Option<Operator>) {
         let Some(untold) = self.tells(origin) else { return };
-        let (user_id, reason) = (caller.map(|caller| caller.user_id), code.name());
-        tracing::warn!(target: "security", path, reason, user_id, from = %From(origin), untold, "a call is refused");
+        let reason = code.name();
+        tracing::warn!(target: "security", path, reason, by = %By(by.as_ref()), from = %From(origin), untold, "a call is refused");
         self.trail.tell(AuditEvent {
             outcome: AuditOutcome::Refused.into(),
             reason: reason.to_owned(),
             rpc: path.to_owned(),
-            ..event(AuditKind::CallRefused, origin, caller.map(Caller::operator))
+            ..event(AuditKind::CallRefused, origin, by)
         });
     }
 
     /// A user, or staff, has changed a password.
     pub fn password_changed(&self, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        tracing::info!(target: "security", user_id, by = %By(operator), from = %From(origin), "a password was changed");
+        tracing::info!(target: "security", user_id, by = %By(operator.as_ref()), from = %From(origin), "a password was changed");
         self.done(AuditKind::PasswordChanged, origin, operator, user_id);
     }
 
     /// A user, or staff, has deleted an account.
     pub fn user_deleted(&self, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        tracing::info!(target: "security", user_id, by = %By(operator), from = %From(origin), "a user was deleted");
+        tracing::info!(target: "security", user_id, by = %By(operator.as_ref()), from = %From(origin), "a user was deleted");
         self.done(AuditKind::UserDeleted, origin, operator, user_id);
     }
 
     /// A user, or staff, has ended all sessions of an account.
     pub fn logged_out_everywhere(&self, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        tracing::info!(target: "security", user_id, by = %By(operator), from = %From(origin), "a user was logged out everywhere");
+        tracing::info!(target: "security", user_id, by = %By(operator.as_ref()), from = %From(origin), "a user was logged out everywhere");
         self.done(AuditKind::LoggedOutEverywhere, origin, operator, user_id);
     }
 
     /// Staff has made an account for a program.
     pub fn service_account_made(&self, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        tracing::info!(target: "security", user_id, by = %By(operator), from = %From(origin), "a service account was made");
+        tracing::info!(target: "security", user_id, by = %By(operator.as_ref()), from = %From(origin), "a service account was made");
         self.done(AuditKind::ServiceAccountMade, origin, operator, user_id);
     }
 
@@ -146,8 +145,8 @@ impl Audit {
 
     /// A command that changes rights or money, by call or stream, is to be carried out; `None` for all others. Who asked also stands in the
     /// log, with the command.
-    pub fn asked(&self, operator: Option<Operator>, body: &Body) -> Option<Box<Asked>> {
-        let (by, of) = (By(operator), |kind| event(kind, None, operator));
+    pub fn asked(&self, operator: Option<&Operator>, body: &Body) -> Option<Box<Asked>> {
+        let (by, of) = (By(operator), |kind| event(kind, None, operator.cloned()));
         let event = match body {
             Body::SetUserRole(request) => {
                 let (user_id, role) = (request.user_id, request.role().as_str_name());
@@ -256,15 +255,16 @@ impl fmt::Display for From {
     }
 }
 
-struct By(Option<Operator>);
+struct By<'a>(Option<&'a Operator>);
 
-impl fmt::Display for By {
+impl fmt::Display for By<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.map(|operator| (operator.kind(), operator.user_id)) {
-            None => formatter.write_str("anybody"),
-            Some((OperatorKind::User, user_id)) => write!(formatter, "user {user_id}"),
-            Some((OperatorKind::Admin, user_id)) => write!(formatter, "staff {user_id}"),
-            Some((kind, _)) => formatter.write_str(kind.as_str_name()),
+        let Some(Operator { user_id, subject, .. }) = self.0 else { return formatter.write_str("anybody") };
+        match (self.0.map(Operator::kind), subject) {
+            (_, Some(subject)) => write!(formatter, "staff {:?} of {}", subject.id, subject.issuer),
+            (Some(OperatorKind::User), None) => write!(formatter, "user {user_id}"),
+            (Some(OperatorKind::Admin), None) => write!(formatter, "staff {user_id}"),
+            (kind, None) => formatter.write_str(kind.unwrap_or_default().as_str_name()),
         }
     }
 }
@@ -275,7 +275,7 @@ mod tests {
 
     use emshop_log::audit::{AuditLog, MemoryAudit, PAYLOAD_BYTES_MAX};
     use emshop_proto::access::METHODS;
-    use emshop_proto::v1::{AdjustBalanceRequest, CancelOrderRequest, LogPosition, Money, Role, SetUserRoleRequest};
+    use emshop_proto::v1::{AdjustBalanceRequest, CancelOrderRequest, LogPosition, Money, Role, SetUserRoleRequest, Subject};
     use prost::Message;
 
     use super::*;
@@ -335,8 +335,8 @@ mod tests {
         let (events, bytes) = trail_of(|audit| {
             let incorrect = status::of_refusal(Code::PasswordIncorrect.refusal());
             (0..30).for_each(|_| audit.sign_in_refused(at(1), "13812345678", "password", &incorrect));
-            let caller = Caller { user_id: 7, role: Role::User };
-            audit.refused(at(2), "/emshop.v1.AdminService/Inspect", Code::PermissionDenied, Some(caller));
+            let by = Operator { kind: OperatorKind::User.into(), user_id: 7, ..Operator::default() };
+            audit.refused(at(2), "/emshop.v1.AdminService/Inspect", Code::PermissionDenied, Some(by));
             audit.refused(at(3), "/emshop.v1.AdminService/Inspect", Code::TokenExpired, None);
         })
         .await;
@@ -351,7 +351,7 @@ mod tests {
         let [denied, expired] = calls[..] else { panic!("{calls:?}") };
         assert_eq!((denied.reason.as_str(), denied.address.as_str()), ("PERMISSION_DENIED", "10.0.0.2"));
         assert_eq!(denied.by, Some(Operator { kind: OperatorKind::User.into(), user_id: 7, ..Operator::default() }));
-        assert_eq!((expired.reason.as_str(), expired.by), ("TOKEN_EXPIRED", None));
+        assert_eq!((expired.reason.as_str(), &expired.by), ("TOKEN_EXPIRED", &None));
         assert_eq!(events.last().map(|event| (event.kind(), event.left_out)), Some((AuditKind::LeftOut, 10)));
         assert!(!bytes.windows(11).any(|window| window == b"13812345678"));
     }
@@ -361,11 +361,11 @@ mod tests {
         let role = Body::SetUserRole(SetUserRoleRequest { user_id: 5, role: Role::Admin.into() });
         let delta = Some(Money { amount_minor: -250, currency: "CNY".to_owned() });
         let balance = Body::AdjustBalance(AdjustBalanceRequest { user_id: 6, delta: delta.clone() });
-        let by = Some(Operator { kind: OperatorKind::Admin.into(), user_id: 1, role: Role::Super.into() });
+        let by = Some(Operator { kind: OperatorKind::Admin.into(), user_id: 1, role: Role::Super.into(), ..Operator::default() });
         let position = Some(LogPosition { log: 0, sequence: 9 });
         let (events, _) = trail_of(|audit| {
-            assert!(audit.asked(by, &Body::CancelOrder(CancelOrderRequest::default())).is_none());
-            let ask = |body| audit.asked(by, body).expect("a change");
+            assert!(audit.asked(by.as_ref(), &Body::CancelOrder(CancelOrderRequest::default())).is_none());
+            let ask = |body| audit.asked(by.as_ref(), body).expect("a change");
             let mut asked = ask(&role);
             asked.came_from(at(1));
             asked.came_to(&Ok(Outcome { position, ..Outcome::default() }));
@@ -392,11 +392,12 @@ mod tests {
     fn an_entry_is_small() {
         let longest =
             |lengths: &mut dyn Iterator<Item = &'static str>| lengths.max_by_key(|text| text.len()).expect("some").to_owned();
+        let subject = Box::new(Subject { issuer: "i".repeat(200), id: "s".repeat(255) });
         let event = AuditEvent {
             sequence: 0,
             at_ms: i64::MAX,
             kind: AuditKind::LeftOut.into(),
-            by: Some(Operator { kind: OperatorKind::Provider.into(), user_id: u64::MAX, role: i32::MAX }),
+            by: Some(Operator { kind: OperatorKind::Provider.into(), user_id: u64::MAX, role: i32::MAX, subject: Some(subject) }),
             user_id: u64::MAX,
             mobile_mac: "f".repeat(MAC_DIGITS),
             address: "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".to_owned(),

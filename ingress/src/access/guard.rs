@@ -21,7 +21,7 @@ use super::audit::{Audit, Origin};
 use super::rates::Rates;
 use super::revoked::Revoked;
 use super::service_accounts::ServiceAccounts;
-use super::{Acting, Caller, Identity, Nobody, body};
+use super::{Acting, Identity, Nobody, body};
 use crate::accounts::service_key::{self, ServiceKey};
 use crate::accounts::token::Tokens;
 use crate::{refusals, services, status};
@@ -182,9 +182,9 @@ impl Watch {
         let (as_staff, passage) = match method.access {
             Access::Public => (caller.role != Role::User, Passage::Open),
             _ if method.is_for(caller.role) => (true, Passage::Open),
-            _ => match for_themself(caller, method) {
+            _ => match for_themself(&identity, method) {
                 Ok(passage) => (false, passage),
-                Err(code) => return Err(self.refuse(code, method.path, Some(caller), peer, request.headers())),
+                Err(code) => return Err(self.refuse(code, method.path, Some(&identity), peer, request.headers())),
             },
         };
         if method.access != Access::Public {
@@ -214,8 +214,8 @@ impl Watch {
         match of_themself(head.uri.path(), body, field, user_id).await {
             Ok(Some(body)) => Ok(Request::from_parts(head, body)),
             Ok(None) => {
-                let caller = head.extensions.get().map(|acting: &Acting| acting.identity.caller);
-                Err(self.refuse(Code::PermissionDenied, head.uri.path(), caller, peer, &head.headers))
+                let identity = super::identity(&head.extensions);
+                Err(self.refuse(Code::PermissionDenied, head.uri.path(), identity, peer, &head.headers))
             }
             Err(status) => Err(status),
         }
@@ -229,8 +229,9 @@ impl Watch {
         }
     }
 
-    fn refuse(&self, code: Code, path: &str, caller: Option<Caller>, peer: IpAddr, headers: &HeaderMap) -> Status {
-        self.audit.refused(Some(Origin(self.rates.address(peer, headers))), path, code, caller);
+    fn refuse(&self, code: Code, path: &str, by: Option<&Identity>, peer: IpAddr, headers: &HeaderMap) -> Status {
+        let origin = Origin(self.rates.address(peer, headers));
+        self.audit.refused(Some(origin), path, code, by.map(Identity::operator));
         status::of_refusal(code.refusal())
     }
 }
@@ -243,9 +244,11 @@ enum Bearer {
 }
 
 /// How somebody goes on who may not act for others.
-fn for_themself(caller: Caller, method: &Method) -> Result<Passage, Code> {
+fn for_themself(identity: &Identity, method: &Method) -> Result<Passage, Code> {
     match (method.access, method.user_id_field) {
-        (Access::Self_, Some(field)) => Ok(Passage::Own { field, user_id: caller.user_id }),
+        // Nothing here is theirs: they have no account.
+        _ if identity.subject.is_some() => Err(Code::PermissionDenied),
+        (Access::Self_, Some(field)) => Ok(Passage::Own { field, user_id: identity.caller.user_id }),
         // The engine knows whose it is; the build sees to it that this is said.
         (Access::Self_, None) => Ok(Passage::Open),
         _ => Err(Code::PermissionDenied),
@@ -282,23 +285,26 @@ async fn of_themself(path: &str, request_body: Body, field: u32, user_id: u64) -
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     use bytes::Bytes;
     use emshop_log::audit::MemoryAudit;
     use emshop_proto::access::{ROLES, Role};
     use emshop_proto::internal::Credentials;
-    use emshop_proto::v1::{AccessChanged, CreateServiceAccountRequest, Event, User, UserStatus, event};
+    use emshop_proto::v1::{AccessChanged, CreateServiceAccountRequest, Event, Subject, User, UserStatus, event};
     use futures::future::ready;
     use prost::encoding::{encode_key, encode_varint};
     use tonic_types::StatusExt;
     use tower::{ServiceExt, service_fn};
 
     use super::*;
+    use crate::access::Caller;
     use crate::access::rates::Limits;
     use crate::access::trail::Trail;
     use crate::accounts::token::{Algorithm, new_key};
 
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const USER: u64 = 7;
     const OTHER: u64 = 8;
     const PROGRAM: u64 = 9;
@@ -365,14 +371,14 @@ mod tests {
         body: Bytes,
     ) -> Result<(Option<Seen>, Bytes), String> {
         let service = service_fn(async |request: Request<Body>| {
-            let acting = request.extensions().get::<Acting>().copied();
+            let acting = request.extensions().get::<Acting>().cloned();
             let caller = acting.map(|acting| (acting.identity.caller, acting.as_staff));
             let body = request.into_body().collect().await.expect("a body").to_bytes();
             let mut response = Response::new(Body::default());
             response.extensions_mut().insert((caller, body));
             Ok::<_, Infallible>(response)
         });
-        let guard = GuardLayer::new(watch, IpAddr::from([192, 0, 2, 1])).layer(service);
+        let guard = GuardLayer::new(watch, PEER).layer(service);
         let request = authorization
             .iter()
             .fold(Request::builder().uri(path), |request, value| request.header(header::AUTHORIZATION, *value));
@@ -446,6 +452,19 @@ mod tests {
         let changed = AccessChanged { user_id: PROGRAM, auth_epoch: 1, ended_session_id: 0 };
         watch.revoked.learn(&[Event { body: Some(event::Body::Access(changed)), ..Event::default() }]);
         assert_eq!(call(stock, service_key(PROGRAM, 1)).await, Ok(program), "the engine is asked again, and says so");
+    /// Staff of an outside issuer has no account: what it may not do for anybody, it may not do for whoever has number 0.
+    #[test]
+    fn who_has_no_account_has_nothing_of_their_own() {
+        let watch = watch(&tokens());
+        let subject = Arc::new(Subject { issuer: "https://login.example".to_owned(), id: "f3a1".to_owned() });
+        for (method, role) in access::METHODS.iter().flat_map(|method| ROLES.map(|role| (method, role))) {
+            let caller = Caller { user_id: 0, role };
+            let identity = Identity { caller, subject: Some(subject.clone()), login: None, issued_at_s: 0, expires_at_s: 0 };
+            let passed = watch.pass(Ok(identity), method, PEER, &mut Request::new(Body::default()));
+            let is_open = matches!(passed, Ok(Passage::Open));
+            let may = method.access == Access::Public || method.is_for(role);
+            assert!(is_open == may && passed.is_ok() == may, "{} by {role:?}", method.path);
+        }
     }
 
     /// A customer's token opens what is theirs, whatever else there is.

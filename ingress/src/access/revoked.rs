@@ -139,7 +139,7 @@ mod tests {
     fn identity(user_id: u64, auth_epoch: Option<u64>) -> Identity {
         let caller = Caller { user_id, role: Role::User };
         let login = auth_epoch.map(|auth_epoch| Login { auth_epoch, session_id: SESSION });
-        Identity { caller, login, issued_at_s: now_s(), expires_at_s: now_s() + 60 }
+        Identity { caller, subject: None, login, issued_at_s: now_s(), expires_at_s: now_s() + 60 }
     }
 
     fn changed(user_id: u64, auth_epoch: u64, at_s: u64) -> Event {

@@ -58,7 +58,7 @@ impl ServiceAccounts {
     pub fn known(&self, key: &ServiceKey) -> Option<Identity> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let of_account = known.get(&key.user_id).filter(|known| known.until > Instant::now())?;
-        constant_time_eq_32(&of_account.key_hash, &key.hash()).then_some(of_account.identity)
+        constant_time_eq_32(&of_account.key_hash, &key.hash()).then(|| of_account.identity.clone())
     }
 
     /// Whose key it is, as the engine says.
@@ -86,11 +86,12 @@ impl ServiceAccounts {
         let issued_at_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let identity = Identity {
             caller: Caller { user_id, role: user.role() },
+            subject: None,
             login: Some(Login { auth_epoch: user.auth_epoch, session_id: NO_SESSION }),
             issued_at_s,
             expires_at_s: issued_at_s + LIFETIME.as_secs(),
         };
-        let known = Known { key_hash, identity, until: Instant::now() + KNOWN_FOR };
+        let known = Known { key_hash, identity: identity.clone(), until: Instant::now() + KNOWN_FOR };
         self.known.write().unwrap_or_else(PoisonError::into_inner).insert(user_id, known);
         Ok(identity)
     }

@@ -161,7 +161,7 @@ impl Tokens {
         let user_id = sub.parse().ok().filter(|user_id| *user_id > 0);
         match (user_id, Role::of_name(&role)) {
             (Some(user_id), Some(role)) => {
-                Ok(Identity { caller: Caller { user_id, role }, login, issued_at_s: iat, expires_at_s: exp })
+                Ok(Identity { caller: Caller { user_id, role }, subject: None, login, issued_at_s: iat, expires_at_s: exp })
             }
             _ => Err(Code::TokenInvalid),
         }

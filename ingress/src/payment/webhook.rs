@@ -27,7 +27,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// How long its body may take to arrive.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 
-const PROVIDER: Operator = Operator { kind: OperatorKind::Provider as i32, user_id: 0, role: 0 };
+const PROVIDER: Operator = Operator { kind: OperatorKind::Provider as i32, user_id: 0, role: 0, subject: None };
 
 pub fn routes(dispatcher: Arc<Dispatcher>, provider: Arc<dyn PaymentProvider>) -> Router {
     Router::new().route(PATH, post(move |request| answer(dispatcher, provider, request)))

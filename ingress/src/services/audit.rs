@@ -142,7 +142,7 @@ impl Wanted {
     }
 
     fn is(&self, event: &AuditEvent) -> bool {
-        let of_user = || event.user_id == self.user_id || event.by.is_some_and(|by| by.user_id == self.user_id);
+        let of_user = || event.user_id == self.user_id || event.by.as_ref().is_some_and(|by| by.user_id == self.user_id);
         (self.kind.is_none_or(|kind| kind == event.kind()))
             && (self.user_id == 0 || of_user())
             && (self.address.is_empty() || self.address == event.address)
@@ -173,7 +173,8 @@ mod tests {
     /// Sign-ins of users 1 to 10, and a role now and then.
     fn event(number: u64) -> AuditEvent {
         let kind = if number.is_multiple_of(RARE) { AuditKind::Role } else { AuditKind::SignedIn };
-        let by = Some(Operator { kind: OperatorKind::Admin.into(), user_id: 99, ..Operator::default() }).filter(|_| kind == AuditKind::Role);
+        let by = Some(Operator { kind: OperatorKind::Admin.into(), user_id: 99, ..Operator::default() })
+            .filter(|_| kind == AuditKind::Role);
         let (user_id, address) = (number % 10 + 1, format!("10.0.0.{}", number % 100));
         AuditEvent { kind: kind.into(), at_ms: at_ms(number), user_id, address, by, ..AuditEvent::default() }
     }

@@ -251,7 +251,7 @@ impl UserService for Gateway {
         let key_hash = key.hash().to_vec();
         let command = CreateServiceAccount { user_id: key.user_id, name, role, key_hash };
         let (operator, command) = (access::operator(&extensions), AccountBody::CreateServiceAccount(command));
-        let outcome = self.dispatcher.account(&metadata, operator, String::new(), command).await;
+        let outcome = self.dispatcher.account(&metadata, operator.clone(), String::new(), command).await;
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", idempotency_key)]))?;
         let Outcome { repeated, position, .. } = outcome;
         let user = user_of(outcome)?;

@@ -48,7 +48,7 @@ const WEIGHT_GRAMS_MAX: u64 = 1_000_000;
 const PAGE_SIZE_MAX: u32 = 100;
 
 /// Of a command, by whichever way it came and whoever gives it; empty when it is acceptable.
-pub fn command(command: &Command, operator: Option<Operator>) -> Vec<FieldViolation> {
+pub fn command(command: &Command, operator: Option<&Operator>) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.idempotency_key(&command.idempotency_key);
     let by_admin = operator.is_some_and(|operator| operator.kind() == OperatorKind::Admin);

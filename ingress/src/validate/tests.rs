@@ -214,7 +214,8 @@ fn an_admin_changes_stock_and_money_under_a_key() {
     let others = [Body::RefundPayment(refund(None)), Body::SubmitOrder(order())];
     let given_by = |kind: Option<OperatorKind>, key: &str, body: &Body| {
         let command = Command { idempotency_key: key.to_owned(), ..body.clone().into() };
-        fields(super::command(&command, kind.map(|kind| Operator { kind: kind.into(), user_id: 7, ..Operator::default() })))
+        let operator = kind.map(|kind| Operator { kind: kind.into(), user_id: 7, ..Operator::default() });
+        fields(super::command(&command, operator.as_ref()))
     };
     for body in &moving {
         assert_eq!(given_by(Some(Admin), "", body), ["idempotency_key"], "{body:?}");

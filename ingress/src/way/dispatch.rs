@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
 
-use crate::access::Caller;
 use crate::access::audit::{self, Asked, Audit, Origin};
 use crate::way::admission::Admission;
 use crate::way::batcher::{Batcher, Pending};
@@ -46,7 +45,7 @@ impl Dispatcher {
     pub async fn call<T>(&self, request: Request<T>, body: impl FnOnce(T) -> command::Body) -> Result<Outcome, Status> {
         let (metadata, extensions, request) = request.into_parts();
         let mut command = Command { idempotency_key: idempotency_key(&metadata)?, ..body(request).into() };
-        let prepared = self.prepare(&mut command, access::operator(&extensions));
+        let prepared = self.prepare(&mut command, access::operator(&extensions).as_ref());
         let (prepared, mut asked) = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
         if let Some(asked) = &mut asked {
             asked.came_from(audit::origin(&extensions));
@@ -67,7 +66,8 @@ impl Dispatcher {
         bodies: impl IntoIterator<Item = command::Body>,
     ) -> Result<Vec<Result<Outcome, Refusal>>, Status> {
         let (deadline, operator, key) = (self.deadline(metadata), access::operator(extensions), idempotency_key(metadata)?);
-        let prepare = |body: command::Body| self.prepare(&mut Command { idempotency_key: key.clone(), ..body.into() }, operator);
+        let prepare =
+            |body: command::Body| self.prepare(&mut Command { idempotency_key: key.clone(), ..body.into() }, operator.as_ref());
         let prepared = bodies.into_iter().map(prepare).collect::<Result<Vec<_>, _>>();
         let prepared = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
         let sent: Vec<_> = prepared.into_iter().map(|(prepared, _)| self.send(prepared)).collect();
@@ -91,13 +91,13 @@ impl Dispatcher {
     ) -> Result<Outcome, Refusal> {
         routing::account_asks(&body, |needed| self.check(needed, true)).map_err(|refusal| *refusal)?;
         let command = AccountCommand { idempotency_key, body: Some(body) };
-        let prepared = prepare_account(&command, operator, self.partitioner);
+        let prepared = prepare_account(&command, operator.as_ref(), self.partitioner);
         self.carry_out(prepared, self.deadline(metadata)).await
     }
 
     /// Carries out a command that did not come by a call. `Ok` is never a refusal.
     pub async fn tell(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
-        let (prepared, _) = self.prepare(&mut body.into(), Some(operator)).map_err(|invalid| *invalid)?;
+        let (prepared, _) = self.prepare(&mut body.into(), Some(&operator)).map_err(|invalid| *invalid)?;
         self.carry_out(prepared, None).await
     }
 
@@ -106,7 +106,11 @@ impl Dispatcher {
     }
 
     /// Validates a command and makes its record; with what is to be told of it, if anything is, by whoever waits for what comes of it.
-    fn prepare(&self, command: &mut Command, operator: Option<Operator>) -> Result<(Prepared, Option<Box<Asked>>), Box<Refusal>> {
+    fn prepare(
+        &self,
+        command: &mut Command,
+        operator: Option<&Operator>,
+    ) -> Result<(Prepared, Option<Box<Asked>>), Box<Refusal>> {
         let violations = validate::command(command, operator);
         if !violations.is_empty() {
             return Err(Box::new(refusals::invalid(violations)));
@@ -140,12 +144,12 @@ impl Dispatcher {
 
     /// Sends a stream's commands on their way; each outcome, refusals included, goes to the sink under the command's tag.
     /// Waits while there is no room in the logs that they are for.
-    pub async fn submit(&self, commands: Vec<Command>, caller: Option<Caller>, origin: Option<Origin>, sink: &Arc<Sink>) {
+    pub async fn submit(&self, commands: Vec<Command>, operator: Option<&Operator>, origin: Option<Origin>, sink: &Arc<Sink>) {
         let mut ready: Vec<Vec<(u64, Prepared)>> = self.batchers.iter().map(|_| Vec::new()).collect();
         let mut refused = Unread::default();
         for mut command in commands {
             let tag = command.tag;
-            match self.prepare_streamed(&mut command, caller, origin) {
+            match self.prepare_streamed(&mut command, operator, origin) {
                 Ok(prepared) => ready[prepared.log as usize].push((tag, prepared)),
                 Err(refusal) => refused.add(tag, refusals::answer(*refusal)),
             }
@@ -165,16 +169,16 @@ impl Dispatcher {
     fn prepare_streamed(
         &self,
         command: &mut Command,
-        caller: Option<Caller>,
+        operator: Option<&Operator>,
         origin: Option<Origin>,
     ) -> Result<Prepared, Box<Refusal>> {
-        if let (Some(caller), Some(body)) = (caller, &command.body)
-            && !caller.may_stream(body)
+        if let (Some(operator), Some(body)) = (operator, &command.body)
+            && !access::may_stream(operator, body)
         {
-            self.audit.refused(origin, STREAM, Code::PermissionDenied, Some(caller));
+            self.audit.refused(origin, STREAM, Code::PermissionDenied, Some(operator.clone()));
             return Err(Box::new(Code::PermissionDenied.refusal()));
         }
-        let (prepared, asked) = self.prepare(command, caller.map(Caller::as_staff))?;
+        let (prepared, asked) = self.prepare(command, operator)?;
         // It is told at once: what comes of it goes to the sink.
         if let Some(mut asked) = asked {
             asked.came_from(origin);

@@ -66,14 +66,15 @@ async fn calls_and_streams_are_told_with_who_and_from_where() {
         (list, "PERMISSION_DENIED", Some(OperatorKind::User)),
         ("/emshop.v1.PipelineService/Submit", "PERMISSION_DENIED", staff),
     ];
-    let kind_of = |by: Option<Operator>| by.map(|by| by.kind());
+    let kind_of = |by: Option<&Operator>| by.map(Operator::kind);
     let (roles, calls): (Vec<_>, Vec<_>) = events.iter().partition(|event| event.kind() == AuditKind::Role);
-    let told: Vec<_> = calls.iter().map(|event| (event.rpc.as_str(), event.reason.as_str(), kind_of(event.by))).collect();
+    let told: Vec<_> =
+        calls.iter().map(|event| (event.rpc.as_str(), event.reason.as_str(), kind_of(event.by.as_ref()))).collect();
     assert_eq!(told, expected_of_calls);
     let told: Vec<_> = roles.iter().map(|event| (event.outcome(), event.reason.as_str(), event.user_id)).collect();
     assert_eq!(told, [(AuditOutcome::Unknown, "", 5), (AuditOutcome::Refused, "UNKNOWN", 5)], "by stream, and by call");
-    let by = Operator { kind: OperatorKind::Admin.into(), user_id: USER, role: Role::Super.into() };
-    assert!(roles.iter().all(|event| event.by == Some(by)));
+    let by = Operator { kind: OperatorKind::Admin.into(), user_id: USER, role: Role::Super.into(), ..Operator::default() };
+    assert!(roles.iter().all(|event| event.by == Some(by.clone())));
 
     let begun = Instant::now();
     shop.close().await;

@@ -11,7 +11,7 @@ use futures::future::{self, BoxFuture};
 use super::{Bounds, LogError};
 
 /// The most bytes that an entry has, so that a trail of a certain size has room for a certain number of them.
-pub const PAYLOAD_BYTES_MAX: usize = 360;
+pub const PAYLOAD_BYTES_MAX: usize = 840;
 
 /// An entry where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,14 +5,14 @@ mod server;
 
 use std::sync::Arc;
 
-use emshop_proto::v1::{Command, CommandBatch};
+use emshop_proto::v1::{Command, CommandBatch, Operator};
 use tokio::sync::watch;
 use tonic::{Request, Streaming};
 
 pub use self::server::PipelineServer;
 use super::Gateway;
-use crate::access::audit::{self, Origin};
 use crate::access::Identity;
+use crate::access::audit::{self, Origin};
 use crate::access::revoked::Revoked;
 use crate::connections::Peer;
 use crate::way::dispatch::Dispatcher;
@@ -24,9 +24,11 @@ impl Gateway {
     fn submit(&self, request: Request<Streaming<CommandBatch>>, peer: &Peer) -> Outcomes {
         let sink = Sink::new(self.stream_window);
         let outcomes = Outcomes::new(sink.clone());
+        let identity = access::identity(request.extensions()).cloned();
         let reader = Reader {
             dispatcher: self.dispatcher.clone(),
-            identity: access::identity(request.extensions()),
+            operator: identity.as_ref().map(Identity::as_staff),
+            identity,
             origin: audit::origin(request.extensions()),
             revoked: self.revoked.clone(),
             sink: sink.clone(),
@@ -48,6 +50,8 @@ struct Reader {
     dispatcher: Arc<Dispatcher>,
     /// `None` while the server runs without authentication.
     identity: Option<Identity>,
+    /// In whose name the commands are, made once.
+    operator: Option<Operator>,
     origin: Option<Origin>,
     revoked: Arc<Revoked>,
     sink: Arc<Sink>,
@@ -57,7 +61,7 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self, mut batches: Streaming<CommandBatch>) {
-        let (revoked, identity) = (self.revoked.clone(), self.identity);
+        let (revoked, identity) = (self.revoked.clone(), self.identity.take());
         let token_ended = async {
             match identity {
                 Some(identity) => revoked.ended(identity).await,
@@ -88,8 +92,7 @@ impl Reader {
     async fn take(&self, commands: Vec<Command>) -> Result<(), Ended> {
         if !commands.is_empty() {
             self.sink.reserve(commands.len()).await?;
-            let caller = self.identity.map(|identity| identity.caller);
-            self.dispatcher.submit(commands, caller, self.origin, &self.sink).await;
+            self.dispatcher.submit(commands, self.operator.as_ref(), self.origin, &self.sink).await;
         }
         Ok(())
     }

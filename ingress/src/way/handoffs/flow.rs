@@ -92,7 +92,10 @@ impl Way {
             batchers: [batcher].into(),
             engines: [engine].into(),
             outcome_wait_max: Duration::from_secs(1),
-            audit: Arc::new(Audit::new(Tokens::of_chance(Duration::from_secs(60)), Trail::new(Arc::new(MemoryAudit::default())).0)),
+            audit: Arc::new(Audit::new(
+                Tokens::of_chance(Duration::from_secs(60)),
+                Trail::new(Arc::new(MemoryAudit::default())).0,
+            )),
         };
         (Self { log, admission, dispatcher: Arc::new(dispatcher), outcomes, connection }, work)
     }

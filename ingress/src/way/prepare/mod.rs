@@ -61,7 +61,7 @@ pub struct Prepared {
 ///
 /// # Panics
 /// When the command has no body.
-pub fn prepare(command: &mut Command, operator: Option<Operator>, partitioner: Partitioner, defaults: Defaults) -> Prepared {
+pub fn prepare(command: &mut Command, operator: Option<&Operator>, partitioner: Partitioner, defaults: Defaults) -> Prepared {
     command.tag = 0;
     let mut key = std::mem::take(&mut command.idempotency_key);
     if let Some(seconds) = completes_after(body_mut(command)).filter(|seconds| **seconds == 0) {
@@ -88,7 +88,7 @@ pub fn prepare(command: &mut Command, operator: Option<Operator>, partitioner: P
 ///
 /// # Panics
 /// When the command has no body.
-pub fn prepare_account(command: &AccountCommand, operator: Option<Operator>, partitioner: Partitioner) -> Prepared {
+pub fn prepare_account(command: &AccountCommand, operator: Option<&Operator>, partitioner: Partitioner) -> Prepared {
     let log = place_of_account(&partitioner, command).expect("an account command has a body").log;
     let compared = match &command.body {
         // A repeat may bring a newer code.
@@ -297,9 +297,9 @@ fn encode(field: u32, command: &impl Message, hash: impl FnOnce(&[u8]) -> u64) -
     record
 }
 
-fn encode_operator(operator: Option<Operator>, record: &mut Vec<u8>) {
+fn encode_operator(operator: Option<&Operator>, record: &mut Vec<u8>) {
     if let Some(operator) = operator {
-        message::encode(OPERATOR_FIELD, &operator, record);
+        message::encode(OPERATOR_FIELD, operator, record);
     }
 }
 

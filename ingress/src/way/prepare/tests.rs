@@ -157,7 +157,7 @@ fn account_commands_say_who_and_hash_without_the_code() {
         let request = RegisterUser { user_id: 7, mobile, password_hash, code_hash: code.to_vec(), ..RegisterUser::default() };
         let command = AccountCommand { body: Some(account_command::Body::RegisterUser(request)), ..AccountCommand::default() };
         let operator = Operator { user_id: 9, ..Operator::default() };
-        let prepared = prepare_account(&command, Some(operator), Partitioner::new(4));
+        let prepared = prepare_account(&command, Some(&operator), Partitioner::new(4));
         let record = Record::decode(prepared.record.as_slice()).expect("a record");
         assert_eq!(record.body, Some(record::Body::AccountCommand(command)));
         assert_eq!((record.operator, prepared.log), (Some(operator), Partitioner::new(4).of_user(7).log));
