@@ -1,5 +1,6 @@
 //! Settings: YAML file < environment < flags. What is not a setting is an error that names it.
 
+mod oidc;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -26,6 +27,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::Override;
 use crate::secret;
+pub use oidc::Oidc;
 pub use units::{LogSet, Networks, ServerUrl};
 
 /// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
@@ -371,6 +373,7 @@ pub struct Auth {
     /// How long a session lasts whose client does not come back for another token.
     #[serde(with = "units::time")]
     pub session_lifetime: Duration,
+    pub oidc: Oidc,
 }
 
 impl Default for Auth {
@@ -381,6 +384,7 @@ impl Default for Auth {
             key_file: None,
             token_lifetime: Duration::from_secs(15 * 60),
             session_lifetime: emshop_ingress::Options::default().session_lifetime.0,
+            oidc: Oidc::default(),
         }
     }
 }
@@ -555,6 +559,7 @@ impl Settings {
             (self.auth.token_lifetime..=SESSION_LIFETIME_MAX).contains(&self.auth.session_lifetime),
             "auth.session_lifetime must be at least auth.token_lifetime, and 366d at most"
         );
+        self.auth.oidc.check()?;
         ensure!(
             self.payment.pay_url.is_none() || self.payment.webhook_secret_file.is_some(),
             "payment.pay_url is of a real provider, whose notifications need payment.webhook_secret_file"

@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result, bail};
 use emshop_engine::runtime::Connections;
 use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
-use emshop_ingress::{Ingress, LocalOutcomes, PaymentOptions, TlsFiles, Tokens, Verification};
+use emshop_ingress::{Ingress, Issuer, LocalOutcomes, PaymentOptions, TlsFiles, Tokens, Verification};
 use emshop_log::CommandLog;
 use emshop_log::audit::AuditLog;
 use emshop_log::jetstream::{Cluster, Connection, Create, Leases, NatsServer};
@@ -54,6 +54,7 @@ impl Node {
         let providers = Providers {
             payment: settings.payment_options()?,
             verification: settings.verification()?,
+            issuer: settings.auth.oidc.issuer()?,
             tls: settings.tls_files()?,
         };
         let folder = DataFolder::create(&settings.data)?;
@@ -156,6 +157,7 @@ pub fn kernel(name: &str) -> Result<String> {
 struct Providers {
     payment: PaymentOptions,
     verification: Verification,
+    issuer: Option<Arc<Issuer>>,
     tls: Option<TlsFiles>,
 }
 
@@ -234,12 +236,12 @@ impl Parts<'_> {
         &self,
         folder: &DataFolder,
         search: Arc<Search>,
-        Providers { payment, verification, tls }: Providers,
+        Providers { payment, verification, issuer, tls }: Providers,
     ) -> Result<(Ingress, JoinSet<()>)> {
         let (key_file, tokens) = tokens(self.settings, folder)?;
         let mut following = JoinSet::new();
         following.spawn(key::follow(key_file, tokens.clone()));
-        let mut options = emshop_ingress::Options { payment, verification, tls, ..self.settings.ingress_options(tokens) };
+        let mut options = emshop_ingress::Options { payment, verification, issuer, tls, ..self.settings.ingress_options(tokens) };
         options.connections.all_max = connections_max(options.connections.all_max)?;
         let (logs, audit, outcomes) = (self.logs.clone(), self.audit.clone(), self.outcomes.clone());
         let ingress = emshop_ingress::bind(options, logs, self.partitioner, &self.connection, audit, search, outcomes).await?;

@@ -10,7 +10,7 @@ use emshop_testing::read;
 use emshop_testing::source::{Part, Source};
 
 /// Where settings are declared.
-const SOURCES: [&str; 1] = ["src/config.rs"];
+const SOURCES: [&str; 2] = ["src/config.rs", "src/config/oidc.rs"];
 
 /// Where the binary is told that a user's data goes.
 const DATA_HOME: &str = "/data-home";
@@ -35,14 +35,12 @@ fn what_is_generated_is_fresh() {
 fn settings(sources: &[Source]) -> Vec<Part> {
     let fields = |name: &str| sources.iter().find_map(|source| source.fields(name));
     let doc_of = |name: &str| sources.iter().find_map(|source| source.doc(name)).unwrap_or_default();
-    let mut found = Vec::new();
-    for section in fields("Settings").expect("the settings") {
-        match fields(&section.kind) {
-            Some(parts) => {
-                found.extend(parts.into_iter().map(|part| Part { name: format!("{}.{}", section.name, part.name), ..part }));
-            }
-            None => found.push(section),
-        }
+    let mut found = fields("Settings").expect("the settings");
+    // Sections have sections.
+    while let Some(place) = found.iter().position(|part| fields(&part.kind).is_some()) {
+        let section = found[place].clone();
+        let parts = fields(&section.kind).expect("a section").into_iter();
+        found.splice(place..=place, parts.map(|part| Part { name: format!("{}.{}", section.name, part.name), ..part }));
     }
     for setting in found.iter_mut().filter(|setting| setting.doc.is_empty()) {
         setting.doc = doc_of(&setting.kind);

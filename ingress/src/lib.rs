@@ -24,6 +24,7 @@ pub mod validate;
 mod way;
 
 pub use access::Caller;
+pub use access::outside::{Issuer, IssuerError, IssuerOptions};
 pub use access::rates::{Limits as RateLimits, Rate};
 pub use accounts::session::SessionLifetime;
 pub use accounts::token::{Algorithm, KeyError, LIFETIME_MAX, Tokens, new_key};

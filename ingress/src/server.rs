@@ -19,6 +19,7 @@ use tower::Layer;
 
 use crate::access::audit::Audit;
 use crate::access::follow::{self, Known};
+use crate::access::outside::Issuer;
 use crate::access::rates::{self, Rates};
 use crate::access::revoked::Revoked;
 use crate::access::service_accounts::{self, ServiceAccounts};
@@ -76,6 +77,8 @@ pub struct Options {
     pub rates: rates::Limits,
     /// Signs the tokens of those who log in, and verifies those that come with calls.
     pub tokens: Tokens,
+    /// Whose tokens of the staff are believed, too.
+    pub issuer: Option<Arc<Issuer>>,
     /// How long somebody need not log in again who comes back in time.
     pub session_lifetime: SessionLifetime,
     pub verification: Verification,
@@ -102,6 +105,7 @@ impl Default for Options {
             auth_required: true,
             rates: rates::Limits::default(),
             tokens: Tokens::of_chance(TOKEN_LIFETIME),
+            issuer: None,
             session_lifetime: SessionLifetime(SESSION_LIFETIME),
             verification: Verification::default(),
             completes_after_seconds: COMPLETION_SECONDS,
@@ -213,10 +217,16 @@ pub async fn bind(
         helping.spawn(async move { follow::follow(&connection, revoked, tells).await });
         follow::caught_up(known).await.map_err(BindError::Revoked)?;
     }
+    let issuer = options.issuer.filter(|_| auth_required);
+    if let Some(issuer) = &issuer {
+        let followed = issuer.clone();
+        helping.spawn(async move { match followed.follow().await {} });
+        issuer.looked().await;
+    }
     let watch = auth_required.then(|| {
         let (tokens, revoked, rates, audit) = (tokens.clone(), revoked.clone(), rates.clone(), audit.clone());
         let service_accounts = ServiceAccounts::new(service_accounts::engine(queries.clone()));
-        Arc::new(Watch { tokens, revoked, service_accounts, rates, audit })
+        Arc::new(Watch { tokens, revoked, service_accounts, issuer, rates, audit })
     });
     let accounts = Accounts::new(tokens, options.verification, options.session_lifetime);
     let payment_provider = options.payment.provider();

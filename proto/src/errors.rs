@@ -74,6 +74,8 @@ table! {
     (100206, TokenRevoked, "TOKEN_REVOKED", Unauthenticated, "The token was revoked; log in again"),
     (100207, PermissionDenied, "PERMISSION_DENIED", PermissionDenied, "Permission denied"),
     (100208, MethodUnknown, "METHOD_UNKNOWN", Unimplemented, "There is no such method"),
+    (100209, RoleNotMapped, "ROLE_NOT_MAPPED", PermissionDenied, "The issuer of the token gives its subject no role of the staff here"),
+    (100210, IssuerUnavailable, "ISSUER_UNAVAILABLE", Unavailable, "The keys of the token's issuer are not known yet; try again later"),
     // Users.
     (100401, UserNotFound, "USER_NOT_FOUND", NotFound, "User not found"),
     (100402, UserAlreadyExists, "USER_ALREADY_EXISTS", AlreadyExists, "The mobile number belongs to a user already"),

@@ -1,3 +1,4 @@
+mod oidc;
 mod tokens;
 
 use std::fs::{self, File};

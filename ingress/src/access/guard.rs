@@ -18,6 +18,7 @@ use tonic::codegen::http::{HeaderMap, Request, Response, header};
 use tower::{Layer, Service};
 
 use super::audit::{Audit, Origin};
+use super::outside::{Issuer, Unbelieved};
 use super::rates::Rates;
 use super::revoked::Revoked;
 use super::service_accounts::ServiceAccounts;
@@ -44,6 +45,8 @@ pub struct Watch {
     pub tokens: Arc<Tokens>,
     pub revoked: Arc<Revoked>,
     pub service_accounts: ServiceAccounts,
+    /// Of tokens of the staff, beside our own.
+    pub issuer: Option<Arc<Issuer>>,
     pub rates: Arc<Rates>,
     pub audit: Arc<Audit>,
 }
@@ -121,6 +124,12 @@ enum Passage {
         key: ServiceKey,
         method: &'static Method,
     },
+    /// When the issuer tells the key of the token.
+    Look {
+        issuer: Arc<Issuer>,
+        token: String,
+        method: &'static Method,
+    },
 }
 
 impl Watch {
@@ -142,6 +151,10 @@ impl Watch {
                 self.rates.unknown(peer, request.headers())?;
                 Ok(Passage::Ask { key, method })
             }
+            Ok(Bearer::Foreign(issuer, token)) => {
+                self.rates.unknown(peer, request.headers())?;
+                Ok(Passage::Look { issuer, token, method })
+            }
             Err(code) => self.pass(Err(code), method, peer, request),
         }
     }
@@ -149,6 +162,13 @@ impl Watch {
     /// Who somebody is, as far as that is known here.
     fn identify(&self, headers: &HeaderMap) -> Result<Bearer, Code> {
         let bearer = bearer(headers)?;
+        if let Some(issuer) = self.issuer_of(bearer) {
+            return match issuer.verify(bearer) {
+                Ok(identity) => Ok(Bearer::Known(identity)),
+                Err(Unbelieved::KeyUnknown) => Ok(Bearer::Foreign(issuer.clone(), bearer.to_owned())),
+                Err(Unbelieved::Refused(code)) => Err(code),
+            };
+        }
         if !bearer.starts_with(service_key::PREFIX) {
             let identity = self.tokens.verify(bearer)?;
             self.revoked.check(&identity)?;
@@ -158,6 +178,11 @@ impl Watch {
         // What was known of an account that has changed is asked again.
         let known = self.service_accounts.known(&key).filter(|identity| self.revoked.check(identity).is_ok());
         Ok(known.map_or(Bearer::Unknown(key), Bearer::Known))
+    }
+
+    /// The outside issuer, if a token is one of its own. Those that name a key of ours are known at once.
+    fn issuer_of(&self, token: &str) -> Option<&Arc<Issuer>> {
+        self.issuer.as_ref().filter(|issuer| !self.tokens.are_named_by(token) && issuer.is_named_by(token))
     }
 
     /// How a call by somebody goes on.
@@ -207,6 +232,7 @@ impl Watch {
                 };
                 self.pass(identified, method, peer, &mut request)?
             }
+            Passage::Look { issuer, token, method } => self.pass(issuer.verify_anew(&token).await, method, peer, &mut request)?,
             passage => passage,
         };
         let Passage::Own { field, user_id } = passage else { return Ok(request) };
@@ -241,6 +267,8 @@ enum Bearer {
     Known(Identity),
     /// The engine must be asked.
     Unknown(ServiceKey),
+    /// The issuer must be asked for the key of the token.
+    Foreign(Arc<Issuer>, String),
 }
 
 /// How somebody goes on who may not act for others.
@@ -351,7 +379,7 @@ mod tests {
         let audit = Arc::new(Audit::new(tokens.clone(), Trail::new(Arc::new(MemoryAudit::default())).0));
         let service_accounts = ServiceAccounts::new(Box::new(|user_id| Box::pin(ready(credentials(user_id)))));
         let (tokens, rates) = (Arc::new(tokens.clone()), Arc::new(Rates::new(Limits::off())));
-        Arc::new(Watch { tokens, revoked: Arc::default(), service_accounts, rates, audit })
+        Arc::new(Watch { tokens, revoked: Arc::default(), service_accounts, issuer: None, rates, audit })
     }
 
     async fn call(
@@ -452,6 +480,8 @@ mod tests {
         let changed = AccessChanged { user_id: PROGRAM, auth_epoch: 1, ended_session_id: 0 };
         watch.revoked.learn(&[Event { body: Some(event::Body::Access(changed)), ..Event::default() }]);
         assert_eq!(call(stock, service_key(PROGRAM, 1)).await, Ok(program), "the engine is asked again, and says so");
+    }
+
     /// Staff of an outside issuer has no account: what it may not do for anybody, it may not do for whoever has number 0.
     #[test]
     fn who_has_no_account_has_nothing_of_their_own() {

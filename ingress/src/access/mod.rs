@@ -4,6 +4,7 @@ pub mod audit;
 mod body;
 pub mod follow;
 mod guard;
+pub mod outside;
 pub mod rates;
 pub mod revoked;
 pub mod service_accounts;

@@ -21,7 +21,7 @@ const ISSUER: &str = "emshop";
 /// No token is good for longer.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks of two machines may differ by this.
-const CLOCK_SKEW_SECONDS: u64 = 30;
+pub const CLOCK_SKEW_SECONDS: u64 = 30;
 /// Of an HS256 key: as many as the hash has.
 const SECRET_BYTES: usize = 32;
 
@@ -143,11 +143,7 @@ impl Tokens {
     pub fn verify(&self, token: &str) -> Result<Identity, Code> {
         let keys = self.keys();
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.find(&keys, token)?.verifying, &self.validation);
-        let claims = decoded.map_err(|error| match error.kind() {
-            ErrorKind::InvalidSignature => Code::SignatureInvalid,
-            ErrorKind::ExpiredSignature => Code::TokenExpired,
-            _ => Code::TokenInvalid,
-        })?;
+        let claims = decoded.map_err(|error| refusal_of(&error))?;
         let Claims { sub, role, auth_epoch, sid, iat, exp, .. } = claims.claims;
         let login = match (auth_epoch, sid) {
             (Some(auth_epoch), Some(session_id)) => Some(Login { auth_epoch, session_id }),
@@ -169,14 +165,32 @@ impl Tokens {
 }
 
 impl Tokens {
+    /// Whether a token names one of the keys here, as those do that were signed here.
+    pub fn are_named_by(&self, token: &str) -> bool {
+        named_by(&self.keys(), token).is_some()
+    }
+
     /// The key that a token names. Most are known by what they begin with, which is the same for all of one key.
     fn find<'a>(&self, keys: &'a [Key], token: &str) -> Result<&'a Key, Code> {
-        if let Some(key) = keys.iter().find(|key| token.starts_with(&key.header)) {
+        if let Some(key) = named_by(keys, token) {
             return Ok(key);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Code::TokenInvalid)?;
         let id = header.kid.filter(|_| header.alg == jwt(self.algorithm)).ok_or(Code::TokenInvalid)?;
         keys.iter().find(|key| key.id == id).ok_or(Code::SignatureInvalid)
+    }
+}
+
+fn named_by<'a>(keys: &'a [Key], token: &str) -> Option<&'a Key> {
+    keys.iter().find(|key| token.starts_with(&key.header))
+}
+
+/// What is wrong with a token.
+pub fn refusal_of(error: &jsonwebtoken::errors::Error) -> Code {
+    match error.kind() {
+        ErrorKind::InvalidSignature => Code::SignatureInvalid,
+        ErrorKind::ExpiredSignature => Code::TokenExpired,
+        _ => Code::TokenInvalid,
     }
 }
 
