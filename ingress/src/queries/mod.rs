@@ -13,6 +13,7 @@ use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects;
 use futures::future::try_join_all;
 use prost::Message;
+use tokio::time::timeout;
 use tonic::Status;
 
 use self::questions::Question;
@@ -67,6 +68,7 @@ impl Queries {
     }
 
     async fn answer(&self, log: u32, query: Query) -> Result<query_reply::Body, Status> {
+        let is_long = query.body.as_ref().is_some_and(questions::is_long);
         let wait = if matches!(query.body, Some(query::Body::Inspect(_))) { INSPECT_WAIT } else { REPLY_WAIT };
         let payload = Bytes::from(query.encode_to_vec());
         if self.engines[log as usize].is_gone() {
@@ -74,6 +76,10 @@ impl Queries {
         }
         let Some(_room) = self.admission.read(log) else {
             return Err(status::of_refusal(refusals::overloaded()));
+        };
+        let _turn = match is_long {
+            true => Some(timeout(wait, self.admission.list(log)).await.map_err(|_| status::of_refusal(refusals::overloaded()))?),
+            false => None,
         };
         let mut reachable = self.reachable.clone();
         if !*reachable.borrow_and_update() {

@@ -5,6 +5,9 @@ use emshop_proto::internal::query_reply::Body as Answered;
 use emshop_proto::internal::{self, *};
 use emshop_proto::v1;
 
+/// Goods that are asked for like one.
+const FEW: usize = 8;
+
 /// A question whose answer has one type.
 pub trait Question {
     type Reply;
@@ -35,6 +38,16 @@ macro_rules! questions {
             }
         }
     )*};
+}
+
+/// Whether an answer may have many rows: an engine takes longer for it, and it is large.
+pub fn is_long(asked: &Asked) -> bool {
+    match asked {
+        Asked::Stock(query) | Asked::Availability(query) | Asked::Goods(query) => query.goods_ids.len() > FEW,
+        Asked::UserOrders(_) | Asked::Waiting(_) | Asked::Stocks(_) | Asked::StockChanges(_) | Asked::Owners(_) => true,
+        Asked::Catalogue(_) | Asked::Favourites(_) | Asked::Addresses(_) | Asked::Messages(_) | Asked::Users(_) => true,
+        _ => false,
+    }
 }
 
 questions! {

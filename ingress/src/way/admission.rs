@@ -8,6 +8,11 @@ use std::sync::Arc;
 use emshop_sync::tasks::Semaphore;
 use tokio::sync::OwnedSemaphorePermit;
 
+/// Reads of many rows that an engine is asked at the same time. It is never idle for want of more, and whoever asks for one row is not kept
+/// waiting by many who ask for all they can.
+const LISTS_AT_ONCE: usize = 16;
+const OPEN: &str = "nobody closes these semaphores";
+
 /// What may be under way over all logs, which share it evenly.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -28,6 +33,7 @@ pub struct Admission {
 
 struct Budgets {
     reads: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
     calls: Budget,
     streamed: Budget,
 }
@@ -37,6 +43,7 @@ impl Admission {
         let share = |limit: u32| limit.div_ceil(logs);
         let budgets = |_| Budgets {
             reads: Arc::new(Semaphore::new(share(limits.reads) as usize)),
+            lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
             calls: Budget::new(share(limits.calls), share(limits.bytes)),
             streamed: Budget::new(share(limits.streamed), share(limits.bytes)),
         };
@@ -46,6 +53,11 @@ impl Admission {
     /// Room for one read from a log, or `None` when there is none now.
     pub fn read(&self, log: u32) -> Option<OwnedSemaphorePermit> {
         self.logs[log as usize].reads.clone().try_acquire_owned().ok()
+    }
+
+    /// Waits until it is the turn of a read of many rows, which has room as a read.
+    pub async fn list(&self, log: u32) -> OwnedSemaphorePermit {
+        self.logs[log as usize].lists.clone().acquire_owned().await.expect(OPEN)
     }
 
     /// Room for the command of one call to a log, or `None` when there is none now.
@@ -91,8 +103,7 @@ impl Budget {
         let commands = u32::try_from(commands).unwrap_or(u32::MAX).min(self.commands_max);
         let commands = self.commands.clone().acquire_many_owned(commands).await;
         let bytes = self.bytes.clone().acquire_many_owned(self.clamp_bytes(bytes)).await;
-        let open = "nobody closes these semaphores";
-        Room { _commands: commands.expect(open), _bytes: bytes.expect(open) }
+        Room { _commands: commands.expect(OPEN), _bytes: bytes.expect(OPEN) }
     }
 
     fn clamp_bytes(&self, bytes: usize) -> u32 {
@@ -140,5 +151,15 @@ mod tests {
         assert!(admission.stream(1, 2, 100).now_or_never().is_some());
         drop((streams, call, read));
         assert!(admission.call(0, 100).is_some() && admission.read(0).is_some());
+    }
+
+    #[test]
+    fn lists_wait_for_lists_of_their_log_alone() {
+        let admission = Admission::new(Limits { reads: 1_000, calls: 2, streamed: 4, bytes: 200 }, 2);
+        let mut lists: Vec<_> = (0..LISTS_AT_ONCE).map(|_| admission.list(0).now_or_never().expect("room at once")).collect();
+        assert!(admission.list(0).now_or_never().is_none());
+        assert!(admission.read(0).is_some() && admission.list(1).now_or_never().is_some());
+        lists.pop();
+        assert!(admission.list(0).now_or_never().is_some());
     }
 }
