@@ -25,6 +25,7 @@ const TIME_MS: i64 = 1_700_000_000_000;
 /// Commands of an envelope; each changes a few rows.
 const COMMANDS: u64 = 10;
 const ENVELOPES: u64 = 200;
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 fn seal() -> Seal {
     ClusterKey::new([0; KEY_BYTES]).seals("a test").of(0)
@@ -72,6 +73,7 @@ struct World {
     writes: Vec<Checkpoint>,
     publishes: Vec<u64>,
     appends: Vec<Envelope>,
+    trims: Vec<u64>,
     ended: bool,
 }
 
@@ -87,8 +89,8 @@ impl World {
         let options = Options { checkpoint_rows_max: ROWS_MAX, limits, ..Options::default() };
         let facts = Facts::of_new_log(Bounds { first: 1, last: 0 });
         let shell = Shell::start(replica, &options, &facts, Now { wall_ms: TIME_MS, ..Now::default() }).expect("all is new");
-        let (writes, publishes, appends) = (Vec::new(), Vec::new(), Vec::new());
-        let mut world = Self { store, shell, elapsed: Duration::ZERO, writes, publishes, appends, ended: false };
+        let (writes, publishes, appends, trims) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut world = Self { store, shell, elapsed: Duration::ZERO, writes, publishes, appends, trims, ended: false };
         world.wait(0);
         world
     }
@@ -112,6 +114,7 @@ impl World {
                 Action::Write(checkpoint) => self.writes.push(*checkpoint),
                 Action::Publish { group, .. } => self.publishes.push(group.through),
                 Action::Append { envelope, .. } => self.appends.push(envelope),
+                Action::Trim { below } => self.trims.push(below),
                 Action::End => self.ended = true,
                 _ => {}
             }
@@ -190,6 +193,47 @@ fn a_stop_does_not_wait_for_what_cannot_be_published() {
     world.take(Input::Stop);
     world.publish(Err(NotPublished::Unknown("the stream is away".to_owned())));
     assert!(world.ended && world.writes.is_empty(), "a replay makes the events again");
+}
+
+/// Lets a day pass on which the log takes this entry, and brings it to the disk.
+fn day(world: &mut World, sequence: u64) -> Vec<u64> {
+    world.wait(DAY_SECONDS);
+    let time_ms = TIME_MS + world.elapsed.as_millis() as i64;
+    world.take(Input::Entry(entry_at(sequence, time_ms)));
+    world.wait(1);
+    world.write();
+    world.trims.clear();
+    world.wait(10);
+    std::mem::take(&mut world.trims)
+}
+
+/// What somebody said of themself leaves the log some days after it was applied, however much room there is.
+#[test]
+fn entries_leave_the_log_by_their_age() {
+    let mut world = World::new();
+    let kept_days = Options::default().log_age_max.as_secs() / DAY_SECONDS;
+    for sequence in 1..=kept_days {
+        assert_eq!(day(&mut world, sequence), [0; 0], "day {sequence}");
+    }
+    // That day is over for as long as entries are kept.
+    assert_eq!(day(&mut world, kept_days + 1), [0; 0]);
+    assert_eq!(day(&mut world, kept_days + 2), [2]);
+    assert_eq!(day(&mut world, kept_days + 3), [3]);
+    world.wait(30 * DAY_SECONDS);
+    assert_eq!(world.trims, [kept_days + 3], "all are old, and the one that was applied last stays");
+}
+
+/// What is not on the disk is read again after a restart, however old it is.
+#[test]
+fn what_is_not_durable_stays_in_the_log_at_any_age() {
+    let mut world = World::new();
+    assert_eq!(day(&mut world, 1), [0; 0]);
+    world.take(Input::Entry(entry_at(2, TIME_MS + world.elapsed.as_millis() as i64)));
+    world.wait(30 * DAY_SECONDS);
+    assert_eq!(world.trims, [0; 0], "it goes on from entry 1");
+    world.write();
+    world.wait(10);
+    assert_eq!(world.trims, [2]);
 }
 
 /// The record that a shell appends to its own log now, if it does.

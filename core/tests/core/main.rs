@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "what the core must not use, its tests may")]
 
+mod ages;
 mod balances;
 mod cart;
 mod catalogue;
