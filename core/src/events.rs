@@ -2,6 +2,7 @@
 
 use emshop_proto::events::EventType;
 use emshop_proto::internal::LogRow;
+use emshop_proto::subjects::{self, ACCESS_STREAM};
 use emshop_proto::v1::{Event, event};
 use prost::encoding;
 
@@ -26,6 +27,8 @@ pub struct EventRun {
     pub previous_number: u64,
     /// Number of the last event here.
     pub last_number: u64,
+    /// When they came about, in log time.
+    pub at_ms: i64,
     /// The field `events` of an `EventBatch`, once for each event.
     pub bytes: Vec<u8>,
 }
@@ -69,14 +72,14 @@ impl Events {
         let previous_number = std::mem::replace(&mut self.last_of_type[place], number);
         let run = self.open[place].get_or_insert_with(|| {
             let bytes = Vec::with_capacity(self.usual_bytes[place] + BATCH_HEAD_BYTES_MAX);
-            EventRun { event_type, previous_number, last_number: number, bytes }
+            EventRun { event_type, previous_number, last_number: number, at_ms: self.at_ms, bytes }
         });
         let end = run.bytes.len();
         let event = Event { number, log_sequence: self.log_sequence, at_ms: self.at_ms, body: Some(body) };
         encoding::message::encode(EVENTS_FIELD, &event, &mut run.bytes);
         if run.bytes.len() > RUN_BYTES_MAX && end > 0 {
             let bytes = run.bytes.split_off(end);
-            let next = EventRun { event_type, previous_number, last_number: number, bytes };
+            let next = EventRun { event_type, previous_number, last_number: number, at_ms: self.at_ms, bytes };
             self.full.push(std::mem::replace(run, next));
         }
         run.last_number = number;
@@ -88,6 +91,9 @@ impl Events {
         for run in self.open.iter_mut().filter_map(Option::take) {
             self.usual_bytes[run.event_type as usize] = run.bytes.len();
             log.events_by_type.insert(run.event_type as u32, run.last_number);
+            if subjects::stream_of(run.event_type) == ACCESS_STREAM {
+                log.access_at_ms = run.at_ms;
+            }
             runs.push(run);
         }
         log.events = self.last_number;
@@ -129,6 +135,19 @@ mod tests {
         let third = turn(&mut events, &[Stock, Order]);
         assert_eq!(third.0, [(Order, (5, vec![7])), (Stock, (4, vec![6]))]);
         assert_eq!(turn(&mut Events::after(&log_then), &[Stock, Order]), third);
+    }
+
+    #[test]
+    fn a_log_knows_when_tokens_were_revoked_last() {
+        let (mut events, mut log) = (Events::default(), LogRow::default());
+        let mut turn = |at_ms, event_type| {
+            events.begin_turn(1, at_ms);
+            push(&mut events, event_type);
+            let runs = events.end_turn(&mut log);
+            (runs[0].at_ms, log.access_at_ms)
+        };
+        let told = [(5, EventType::StockChanged), (7, EventType::AccessChanged), (9, EventType::UserRegistered)];
+        assert_eq!(told.map(|(at_ms, event_type)| turn(at_ms, event_type)), [(5, 0), (7, 7), (9, 7)]);
     }
 
     #[test]

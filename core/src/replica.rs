@@ -185,6 +185,11 @@ impl Replica {
         self.log.events_by_type.get(&(event_type as u32)).copied().unwrap_or(0)
     }
 
+    /// When the last event was made that revokes tokens, in log time; 0 when there is none.
+    pub fn access_at_ms(&self) -> i64 {
+        self.log.access_at_ms
+    }
+
     /// The highest time stamp of the log so far, or what a tick carried on from there, in Unix milliseconds.
     pub fn log_time_ms(&self) -> i64 {
         self.log.log_time_ms

@@ -1,6 +1,7 @@
 //! Names of streams and subjects on NATS. Listed in docs/DATA.md.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::events::EventType;
 use crate::v1::AuditKind;
@@ -13,8 +14,11 @@ pub const CATALOGUE_STREAM: &str = "EMSHOP_CATALOGUE";
 /// What that stream holds.
 pub const CATALOGUE_SUBJECTS: &str = "emshop.event.goods.>";
 
-/// The stream of the events that revoke tokens. Apart, and without a limit: what a flood of orders pushed out would be let in again.
+/// The stream of the events that revoke tokens. Apart, and with no limit but an age: what a flood of orders pushed out would be let in again.
 pub const ACCESS_STREAM: &str = "EMSHOP_ACCESS";
+/// How long it keeps them. No token that they revoke is good for more than a day; one more is for clocks that differ, and one for whoever
+/// looks whether what should be there still is.
+pub const ACCESS_AGE_MAX: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 /// What that stream holds.
 pub const ACCESS_SUBJECTS: &str = "emshop.event.access.>";
 

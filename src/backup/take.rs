@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use console::style;
 use emshop_engine::cut::{self, Log, Steps, Void};
+use emshop_engine::shell::relay;
 use emshop_log::jetstream::archive::{self, Archived};
 use emshop_log::{Bounds, Entry, LogError};
 use emshop_proto::envelope;
@@ -252,7 +254,7 @@ impl Taking<'_> {
     }
 
     /// Tells downstream which events there were, and are no more. Where none of a type is left in a stream that drops its oldest ones, that is
-    /// nothing new.
+    /// nothing new, unless they are not old.
     fn mark_lost_events(
         &mut self,
         name: &str,
@@ -260,13 +262,15 @@ impl Taking<'_> {
         there: &BTreeMap<(u32, String), u64>,
         file: &mut FileWriter,
     ) -> Result<()> {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         for log in 0..self.source.partitioner.logs() {
-            let told = self.source.head(log).events_by_type;
+            let LogRow { events_by_type: told, access_at_ms, .. } = self.source.head(log);
             for event_type in EventType::ALL.iter().filter(|it| subjects::stream_of(**it) == name) {
                 let lost_through = told.get(&(*event_type as u32)).copied().unwrap_or(0);
                 let r#type = event_type.name().to_owned();
                 let previous_number = there.get(&(log, r#type.clone())).copied().unwrap_or(0);
-                if previous_number < lost_through && (first == 1 || previous_number > 0) {
+                let is_news = first == 1 || previous_number > 0 || !relay::may_be_dropped(*event_type, access_at_ms, now_ms);
+                if previous_number < lost_through && is_news {
                     self.lost.push(format!(
                         "events {} of log {log} after number {previous_number} up to {lost_through} are lost",
                         r#type

@@ -16,7 +16,7 @@ pub struct NumberedEvent {
 /// The events of a turn, in the order in which they came about.
 pub fn decode(runs: Vec<EventRun>) -> Vec<NumberedEvent> {
     let mut events = Vec::new();
-    for EventRun { event_type, mut previous_number, last_number, bytes } in runs {
+    for EventRun { event_type, mut previous_number, last_number, bytes, .. } in runs {
         for event in EventBatch::decode(bytes.as_slice()).expect("a run is the middle of a batch").events {
             let number = event.number;
             events.push(NumberedEvent { event_type, previous_number, event });

@@ -44,8 +44,8 @@ async fn last_batch(context: &Context, log: u32, event_type: EventType) -> Resul
             Ok(Some(LastBatch { place: message.sequence, batch: Some(batch) }))
         }
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-            let was_full = stream.cached_info().state.first_sequence > 1;
-            Ok(was_full.then_some(LastBatch { place: 0, batch: None }))
+            let has_dropped = stream.cached_info().state.first_sequence > 1;
+            Ok(has_dropped.then_some(LastBatch { place: 0, batch: None }))
         }
         Err(error) => Err(text(&error)),
     }

@@ -153,7 +153,7 @@ impl Shell {
     /// # Errors
     /// When the state, the log and the events do not belong together.
     pub fn start(replica: Replica, options: &Options, facts: &Facts, now: Now) -> Result<Self, EngineError> {
-        let (replay, expected) = start::check(&replica, facts)?;
+        let (replay, expected) = start::check(&replica, facts, now.wall_ms.max(replica.log_time_ms()))?;
         let mut clock = Clock::new(options.clock_tolerance, now);
         clock.accept(replica.number(), replica.applied_sequence(), replica.log_time_ms(), now)?;
         let mut shell = Self {
@@ -268,7 +268,11 @@ impl Shell {
             Input::Published { through, result: Err(NotPublished::Unknown(_)) } => self.relay.failed(through, now),
             Input::Published { through, result: Err(NotPublished::NotNext(last)) } => {
                 let (log, applied) = (self.replica.number(), self.replica.applied_sequence());
-                let causes = self.relay.not_next(through, last, now)?.into_iter().filter(|cause| cause.sequence > applied);
+                let causes = self
+                    .relay
+                    .not_next(through, last, self.clock.time_ms(now), now)?
+                    .into_iter()
+                    .filter(|cause| cause.sequence > applied);
                 self.expected.extend(causes.map(|entry| Evidence { log, entry, witness: Witness::Events }));
             }
             Input::Written { number } => self.written(number),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use emshop_core::events::EventRun;
 use emshop_proto::events::EventType;
+use emshop_proto::subjects::{self, ACCESS_AGE_MAX, ACCESS_STREAM};
 use emshop_proto::v1::{EventBatch, LogMark};
 
 use super::Now;
@@ -19,6 +20,8 @@ const GROUP_EVENTS: u64 = 16_384;
 /// Events that may be unpublished before the engine takes no further entries.
 const BEHIND_MAX: u64 = 200_000;
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// So far the clock that streams go by may be from that of a log.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is published together: the events of whole turns, so that what is complete ends with a turn. A replay makes all events of a turn
 /// anew, or none.
@@ -39,15 +42,26 @@ pub struct Group {
 pub struct LastBatch {
     /// Where it stands in its stream; 0 when there is none.
     pub place: u64,
-    /// `None` when there is none, because the stream was full and has dropped it.
+    /// `None` when there is none, because the stream has dropped it.
     pub batch: Option<EventBatch>,
 }
 
 impl LastBatch {
-    /// Number of its last event, there or lost, if it is known.
-    pub fn last_number(&self) -> Option<u64> {
-        self.batch.as_ref().map(|batch| batch.events.last().map_or(batch.lost_through, |event| event.number))
+    /// Its last event, there or lost, if it is known.
+    pub fn last_event(&self) -> Option<LastEvent> {
+        let lost = |batch: &EventBatch| LastEvent { number: batch.lost_through, at_ms: 0 };
+        let last = |batch: &EventBatch| batch.events.last().map(|event| LastEvent { number: event.number, at_ms: event.at_ms });
+        self.batch.as_ref().map(|batch| last(batch).unwrap_or_else(|| lost(batch)))
     }
+}
+
+/// The last event of a type that was published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastEvent {
+    /// 0 when there is none.
+    pub number: u64,
+    /// When it was made, in log time, if the type is one whose events are kept for a time.
+    pub at_ms: i64,
 }
 
 /// Where the last batch of each type stands in its stream.
@@ -76,9 +90,9 @@ pub struct Relay {
     log: u32,
     /// Where the last batch of each type stands.
     places: Places,
-    /// Number of the last event of each type that is in its stream. What is there already must not come behind it again: the last batch of a
+    /// The last event of each type that is in its stream. What is there already must not come behind it again: the last batch of a
     /// type tells how far its log was.
-    there: BTreeMap<EventType, u64>,
+    there: BTreeMap<EventType, LastEvent>,
     /// Which entries made the events that are not known to be published: the number of the last event of each, and the entry.
     causes: VecDeque<(u64, LogMark)>,
     /// Number of the last event that is in its stream, as all before it are.
@@ -98,7 +112,7 @@ impl Relay {
         Self {
             log,
             places: last.iter().map(|(event_type, last)| (*event_type, last.place)).collect(),
-            there: last.iter().filter_map(|(event_type, last)| Some((*event_type, last.last_number()?))).collect(),
+            there: last.iter().filter_map(|(event_type, last)| Some((*event_type, last.last_event()?))).collect(),
             causes: VecDeque::new(),
             published,
             last: published,
@@ -158,7 +172,7 @@ impl Relay {
 
     /// Puts a group under way, but for what is in the streams already. `false` when that is all of it.
     fn send(&mut self, mut group: Group) -> bool {
-        group.runs.retain(|run| self.there.get(&run.event_type).is_none_or(|there| *there < run.last_number));
+        group.runs.retain(|run| self.there.get(&run.event_type).is_none_or(|there| there.number < run.last_number));
         if group.runs.is_empty() {
             self.complete(group.through);
             return false;
@@ -183,7 +197,7 @@ impl Relay {
     /// The group up to `through` is in its streams, where it ends at these places.
     pub fn acknowledged(&mut self, through: u64, places: Places) {
         if let Some(group) = self.under_way.take_if(|group| group.through == through) {
-            self.there.extend(group.runs.iter().map(|run| (run.event_type, run.last_number)));
+            self.there.extend(group.runs.iter().map(last_event));
             self.places.extend(places);
             self.complete(through);
         }
@@ -195,17 +209,24 @@ impl Relay {
     ///
     /// # Errors
     /// When events are missing that were published before, or what is there instead is of another history.
-    pub fn not_next(&mut self, through: u64, NotNext { places, last }: NotNext, now: Now) -> Result<Vec<LogMark>, BrokenHistory> {
+    pub fn not_next(
+        &mut self,
+        through: u64,
+        NotNext { places, last }: NotNext,
+        time_ms: i64,
+        now: Now,
+    ) -> Result<Vec<LogMark>, BrokenHistory> {
         let Some(group) = self.under_way.clone().filter(|group| group.through == through) else { return Ok(Vec::new()) };
         let mut causes = Vec::new();
         let got_in = group.runs.iter().filter(|run| places.contains_key(&run.event_type));
-        self.there.extend(got_in.map(|run| (run.event_type, run.last_number)));
+        self.there.extend(got_in.map(last_event));
         self.places.extend(places);
         for (event_type, last) in last {
-            let before = group.runs.iter().find(|run| run.event_type == event_type).map_or(0, |run| run.previous_number);
-            check_published(self.log, event_type, before, last.as_ref())?;
+            let number = group.runs.iter().find(|run| run.event_type == event_type).map_or(0, |run| run.previous_number);
+            let at_ms = self.there.get(&event_type).map_or(0, |there| there.at_ms);
+            check_published(self.log, event_type, LastEvent { number, at_ms }, last.as_ref(), time_ms)?;
             causes.extend(last.as_ref().and_then(|last| last.batch.as_ref()?.cause));
-            self.there.extend(last.as_ref().and_then(|last| Some((event_type, last.last_number()?))));
+            self.there.extend(last.as_ref().and_then(|last| Some((event_type, last.last_event()?))));
             self.places.insert(event_type, last.map_or(0, |last| last.place));
         }
         for cause in &causes {
@@ -229,19 +250,39 @@ impl Relay {
     }
 }
 
-/// The streams must have the events of a type up to number `published`, unless they were full and have dropped them.
+/// The streams must have the events of a type up to the last one that was published, unless they have dropped them by now.
 ///
 /// # Errors
 /// When they do not.
-pub fn check_published(log: u32, event_type: EventType, published: u64, last: Option<&LastBatch>) -> Result<(), BrokenHistory> {
-    let found = match last {
-        Some(last) => last.last_number().unwrap_or(u64::MAX),
-        None => 0,
+pub fn check_published(
+    log: u32,
+    event_type: EventType,
+    published: LastEvent,
+    last: Option<&LastBatch>,
+    time_ms: i64,
+) -> Result<(), BrokenHistory> {
+    let found = last.map(LastBatch::last_event);
+    let is_there = match found {
+        Some(Some(found)) => found.number >= published.number,
+        Some(None) => may_be_dropped(event_type, published.at_ms, time_ms),
+        None => false,
     };
-    if found < published {
-        return Err(BrokenHistory::LostEvents { log, event_type: event_type.name(), found, published });
+    if is_there || published.number == 0 {
+        return Ok(());
     }
-    Ok(())
+    let (found, published) = (found.flatten().map_or(0, |found| found.number), published.number);
+    Err(BrokenHistory::LostEvents { log, event_type: event_type.name(), found, published })
+}
+
+/// Whether nothing need be left of a type in its stream, though its last event was made at `at_ms` and something was there once. A stream
+/// that is full drops anything; that of what revokes tokens only what is old, so that none is believed again which it revokes.
+pub fn may_be_dropped(event_type: EventType, at_ms: i64, time_ms: i64) -> bool {
+    let there_ms = (ACCESS_AGE_MAX - CLOCKS_DIFFER_MAX).as_millis() as i64;
+    subjects::stream_of(event_type) != ACCESS_STREAM || time_ms.saturating_sub(at_ms) > there_ms
+}
+
+fn last_event(run: &EventRun) -> (EventType, LastEvent) {
+    (run.event_type, LastEvent { number: run.last_number, at_ms: run.at_ms })
 }
 
 fn last_number(turn: &[EventRun]) -> u64 {
@@ -264,7 +305,7 @@ mod tests {
 
     /// The events of a turn, the last of which has this number, behind others.
     fn turn_after(previous_number: u64, last_number: u64) -> Vec<EventRun> {
-        vec![EventRun { event_type: EventType::StockChanged, previous_number, last_number, bytes: Vec::new() }]
+        vec![EventRun { event_type: EventType::StockChanged, previous_number, last_number, at_ms: 0, bytes: Vec::new() }]
     }
 
     fn turn(last_number: u64) -> Vec<EventRun> {
@@ -341,16 +382,16 @@ mod tests {
             relay
         };
         let mut own = group();
-        assert_eq!(own.not_next(9, last(40, 9, cause(3)), at(0)), Ok(vec![cause(3)]), "its own, published before");
+        assert_eq!(own.not_next(9, last(40, 9, cause(3)), 0, at(0)), Ok(vec![cause(3)]), "its own, published before");
         assert_eq!((own.published(), own.next(at(0))), (9, None));
         let mut late = group();
-        assert_eq!(late.not_next(9, last(50, 99, cause(77)), at(0)), Ok(vec![cause(77)]), "of an engine that was ahead");
+        assert_eq!(late.not_next(9, last(50, 99, cause(77)), 0, at(0)), Ok(vec![cause(77)]), "of an engine that was ahead");
         late.push(turn_after(9, 99), cause(77));
         late.push(turn_after(99, 120), cause(80));
         let (next, behind) = late.next(at(0)).expect("a group");
         assert_eq!((next.after, next.through, next.runs.len(), behind), (9, 120, 1, places(50)));
         let mut earlier = group();
-        assert_eq!(earlier.not_next(9, last(30, 6, cause(2)), at(0)), Ok(vec![cause(2)]), "it was not known where");
+        assert_eq!(earlier.not_next(9, last(30, 6, cause(2)), 0, at(0)), Ok(vec![cause(2)]), "it was not known where");
         assert_eq!(earlier.next(at(0)).map(|(group, behind)| (group.through, behind)), Some((9, places(30))));
     }
 
@@ -372,11 +413,11 @@ mod tests {
     fn what_got_in_of_a_group_is_known_where_it_is() {
         let mut relay = relay(0);
         let runs = [EventType::OrderPaid, EventType::StockChanged];
-        let run = |event_type| EventRun { event_type, previous_number: 0, last_number: 2, bytes: Vec::new() };
+        let run = |event_type| EventRun { event_type, previous_number: 0, last_number: 2, at_ms: 0, bytes: Vec::new() };
         relay.push(runs.map(run).to_vec(), cause(1));
         relay.next(at(0)).expect("a group");
         let there = NotNext { places: Places::from([(EventType::OrderPaid, 30)]), ..last(20, 1, cause(1)) };
-        relay.not_next(2, there, at(0)).expect("it is of the same history");
+        relay.not_next(2, there, 0, at(0)).expect("it is of the same history");
         let (_, behind) = relay.next(at(0)).expect("the group again");
         assert_eq!(behind, places(20), "the other type is there");
     }
@@ -391,13 +432,51 @@ mod tests {
         };
         let event_type = EventType::StockChanged.name();
         let lost = |found| Err(BrokenHistory::LostEvents { log: 2, event_type, found, published: 6 });
-        assert_eq!(group().not_next(9, last(40, 5, cause(2)), at(0)), lost(5));
-        assert_eq!(group().not_next(9, not_next(None), at(0)), lost(0));
+        assert_eq!(group().not_next(9, last(40, 5, cause(2)), 0, at(0)), lost(5));
+        assert_eq!(group().not_next(9, not_next(None), 0, at(0)), lost(0));
         let dropped = not_next(Some(LastBatch { place: 0, batch: None }));
-        assert_eq!(group().not_next(9, dropped, at(0)), Ok(vec![]), "the stream was full");
+        assert_eq!(group().not_next(9, dropped, 0, at(0)), Ok(vec![]), "the stream was full");
         let other = LogMark { sequence: 3, identity: 7 };
         let another = BrokenHistory::Another { log: 2, sequence: 3, witness: Witness::Events };
-        assert_eq!(group().not_next(9, last(40, 9, other), at(0)), Err(another));
+        assert_eq!(group().not_next(9, last(40, 9, other), 0, at(0)), Err(another));
+    }
+
+    /// Tokens that were revoked would be believed again.
+    #[test]
+    fn what_revokes_tokens_is_dropped_when_it_is_old_and_lost_before() {
+        const HOUR_MS: i64 = 60 * 60 * 1000;
+        let event_type = EventType::AccessChanged;
+        let run =
+            |previous_number, last_number, at_ms| EventRun { event_type, previous_number, last_number, at_ms, bytes: Vec::new() };
+        let nothing =
+            || NotNext { last: BTreeMap::from([(event_type, Some(LastBatch { place: 0, batch: None }))]), ..NotNext::default() };
+        let lost = BrokenHistory::LostEvents { log: 2, event_type: event_type.name(), found: 0, published: 9 };
+        // Published by this engine, or by one before it.
+        let own = || {
+            let mut relay = relay(6);
+            relay.push(vec![run(6, 9, 0)], cause(3));
+            relay.next(at(0)).expect("a group");
+            relay.acknowledged(9, Places::from([(event_type, 40)]));
+            relay
+        };
+        let before = || {
+            let events = vec![Event { number: 9, at_ms: 0, ..Event::default() }];
+            let batch = Some(EventBatch { events, ..EventBatch::default() });
+            Relay::new(2, 9, &BTreeMap::from([(event_type, LastBatch { place: 40, batch })]))
+        };
+        for mut relay in [own(), before()] {
+            relay.push(vec![run(9, 12, 47 * HOUR_MS)], cause(4));
+            relay.next(at(0)).expect("a group");
+            assert_eq!(relay.not_next(12, nothing(), 48 * HOUR_MS, at(0)), Err(lost.clone()));
+            assert_eq!(relay.not_next(12, nothing(), 48 * HOUR_MS + 1, at(0)), Ok(vec![]));
+            assert_eq!(relay.next(at(0)).map(|(_, behind)| behind), Some(Places::from([(event_type, 0)])));
+        }
+        let start = |at_ms, last: Option<LastBatch>| {
+            check_published(2, event_type, LastEvent { number: 9, at_ms }, last.as_ref(), 72 * HOUR_MS)
+        };
+        let dropped = || Some(LastBatch { place: 0, batch: None });
+        assert_eq!([start(24 * HOUR_MS, dropped()), start(24 * HOUR_MS - 1, dropped())], [Err(lost.clone()), Ok(())]);
+        assert_eq!(start(0, None), Err(lost), "a stream that never had anything drops nothing");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use emshop_proto::events::EventType;
 use emshop_proto::v1::LogMark;
 
 use super::channels;
-use super::relay::{self, LastBatch};
+use super::relay::{self, LastBatch, LastEvent};
 
 /// Who knows an entry of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,12 +156,12 @@ impl Expected {
     }
 }
 
-/// Whether the engine may go on from its state.
+/// Whether the engine may go on from its state, at this time.
 ///
 /// # Errors
 /// [`BrokenHistory`] when something is there that the log cannot have caused, [`LogError::TrimmedTooFar`] when records are gone that the
 /// state needs.
-pub fn check(replica: &Replica, facts: &Facts) -> Result<(Replay, Expected), super::EngineError> {
+pub fn check(replica: &Replica, facts: &Facts, time_ms: i64) -> Result<(Replay, Expected), super::EngineError> {
     for (Evidence { log, entry: LogMark { sequence, identity }, witness }, found) in &facts.found {
         let (log, sequence, witness) = (*log, *sequence, *witness);
         match found {
@@ -172,7 +172,8 @@ pub fn check(replica: &Replica, facts: &Facts) -> Result<(Replay, Expected), sup
     }
     let log = replica.number();
     for event_type in EventType::ALL {
-        relay::check_published(log, *event_type, replica.last_event_of(*event_type), facts.events.get(event_type))?;
+        let published = LastEvent { number: replica.last_event_of(*event_type), at_ms: replica.access_at_ms() };
+        relay::check_published(log, *event_type, published, facts.events.get(event_type), time_ms)?;
     }
     for StepsThere { log: target, last } in &facts.steps {
         channels::received(log, *target, last, acknowledged(replica, *target), last.bounds.first > 1)?;

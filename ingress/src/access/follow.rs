@@ -9,7 +9,7 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::Stream;
 use emshop_log::jetstream::followed::{Broken, Followed};
 use emshop_log::jetstream::{Connection, Reachable};
-use emshop_proto::subjects::ACCESS_STREAM;
+use emshop_proto::subjects::{ACCESS_AGE_MAX, ACCESS_STREAM};
 use emshop_proto::v1::EventBatch;
 use prost::Message;
 use tokio::sync::watch;
@@ -20,6 +20,9 @@ use super::revoked::{REMEMBERED, Revoked};
 const RETRY: Duration = Duration::from_millis(250);
 /// A day of changes is read in seconds.
 const START_MAX: Duration = Duration::from_secs(60);
+
+/// The stream has it, though the clock that it goes by may be hours from this one.
+const _: () = assert!(2 * REMEMBERED.as_secs() < ACCESS_AGE_MAX.as_secs());
 
 /// Why the stream is not followed.
 #[derive(Debug, thiserror::Error)]

@@ -309,7 +309,7 @@ pub(super) struct Streams<'a> {
     options: ClusterOptions,
     /// All streams were made before, so that a missing one is a loss. The event stream is made last, so it tells.
     made_before: bool,
-    /// Streams that are there take on the sizes of the options.
+    /// Streams that are there take on the sizes of the options, and the ages.
     resizes: bool,
 }
 
@@ -356,7 +356,7 @@ impl<'a> Streams<'a> {
         Ok(())
     }
 
-    /// Makes the stream if it is missing, and tells whose it is. One that is there takes on the size of the settings if it fits.
+    /// Makes the stream if it is missing, and tells whose it is. One that is there takes on the size and the age that are wanted if it fits.
     async fn ensure(&self, wanted: Config, check: impl FnOnce(&Identity) -> Result<(), LogError>) -> Result<Identity, LogError> {
         let name = &wanted.name;
         let info = match find(self.link, name).await? {
@@ -419,12 +419,14 @@ impl<'a> Streams<'a> {
         }
     }
 
-    /// Whoever starts to believe tokens asks this stream first which ones are revoked, so nothing is ever pushed out of it.
+    /// Whoever starts to believe tokens asks this stream first which ones are revoked, so nothing is pushed out of it that any token is
+    /// younger than.
     fn access_config(&self, identity: &Identity) -> Config {
         Config {
             name: subjects::ACCESS_STREAM.into(),
             subjects: vec![identity.epoch.publishing(subjects::ACCESS_SUBJECTS)],
             max_bytes: -1,
+            max_age: subjects::ACCESS_AGE_MAX,
             ..self.event_config(identity)
         }
     }

@@ -1,5 +1,6 @@
 //! The command logs: one suite for all of them, and for JetStream what only a real server can show.
 
+mod ages;
 mod audit;
 mod cluster;
 mod interruptions;
