@@ -26,11 +26,13 @@ pub enum Bug {
     AheadFollowed,
     /// Rules of a newer release are taken for known ones.
     NewerRulesApplied,
+    /// What comes to its end after its user was deleted is not looked for again.
+    ForgottenOnce,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::TombstoneLeftOut,
         Self::CheckpointBeforeEvents,
         Self::KeyDroppedEarly,
@@ -42,6 +44,7 @@ impl Bug {
         Self::LeaseIgnored,
         Self::AheadFollowed,
         Self::NewerRulesApplied,
+        Self::ForgottenOnce,
     ];
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Record, record};
+use emshop_proto::internal::{AccountCommand, Record, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing::{self, Key};
 use emshop_proto::v1::{
@@ -21,6 +21,7 @@ use rand::rngs::StdRng;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::{COMPANY, Wrong};
+use crate::people;
 use crate::plan::Plan;
 
 const CURRENCY: &str = "CNY";
@@ -33,7 +34,21 @@ const RECENT: usize = 12;
 /// Of so many orders that were paid or moved last one goes on.
 const RECENT_PAID: usize = 6;
 
-/// A command under way.
+/// What somebody wants of the shop.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    Command(Command),
+    /// What an ingress alone may ask for, and in whose name it does.
+    Account(AccountCommand, Option<Operator>),
+}
+
+impl From<Command> for Wish {
+    fn from(command: Command) -> Self {
+        Self::Command(command)
+    }
+}
+
+/// A wish under way.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub log: u32,
@@ -42,7 +57,7 @@ pub struct Asked {
     pub attempts: u32,
     /// Its answer is the same however often it is given.
     keyed: bool,
-    command: Command,
+    wish: Wish,
 }
 
 /// One client.
@@ -73,22 +88,22 @@ struct Order {
 }
 
 impl Client {
-    /// Notes the answer to a command, and gives that back if it is still waited for.
+    /// Notes the answer to a wish, and gives that back if it is still waited for.
     ///
     /// # Errors
     /// When a keyed command was answered otherwise before.
-    pub fn answered(&mut self, number: u64, answer: &str) -> Result<Option<Command>, Wrong> {
+    pub fn answered(&mut self, number: u64, answer: &str) -> Result<Option<Wish>, Wrong> {
         let Some(asked) = self.asked.remove(&number) else { return Ok(None) };
         // One that says to come again is no answer.
         if asked.keyed && !answer.contains("_IN_PROGRESS") && !answer.contains(Code::UnpaidOrdersTooMany.name()) {
             let answer = answer.trim_end_matches(", again").to_owned();
-            let key = format!("{:?}", asked.command);
+            let key = format!("{:?}", asked.wish);
             let before = self.answers.entry(key).or_insert_with(|| answer.clone());
             if *before != answer {
-                return Err(format!("{:?} was answered by {before}, and later by {answer}", asked.command));
+                return Err(format!("{:?} was answered by {before}, and later by {answer}", asked.wish));
             }
         }
-        Ok(Some(asked.command))
+        Ok(Some(asked.wish))
     }
 
     /// The command is to be sent again; `false` when its client gives up.
@@ -108,16 +123,25 @@ impl Client {
     }
 }
 
-/// A command as the record of its log.
-pub fn asked(partitioner: &Partitioner, command: Command) -> Asked {
-    let place = routing::place(partitioner, &command).expect("commands have a body");
-    let keyed = !command.idempotency_key.is_empty()
-        || matches!(command.body, Some(command::Body::SubmitOrder(_) | command::Body::CheckoutCart(_)));
-    let bytes = command.encode_to_vec();
+/// A wish as the record of its log.
+pub fn asked(partitioner: &Partitioner, wish: Wish) -> Asked {
+    let (place, keyed, bytes, operator) = match &wish {
+        Wish::Command(command) => {
+            let names_itself = matches!(command.body, Some(command::Body::SubmitOrder(_) | command::Body::CheckoutCart(_)));
+            let keyed = !command.idempotency_key.is_empty() || names_itself;
+            (routing::place(partitioner, command), keyed, command.encode_to_vec(), command.body.as_ref().and_then(operator))
+        }
+        Wish::Account(command, operator) => {
+            (routing::place_of_account(partitioner, command), false, command.encode_to_vec(), operator.clone())
+        }
+    };
     let body_hash = xxh3_64(&bytes);
-    let operator = command.body.as_ref().and_then(operator);
-    let record = Record { body_hash, operator, body: Some(record::Body::Command(bytes.into())), ..Record::default() };
-    Asked { log: place.log, record: record.encode_to_vec(), attempts: 0, keyed, command }
+    let body = match &wish {
+        Wish::Command(_) => record::Body::Command(bytes.into()),
+        Wish::Account(command, _) => record::Body::AccountCommand(command.clone()),
+    };
+    let record = Record { body_hash, operator, body: Some(body), ..Record::default() }.encode_to_vec();
+    Asked { log: place.expect("commands have a body").log, record, attempts: 0, keyed, wish }
 }
 
 /// Every second order is submitted by its user, for whom the shop's limits hold; all else by whoever may do anything.
@@ -135,27 +159,29 @@ fn under(key: &str, body: command::Body) -> Command {
     Command { idempotency_key: key.to_owned(), ..body.into() }
 }
 
-/// What there has to be before anything can be sold.
-pub fn opening(plan: &Plan) -> Vec<Command> {
-    let mut commands = Vec::new();
+/// What there has to be before anything can be sold, and to whom.
+pub fn opening(plan: &Plan) -> Vec<Wish> {
+    let mut wishes = Vec::new();
     for goods_id in 1..=plan.goods {
         let price = Some(Money::new(100 * goods_id as i64, CURRENCY));
         let (name, unit_price, weight_grams) = (format!("goods {goods_id}"), price, 100);
         let user_units_max = if goods_id == 1 { plan.user_units_max } else { 0 };
         let goods = Goods { goods_id, name, unit_price, weight_grams, user_units_max, ..Goods::default() };
-        commands.push(under("opening", command::Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })));
-        commands.push(under("opening", command::Body::SetStock(SetStockRequest { goods_id, on_hand: plan.units })));
+        wishes.push(under("opening", command::Body::CreateGoods(CreateGoodsRequest { goods: Some(goods) })).into());
+        wishes.push(under("opening", command::Body::SetStock(SetStockRequest { goods_id, on_hand: plan.units })).into());
     }
-    for user_id in 1..=plan.users {
+    wishes.extend((1..=plan.users).map(people::code));
+    for user_id in (1..=plan.users).filter(|user| plan.has_money(*user)) {
         let delta = Some(Money::new(5_000, CURRENCY));
-        commands.push(under("opening", command::Body::AdjustBalance(AdjustBalanceRequest { user_id, delta })));
+        wishes.push(under("opening", command::Body::AdjustBalance(AdjustBalanceRequest { user_id, delta })).into());
     }
-    commands
+    wishes.extend((1..=plan.users).map(people::registration));
+    wishes
 }
 
 impl Customers {
     /// What somebody wants next. Now and then under a key that was used before, perhaps for something else.
-    pub fn next(&mut self, plan: &Plan, random: &mut StdRng) -> Command {
+    pub fn next(&mut self, plan: &Plan, random: &mut StdRng) -> Wish {
         use command::Body;
         self.given += 1;
         let number = if random.random_bool(0.6) { self.given } else { self.given.min(random.random_range(1..=3)) };
@@ -163,32 +189,37 @@ impl Customers {
         let order_id = recent(&self.orders, random);
         let business_id = recent(&self.reservations, random);
         let goods_id = random.random_range(1..=plan.goods);
-        let body = match random.random_range(0..165) {
+        let body = match random.random_range(0..180) {
             0..42 => self.submit(plan, random),
             42..60 => {
                 let third_party_sn = if random.random_bool(0.9) { format!("sn-{order_id}") } else { key.clone() };
                 Body::ConfirmPayment(ConfirmPaymentRequest { order_id, third_party_sn, ..ConfirmPaymentRequest::default() })
             }
             60..66 => Body::PayWithBalance(PayWithBalanceRequest { order_id, ..PayWithBalanceRequest::default() }),
-            66..72 => Body::CancelOrder(CancelOrderRequest { order_id, ..CancelOrderRequest::default() }),
+            66..72 => {
+                let reason = people::name_on(&order_id);
+                Body::CancelOrder(CancelOrderRequest { order_id, reason, ..CancelOrderRequest::default() })
+            }
             72..75 => Body::CancelPayment(CancelPaymentRequest { order_id, ..CancelPaymentRequest::default() }),
             75..80 => {
                 // All of it, or a part.
                 let amount = random.random_bool(0.5).then(|| Money::new(random.random_range(1..=1_000), CURRENCY));
-                return under(&key, Body::RefundPayment(RefundPaymentRequest { order_id, amount, ..Default::default() }));
+                let reason = people::name_on(&order_id);
+                return under(&key, Body::RefundPayment(RefundPaymentRequest { order_id, amount, reason, ..Default::default() }))
+                    .into();
             }
             80..85 => {
                 let delta = random.random_range(-3..=6);
-                return under(&key, Body::AdjustStock(AdjustStockRequest { goods_id, delta }));
+                return under(&key, Body::AdjustStock(AdjustStockRequest { goods_id, delta })).into();
             }
             85..86 => {
                 let on_hand = random.random_range(0..=plan.units);
-                return under(&key, Body::SetStock(SetStockRequest { goods_id, on_hand }));
+                return under(&key, Body::SetStock(SetStockRequest { goods_id, on_hand })).into();
             }
             86..88 => {
-                let user_id = random.random_range(1..=plan.users);
+                let user_id = plan.with_money(random);
                 let delta = Some(Money::new(random.random_range(-500..=1_500), CURRENCY));
-                return under(&key, Body::AdjustBalance(AdjustBalanceRequest { user_id, delta }));
+                return under(&key, Body::AdjustBalance(AdjustBalanceRequest { user_id, delta })).into();
             }
             88..93 => self.reserve(plan, random),
             93..96 => Body::ConfirmSell(ConfirmSellRequest { business_id }),
@@ -202,15 +233,20 @@ impl Customers {
             100..137 => parcel(order_id, random),
             137..140 => verdict(order_id, random),
             140..156 => cart(plan, random),
-            _ => self.checkout(plan, random),
+            156..165 => self.checkout(plan, random),
+            165..172 => people::belonging(plan, random),
+            172..175 => return people::code(random.random_range(1..=plan.users)),
+            175..178 => return people::registration(random.random_range(1..=plan.users)),
+            _ => return people::deletion(plan, random),
         };
         // Some say it again and again under one key, others without any.
-        if random.random_bool(0.1) { under(&key, body) } else { body.into() }
+        if random.random_bool(0.1) { under(&key, body).into() } else { Command::from(body).into() }
     }
 
     /// Takes notice of what became of an order that was paid: the next command may go on with it.
-    pub fn hear(&mut self, command: &Command, answer: &str) {
-        let Some(Key::Order(id)) = command.body.as_ref().map(routing::key_of) else { return };
+    pub fn hear(&mut self, wish: &Wish, answer: &str) {
+        let Wish::Command(Command { body: Some(body), .. }) = wish else { return };
+        let Key::Order(id) = routing::key_of(body) else { return };
         let Some((about @ ("order" | "payment" | "parcel"), status)) = answer.split_once(' ') else { return };
         let status = status.split([' ', ',']).next().unwrap_or_default();
         let known = self.told.iter().position(|(order, _)| order == id);
@@ -225,9 +261,12 @@ impl Customers {
     /// Orders what is in a cart.
     fn checkout(&mut self, plan: &Plan, random: &mut StdRng) -> command::Body {
         let Order { order_id, user_id, payment_method, expires_in_seconds, logistics_company } = self.order(plan, random);
+        let (address, receiver) = people::destination(&order_id);
         command::Body::CheckoutCart(CheckoutCartRequest {
             order_id,
             user_id,
+            address,
+            receiver,
             payment_method,
             expires_in_seconds,
             logistics_company,
@@ -238,9 +277,12 @@ impl Customers {
 
     fn submit(&mut self, plan: &Plan, random: &mut StdRng) -> command::Body {
         let Order { order_id, user_id, payment_method, expires_in_seconds, logistics_company } = self.order(plan, random);
+        let (address, receiver) = people::destination(&order_id);
         command::Body::SubmitOrder(SubmitOrderRequest {
             order_id,
             user_id,
+            address,
+            receiver,
             lines: lines(plan, random),
             payment_method,
             expires_in_seconds,
@@ -344,7 +386,10 @@ fn verdict(order_id: String, random: &mut StdRng) -> command::Body {
     use command::Body;
     match random.random_range(0..10) {
         0..2 => Body::CompleteOrder(CompleteOrderRequest { order_id, ..Default::default() }),
-        2..6 => Body::RequestReturn(RequestReturnRequest { order_id, ..Default::default() }),
+        2..6 => {
+            let reason = people::name_on(&order_id);
+            Body::RequestReturn(RequestReturnRequest { order_id, reason, ..Default::default() })
+        }
         _ => {
             let (accept, completes_after_seconds) = (random.random_bool(0.6), [0, 2, 20][random.random_range(0..3)]);
             Body::ResolveReturn(ResolveReturnRequest { order_id, accept, completes_after_seconds, ..Default::default() })

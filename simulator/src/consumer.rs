@@ -1,8 +1,9 @@
 //! A downstream service: it knows the shop from events alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use emshop_proto::continuity::Continuity;
+use emshop_proto::events::EventType;
 use emshop_proto::v1::{Event, EventBatch, LogisticsStatus, OrderStatus, PaymentStatus, event};
 
 use crate::model::{Stock, Wrong};
@@ -17,6 +18,8 @@ pub struct Consumer {
     pub payments: BTreeMap<String, (PaymentStatus, i64)>,
     /// By order.
     pub parcels: BTreeMap<String, LogisticsStatus>,
+    /// Users whom it is to forget.
+    pub deleted: BTreeSet<u64>,
     /// What each event said, by log and number: it may come again, but not say something else.
     seen: BTreeMap<(u32, u64), u64>,
     /// The last event of each order and SKU: types overtake each other.
@@ -39,12 +42,12 @@ impl Consumer {
         }
         let fresh = self.continuity.take(batch).map_err(|missed| format!("{kind} of log {log}: {missed:?}"))?;
         for event in fresh {
-            self.note(event);
+            self.note(&kind, event);
         }
         Ok(())
     }
 
-    fn note(&mut self, Event { number, body, .. }: Event) {
+    fn note(&mut self, kind: &str, Event { number, body, .. }: Event) {
         match body {
             Some(event::Body::Stock(level)) if self.is_newer(format!("stock {}", level.goods_id), number) => {
                 let stock = Stock { available: level.available, reserved: level.reserved, sold: level.sold };
@@ -62,6 +65,9 @@ impl Consumer {
             Some(event::Body::Parcel(parcel)) if self.is_newer(format!("parcel {}", parcel.order_id), number) => {
                 let status = parcel.status();
                 self.parcels.insert(parcel.order_id, status);
+            }
+            Some(event::Body::UserChanged(user)) if kind == EventType::UserDeleted.name() => {
+                self.deleted.insert(user.user_id);
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use emshop_core::entry::Entry;
 use emshop_core::replica::{self, Checkpoint, Replica};
 use emshop_core::state::batch::Batch;
 use emshop_core::state::keys::{self, Kind};
@@ -15,7 +16,7 @@ use emshop_engine::shell::relay::Places;
 use emshop_engine::shell::start::Facts;
 use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell};
 use emshop_log::{Bounds, LogError};
-use emshop_proto::internal::{GoodsQuery, Query, ShopLimits, UserQuery, query, query_reply};
+use emshop_proto::internal::{Envelope, GoodsQuery, Query, Record, ShopLimits, Tick, UserQuery, query, query_reply, record};
 use emshop_proto::partitioner::Partitioner;
 use prost::Message;
 
@@ -25,6 +26,8 @@ use crate::model::carts::{self, Cart};
 
 /// How far clocks may differ before an engine stops.
 pub const TOLERANCE: Duration = Duration::from_secs(10);
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Where queries of the simulator itself come from.
 const NOBODY: &str = "nobody";
@@ -259,6 +262,21 @@ impl Host {
             running.shell.take(Input::Entry(entry), now).expect("it was applied before");
         }
         host.finish(running, now)
+    }
+
+    /// The rows of its state a day after its last entry, when all has fired that is due by then. It has ended before.
+    pub fn rows_a_day_later(&self, epoch: u64, partitioner: Partitioner) -> Rows {
+        let mut later = Self { store: Arc::new(self.store.after_crash()), ..Self::new(self.log) };
+        let store: Arc<dyn StateStore> = Arc::clone(&later.store) as _;
+        let mut replica = Replica::open(&store, &cluster(epoch), self.log, partitioner).expect("it was just written");
+        let time_ms = replica.log_time_ms() + DAY_MS;
+        while replica.next_due_ms().is_some_and(|due_ms| due_ms <= time_ms) {
+            let records = vec![Record { body: Some(record::Body::Tick(Tick::default())), ..Record::default() }];
+            let tick = Entry::read(Envelope { records, ..Envelope::default() }).expect("a tick can be read");
+            replica.turn(replica.applied_sequence() + 1, time_ms, tick);
+        }
+        later.commit(replica.checkpoint());
+        later.all_rows()
     }
 
     /// Stops an engine in a world where everything succeeds at once.

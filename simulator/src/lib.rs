@@ -4,7 +4,7 @@
 //! stand-ins that fail as the real ones can. A [`model`] that shares no code with the engines says what each command comes to.
 //!
 //! Reading order: [`plan`] (what a seed decides), [`world`] (what happens), [`host`] (an engine), [`logs`], [`ingress`], [`client`],
-//! [`consumer`], [`model`], [`shrink`] (the smallest run that still fails).
+//! [`people`], [`consumer`], [`model`], [`shrink`] (the smallest run that still fails).
 
 pub mod client;
 pub mod consumer;
@@ -13,6 +13,7 @@ pub mod host;
 pub mod ingress;
 pub mod logs;
 pub mod model;
+pub mod people;
 pub mod plan;
 pub mod shrink;
 pub mod world;

@@ -183,6 +183,7 @@ pub struct Plan {
     pub ingresses: usize,
     pub clients: usize,
     pub goods: u64,
+    /// Every second one has money in the balance, which keeps an account from being deleted.
     pub users: u64,
     /// Units of each SKU at the beginning: few, so that orders are refused.
     pub units: u64,
@@ -214,7 +215,7 @@ impl Plan {
             ingresses: random.random_range(1..=3),
             clients: random.random_range(1..=5),
             goods: random.random_range(2..=6),
-            users: random.random_range(1..=4),
+            users: random.random_range(2..=5),
             units: random.random_range(3..=40),
             window: random.random_range(1..=8),
             checkpoint_rows_max: [20, 100, 1_000][random.random_range(0..3)],
@@ -222,6 +223,15 @@ impl Plan {
             user_units_max: [0, 4, 12][random.random_range(0..3)],
             rates,
         }
+    }
+
+    pub fn has_money(&self, user: u64) -> bool {
+        user % 2 == 1
+    }
+
+    /// One of the users who have.
+    pub fn with_money(&self, random: &mut StdRng) -> u64 {
+        1 + 2 * random.random_range(0..self.users.div_ceil(2))
     }
 
     pub fn rate(&self, fault: Fault) -> f64 {

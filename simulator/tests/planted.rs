@@ -20,7 +20,7 @@ fn each_planted_bug_is_found_within_its_number_of_seeds() {
     let seeds_max = |bug| match bug {
         Bug::FreedTwice | Bug::KeyDroppedEarly | Bug::TimeFromTheWall => 10,
         Bug::OtherBodyAnswered | Bug::LeaseIgnored | Bug::GapIgnored | Bug::TombstoneLeftOut => 30,
-        Bug::AheadFollowed => 30,
+        Bug::AheadFollowed | Bug::ForgottenOnce => 30,
         Bug::CheckpointBeforeEvents | Bug::TrimmedOneTooFar | Bug::NewerRulesApplied => 150,
     };
     let find = |bug| (bug, found_by(bug, seeds_max(bug)));

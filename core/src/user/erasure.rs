@@ -16,6 +16,7 @@ use super::{answer, cart, favourite, tell_access};
 use crate::context::Turn;
 use crate::effects::Handled;
 use crate::order;
+use crate::planted::{self, Bug};
 use crate::state::State;
 use crate::state::order_index::UserOrder;
 use crate::state::rows::Newest;
@@ -114,7 +115,7 @@ pub(crate) fn go_on(turn: &mut Turn, user_id: u64, room: &mut usize) {
     let is_through = *room > 0 && erase_orders(turn.state, user_id, &mut row, room);
     if !is_through {
         put(turn.state, user_id, ErasureRow { due_ms: now, ..row });
-    } else if row.waits_for_orders || now < row.begun_at_ms + WATCHED_MS {
+    } else if (row.waits_for_orders || now < row.begun_at_ms + WATCHED_MS) && !planted::is(Bug::ForgottenOnce) {
         let due_ms = now + AGAIN_AFTER_MS;
         put(turn.state, user_id, ErasureRow { begun_at_ms: row.begun_at_ms, due_ms, ..ErasureRow::default() });
     } else {

@@ -11,13 +11,14 @@ mod payments;
 mod reservations;
 mod said;
 mod stock;
+mod users;
 mod words;
 
 use std::collections::BTreeMap;
 
 use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Channel, Envelope, OwnerKind, Record, ShopLimits, record};
+use emshop_proto::internal::{AccountCommand, Channel, Envelope, OwnerKind, Record, ShopLimits, record};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::routing;
 use emshop_proto::v1::{Command, OperatorKind, command};
@@ -102,6 +103,11 @@ struct Log {
     order_numbers: BTreeMap<String, usize>,
     reservations: Vec<reservations::Reservation>,
     reservation_numbers: BTreeMap<String, usize>,
+    users: BTreeMap<u64, users::User>,
+    /// By their keys.
+    codes: BTreeMap<String, users::SentCode>,
+    /// Users who were deleted, and since when something of them is to be taken away, until it is.
+    to_forget: BTreeMap<u64, Option<i64>>,
     /// Idempotency keys, each with the kind of command and what it is about.
     keys: BTreeMap<String, Keyed>,
     /// What it has said to each other log, in order.
@@ -272,7 +278,7 @@ impl Turn<'_> {
 
     fn record(&mut self, writer: u64, record: Record, said: Option<(u32, u64)>) -> Result<(), Wrong> {
         let ticket = (writer, record.ticket);
-        let is_user = record.operator.is_some_and(|operator| operator.kind() == OperatorKind::User);
+        let is_user = record.operator.as_ref().is_some_and(|operator| operator.kind() == OperatorKind::User);
         match record.body {
             Some(record::Body::Command(bytes)) => {
                 let command = Command::decode(bytes).map_err(|error| error.to_string())?;
@@ -281,6 +287,9 @@ impl Turn<'_> {
                     Some(who) => self.command(Who { is_user, ..who }, record.body_hash, body),
                     None => Ok(()),
                 }
+            }
+            Some(record::Body::AccountCommand(AccountCommand { body, .. })) => {
+                self.account(ticket, record.operator, record.body_hash, body.ok_or("a command without a body")?)
             }
             Some(record::Body::Step(step)) => {
                 let (source, number) = said.ok_or("a step that came by no channel")?;
@@ -334,11 +343,13 @@ impl Turn<'_> {
             Body::AdjustBalance(request) => self.adjust_balance(&request),
             Body::SubmitOrder(request) => return self.submit(who, hash, &request),
             Body::CheckoutCart(request) => return self.checkout(who, hash, &request),
-            Body::AddCartItem(request) => self.add_to_cart(&request),
+            Body::AddCartItem(request) => self.add_to_a_cart(&request),
             Body::UpdateCartItem(request) => self.update_cart(&request),
             Body::SelectCartItems(request) => self.select_in_cart(&request),
             Body::RemoveCartItems(request) => self.remove_from_cart(&request),
             Body::ClearCart(request) => self.clear_cart(&request),
+            Body::CreateAddress(request) => self.keep(request.user_id, "address"),
+            Body::CreateMessage(request) => self.keep(request.user_id, "message"),
             Body::ConfirmPayment(request) => return self.confirm(who, &request),
             Body::PayWithBalance(request) => return self.pay_with_balance(who, &request.order_id),
             Body::CancelOrder(request) => return self.cancel(who, &request.order_id),
@@ -390,6 +401,21 @@ impl Turn<'_> {
                 Ok(())
             }
             Said::MoneyReply { to: (_, _, number), refused } => self.order_replied(number as usize, refused),
+            Said::Number { by, code_key, code_hash, .. } => {
+                let refused = self.give_number(&code_key, &code_hash).err();
+                self.say(source, Said::NumberReply { to: by, refused });
+                Ok(())
+            }
+            Said::NumberReply { to: (_, _, user), refused } => {
+                self.number_replied(user, refused);
+                Ok(())
+            }
+            // Nobody else asks for it.
+            Said::NumberReleased { .. } => Ok(()),
+            Said::Forget { by: (_, _, user) } => {
+                self.begin_to_forget(user);
+                Ok(())
+            }
         }
     }
 
@@ -402,13 +428,15 @@ impl Turn<'_> {
         let mut due: Vec<_> = orders.flat_map(of_order).collect();
         let reservations = self.here().reservations.iter().enumerate();
         due.extend(reservations.filter_map(|(number, reservation)| Some((reservation.timer?, 5, number + 1))));
+        due.extend(self.here().to_forget.iter().filter_map(|(user, since)| Some(((*since)?, 8, *user as usize))));
         due.retain(|(at, ..)| *at <= now);
         due.sort_unstable();
         for (_, kind, number) in due {
             match kind {
                 1 => self.expire_order(number)?,
                 3 => self.complete_by_itself(number),
-                _ => self.expire_reservation(number)?,
+                5 => self.expire_reservation(number)?,
+                _ => self.forget(number as u64),
             }
         }
         Ok(())

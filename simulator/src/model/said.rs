@@ -1,7 +1,7 @@
 //! What one log says to another, and how it is read.
 
 use emshop_proto::errors::Code;
-use emshop_proto::internal::{Owner, Step, StockAction, step};
+use emshop_proto::internal::{MobileRequest, Owner, Step, StockAction, step};
 
 use super::carts::{self, Taken};
 use super::{Asker, Wrong};
@@ -40,6 +40,25 @@ pub enum Said {
         to: Asker,
         reply: Result<Vec<Taken>, Code>,
     },
+    /// Asks for a mobile number, which is given to who knows the code that was sent there.
+    Number {
+        by: Asker,
+        mobile: String,
+        code_key: String,
+        code_hash: Vec<u8>,
+    },
+    NumberReply {
+        to: Asker,
+        refused: Option<Code>,
+    },
+    NumberReleased {
+        by: Asker,
+        mobile: String,
+    },
+    /// Whoever asks was deleted.
+    Forget {
+        by: Asker,
+    },
 }
 
 /// As a step of a log has it.
@@ -67,6 +86,19 @@ pub fn read(step: Step) -> Result<Said, Wrong> {
             let refused = Code::from_number(reply.refused_code);
             Said::CartReply { to: owner, reply: refused.map_or_else(|| Ok(carts::taken(&reply.lines)), Err) }
         }
+        Some(step::Body::MobileRequest(request)) => {
+            let MobileRequest { mobile, user_id, code_hash, code_key, release } = request;
+            if user_id != owner.2 {
+                return Err(format!("user {} asks for the number of user {user_id}", owner.2));
+            }
+            if release {
+                Said::NumberReleased { by: owner, mobile }
+            } else {
+                Said::Number { by: owner, mobile, code_key, code_hash }
+            }
+        }
+        Some(step::Body::MobileReply(reply)) => Said::NumberReply { to: owner, refused: Code::from_number(reply.refused_code) },
+        Some(step::Body::EraseUser(user)) if user == owner.2 => Said::Forget { by: owner },
         other => return Err(format!("the model knows nothing of {other:?}")),
     })
 }

@@ -46,6 +46,10 @@ pub fn describe(outcome: &Outcome) -> String {
         }
         Some(outcome::Result::Cart(items)) => carts::describe(items),
         Some(outcome::Result::Goods(_)) => "goods".to_owned(),
+        Some(outcome::Result::User(user)) => format!("user {}", user.status().as_str_name()),
+        Some(outcome::Result::Address(_)) => "address".to_owned(),
+        Some(outcome::Result::Message(_)) => "message".to_owned(),
+        Some(outcome::Result::Done(_)) => "done".to_owned(),
         other => format!("{other:?}"),
     };
     if outcome.repeated { again(text) } else { text }

@@ -4,6 +4,7 @@ use super::World;
 use super::troubles::newer_rules;
 use crate::host::{self, Host, TOLERANCE};
 use crate::model::{Ticket, Wrong};
+use crate::people;
 
 /// What an engine may follow: its own time may be that of a log which is as far ahead as clocks may differ.
 const AHEAD_MAX_MS: i64 = 2 * TOLERANCE.as_millis() as i64;
@@ -94,7 +95,23 @@ impl World {
         self.model.check_books()?;
         self.check_downstream()?;
         (1..=self.plan.users).try_for_each(|user| self.check_user(user))?;
-        (0..self.hosts.len()).try_for_each(|host| self.check_replay(host))
+        (0..self.hosts.len()).try_for_each(|host| self.check_replay(host))?;
+        self.check_forgotten()
+    }
+
+    /// A day later no row says who somebody was who was deleted, nor who an order of theirs was for that has come to its end.
+    fn check_forgotten(&mut self) -> Result<(), Wrong> {
+        let forgotten = self.model.forgotten();
+        for host in &self.hosts {
+            for (key, value) in host.rows_a_day_later(self.sent.epoch, self.partitioner) {
+                let names = people::names_in(&[key.as_slice(), &value].concat());
+                if let Some(name) = names.intersection(&forgotten).next() {
+                    return Err(format!("log {} still says {name} in the row {key:?}", host.log));
+                }
+            }
+        }
+        self.coverage.count_many("forgotten", "users who were deleted and orders of theirs", forgotten.len() as u64);
+        Ok(())
     }
 
     /// What a user has in the cart and in the balance.
@@ -117,6 +134,13 @@ impl World {
             if known != expected {
                 return Err(format!("downstream knows {known} of goods {goods}, not {expected}"));
             }
+        }
+        if self.consumer.deleted != self.model.deleted() {
+            return Err(format!(
+                "downstream knows that {:?} were deleted, not {:?}",
+                self.consumer.deleted,
+                self.model.deleted()
+            ));
         }
         for order in (0..self.plan.logs).flat_map(|log| self.model.orders(log)) {
             let known = self.consumer.orders.get(&order.id).copied();

@@ -2,27 +2,27 @@
 
 use emshop_engine::shell::Outcomes;
 use emshop_log::AppendError;
-use emshop_proto::v1::{Command, EventBatch};
+use emshop_proto::v1::EventBatch;
 use prost::Message;
 use rand::Rng;
 
 use super::{By, Event, World};
-use crate::client;
+use crate::client::{self, Wish};
 use crate::model::{self, Wrong};
 use crate::plan::Fault;
 
 impl World {
     /// The operator brings the goods in before the shop opens.
     pub(super) fn open(&mut self) {
-        for command in client::opening(&self.plan) {
-            self.give(0, command);
+        for wish in client::opening(&self.plan) {
+            self.give(0, wish);
         }
     }
 
     pub(super) fn ask(&mut self, client: usize) {
         while self.customers.given < self.settings.commands && self.clients[client].asked.len() < self.plan.window {
-            let command = self.customers.next(&self.plan, &mut self.wishes);
-            self.give(client, command);
+            let wish = self.customers.next(&self.plan, &mut self.wishes);
+            self.give(client, wish);
         }
         if self.customers.given < self.settings.commands {
             let wait = self.delays.random_range(1_000..300_000);
@@ -30,10 +30,10 @@ impl World {
         }
     }
 
-    pub(super) fn give(&mut self, client: usize, command: Command) {
+    pub(super) fn give(&mut self, client: usize, wish: Wish) {
         self.commands += 1;
         let number = self.commands;
-        let asked = client::asked(&self.partitioner, command);
+        let asked = client::asked(&self.partitioner, wish);
         self.clients[client].asked.insert(number, asked);
         self.send(client, number);
     }
@@ -79,8 +79,8 @@ impl World {
         for (ticket, outcome) in outcomes {
             let Some((client, number)) = self.ingresses[ingress].answered(ticket) else { continue };
             let answer = model::describe(&outcome);
-            if let Some(command) = self.clients[client].answered(number, &answer)? {
-                self.customers.hear(&command, &answer);
+            if let Some(wish) = self.clients[client].answered(number, &answer)? {
+                self.customers.hear(&wish, &answer);
             }
         }
         Ok(())
