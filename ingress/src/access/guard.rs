@@ -152,8 +152,13 @@ impl Watch {
                 Ok(Passage::Ask { key, method })
             }
             Ok(Bearer::Foreign(issuer, token)) => {
+                // To look whether it is forged costs much more than to forge it.
                 self.rates.unknown(peer, request.headers())?;
-                Ok(Passage::Look { issuer, token, method })
+                match issuer.verify(&token) {
+                    Ok(identity) => self.pass(Ok(identity), method, peer, request),
+                    Err(Unbelieved::Refused(code)) => self.pass(Err(code), method, peer, request),
+                    Err(Unbelieved::KeyUnknown) => Ok(Passage::Look { issuer, token, method }),
+                }
             }
             Err(code) => self.pass(Err(code), method, peer, request),
         }
@@ -163,11 +168,8 @@ impl Watch {
     fn identify(&self, headers: &HeaderMap) -> Result<Bearer, Code> {
         let bearer = bearer(headers)?;
         if let Some(issuer) = self.issuer_of(bearer) {
-            return match issuer.verify(bearer) {
-                Ok(identity) => Ok(Bearer::Known(identity)),
-                Err(Unbelieved::KeyUnknown) => Ok(Bearer::Foreign(issuer.clone(), bearer.to_owned())),
-                Err(Unbelieved::Refused(code)) => Err(code),
-            };
+            let foreign = || Bearer::Foreign(issuer.clone(), bearer.to_owned());
+            return Ok(issuer.known(bearer).map_or_else(foreign, Bearer::Known));
         }
         if !bearer.starts_with(service_key::PREFIX) {
             let identity = self.tokens.verify(bearer)?;
@@ -267,7 +269,7 @@ enum Bearer {
     Known(Identity),
     /// The engine must be asked.
     Unknown(ServiceKey),
-    /// The issuer must be asked for the key of the token.
+    /// One of an outside issuer that was not seen before.
     Foreign(Arc<Issuer>, String),
 }
 

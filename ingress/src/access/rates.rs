@@ -203,7 +203,7 @@ impl Rates {
         }
     }
 
-    /// Counts a call with a key that an engine has to be asked about.
+    /// Counts a call with a key that an engine has to be asked about, or a token of somebody else's that has to be verified.
     ///
     /// # Errors
     /// When it is one too many.

@@ -8,14 +8,14 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use emshop_proto::access::ROLES;
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{Role, Subject};
-use jsonwebtoken::{Algorithm, Validation, dangerous};
+use jsonwebtoken::{Algorithm, Validation, dangerous, get_current_timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -29,6 +29,8 @@ use crate::accounts::token::{self, CLOCK_SKEW_SECONDS, LIFETIME_MAX};
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Of `sub`, as the standard has it.
 const SUBJECT_BYTES_MAX: usize = 255;
+/// Tokens that are remembered: the staff of a shop is fewer.
+const KNOWN_MAX: usize = 4_096;
 /// No account has this number.
 const NO_ACCOUNT: u64 = 0;
 
@@ -84,6 +86,8 @@ pub struct Issuer {
     validation: Validation,
     /// `None` until they were read for the first time.
     keys: RwLock<Option<Arc<Keys>>>,
+    /// Whom tokens name that are good by these keys, by the hash of the token.
+    known: RwLock<HashMap<[u8; 32], Identity>>,
     looking: Looking,
 }
 
@@ -116,13 +120,20 @@ impl Issuer {
                 return Err(IssuerError::NoKeys);
             }
         }
-        Ok(Self { options, source, validation, keys: RwLock::default(), looking: Looking::default() })
+        Ok(Self { options, source, validation, keys: RwLock::default(), known: RwLock::default(), looking: Looking::default() })
     }
 
     /// Whether a token says that it is one of this issuer's. Nothing else that it says is looked at.
     pub fn is_named_by(&self, token: &str) -> bool {
         let said = || dangerous::insecure_decode_claims::<Said>(token);
         token.len() <= TOKEN_BYTES_MAX && said().is_ok_and(|said| said.iss == self.options.issuer)
+    }
+
+    /// Who a token says that somebody is, if it was verified before and is still good.
+    pub fn known(&self, token: &str) -> Option<Identity> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let identity = known.get(blake3::hash(token.as_bytes()).as_bytes())?;
+        (get_current_timestamp() < identity.expires_at_s).then(|| identity.clone())
     }
 
     /// Who a token of this issuer says that somebody is.
@@ -139,13 +150,22 @@ impl Issuer {
         let key = keys.find(&header)?;
         let decoded = jsonwebtoken::decode::<Claims>(token, &key.verifying, &key.validation);
         let claims = decoded.map_err(|error| token::refusal_of(&error))?.claims;
-        Ok(self.identity(claims)?)
+        let identity = self.identity(claims)?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // Unless its key has just been taken back.
+        if self.keys().is_some_and(|now| Arc::ptr_eq(&now, &keys)) {
+            if known.len() >= KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(*blake3::hash(token.as_bytes()).as_bytes(), identity.clone());
+        }
+        Ok(identity)
     }
 
     fn identity(&self, Claims { iss, sub, iat, exp, others }: Claims) -> Result<Identity, Code> {
         let is_someone = (1..=SUBJECT_BYTES_MAX).contains(&sub.len());
         // Nobody tells the shop of those that are revoked, so none is good for longer than one of its own.
-        let is_brief = exp.saturating_sub(iat) <= LIFETIME_MAX.as_secs();
+        let is_brief = iat <= get_current_timestamp() + CLOCK_SKEW_SECONDS && exp.saturating_sub(iat) <= LIFETIME_MAX.as_secs();
         if iss != self.options.issuer || !is_someone || !is_brief {
             return Err(Code::TokenInvalid);
         }
@@ -170,6 +190,7 @@ impl Issuer {
     fn take(&self, set: &[u8]) -> Result<Arc<Keys>, NoKeySet> {
         let keys = Arc::new(Keys::read(set, &self.validation)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
+        self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(keys)
     }
 }

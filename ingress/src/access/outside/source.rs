@@ -51,9 +51,10 @@ impl Source {
         }
         // Somebody else in this process may have chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // A redirect would have keys come from somebody else.
-        let client = Client::builder().timeout(ANSWER_WAIT).redirect(reqwest::redirect::Policy::none()).build();
-        Ok(Self::Web { client: client.map_err(|error| error.to_string())?, url })
+        // A redirect would have keys come from somebody else, and so would a proxy that sees them.
+        let client = Client::builder().timeout(ANSWER_WAIT).redirect(reqwest::redirect::Policy::none());
+        let client = if url.scheme() == "http" { client.no_proxy() } else { client };
+        Ok(Self::Web { client: client.build().map_err(|error| error.to_string())?, url })
     }
 
     /// What is there now.

@@ -47,8 +47,12 @@ async fn a_file_is_followed() {
     std::fs::write(&path, "nonsense").expect("room");
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     within([Ok(Role::Support); 2]).await;
+    let token = old.good();
+    assert_eq!(issuer.verify(&token).ok(), issuer.known(&token), "it is verified once");
+    assert!(issuer.known(&token).is_some() && issuer.known(&token[1..]).is_none());
     std::fs::write(&path, set(&[&new])).expect("room");
     within([UNKNOWN, Ok(Role::Support)]).await;
+    assert_eq!(issuer.known(&token), None, "its key is gone");
     // Whoever says that no key is good any more is believed.
     std::fs::write(&path, set(&[])).expect("room");
     within([UNKNOWN; 2]).await;

@@ -261,7 +261,7 @@ fn claims_are_what_they_must_be() {
     let expired = Err(Unbelieved::Refused(Code::TokenExpired));
     let ok = Ok(Role::Support);
     type Case<'a> = (&'a dyn Fn(&mut Value), Result<Role, Unbelieved>);
-    let table: [Case; 22] = [
+    let table: [Case; 24] = [
         (&|claims| claims["aud"] = json!("emshop"), ok),
         (&|claims| claims["aud"] = json!("others"), INVALID),
         (&|claims| claims["aud"] = json!(["account", "others"]), INVALID),
@@ -275,6 +275,8 @@ fn claims_are_what_they_must_be() {
         (&|claims| claims["exp"] = json!("tomorrow"), INVALID),
         (&|claims| claims["exp"] = json!(now + LIFETIME_MAX.as_secs() + 10), INVALID),
         (&|claims| claims["exp"] = json!(u64::MAX), INVALID),
+        (&|claims| claims["iat"] = json!(now + CLOCK_SKEW_SECONDS - 10), ok),
+        (&|claims| claims["iat"] = json!(now + CLOCK_SKEW_SECONDS + 10), INVALID),
         (&|claims| claims["nbf"] = json!(now + CLOCK_SKEW_SECONDS - 10), ok),
         (&|claims| claims["nbf"] = json!(now + CLOCK_SKEW_SECONDS + 10), INVALID),
         (&|claims| claims["nbf"] = json!("now"), INVALID),
