@@ -1,8 +1,8 @@
 //! Answers that clients have not taken yet. Clients of HTTP/2 say how much they take, so one that takes nothing could fill the memory with
 //! answers to calls that cost it a few bytes.
 //!
-//! All together may leave a bounded number of bytes. Beyond it those connections are ended that leave more than their share, so what others
-//! leave does not end one that takes its answers. And no answer is kept for long.
+//! No answer is kept for long, and where all together leave much, only for a few seconds: that ends those who take nothing, and none of those
+//! who take their answers. Where even that is too much, whoever adds to it ends that leaves more than an even share.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,18 +16,21 @@ use tokio::sync::Notify;
 use tonic::Status;
 use tonic::body::Body;
 
+/// Where all connections together leave more, no answer stays for longer than two looks.
+const BYTES_MANY: usize = 128 * 1024 * 1024;
 /// What all connections together may leave.
-const BYTES_MAX: usize = 128 * 1024 * 1024;
+const BYTES_MAX: usize = 2 * BYTES_MANY;
 /// How often it is looked what has been left since the looks before, …
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// … so many of them: answers stay for 30 to 40 s.
-const LOOKS: usize = 4;
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// … so many of them: answers stay for 35 to 40 s at most.
+const LOOKS: usize = 8;
 
 /// What all connections leave.
 #[derive(Default)]
 pub struct Untaken {
     bytes: AtomicUsize,
-    connections: AtomicUsize,
+    /// Connections that leave something.
+    leaving: AtomicUsize,
 }
 
 /// What one connection leaves.
@@ -42,7 +45,6 @@ pub struct Share {
 
 impl Share {
     pub fn new(all: Arc<Untaken>) -> Self {
-        all.connections.fetch_add(1, Ordering::Relaxed);
         Self {
             all,
             bytes: AtomicUsize::default(),
@@ -55,9 +57,12 @@ impl Share {
     fn keep(self: &Arc<Self>, bytes: Bytes) -> Kept {
         let (size, look) = (bytes.len(), self.looks.load(Ordering::Relaxed) % LOOKS);
         self.pieces[look].fetch_add(1, Ordering::Relaxed);
-        let of_this = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
+        let before = self.bytes.fetch_add(size, Ordering::Relaxed);
+        if before == 0 {
+            self.all.leaving.fetch_add(1, Ordering::Relaxed);
+        }
         let of_all = self.all.bytes.fetch_add(size, Ordering::Relaxed) + size;
-        if of_all > BYTES_MAX && of_this > BYTES_MAX / self.all.connections.load(Ordering::Relaxed) {
+        if of_all > BYTES_MAX && before + size > BYTES_MAX / self.all.leaving.load(Ordering::Relaxed).max(1) {
             self.too_much.notify_one();
         }
         Kept { bytes, size, look, share: self.clone() }
@@ -69,8 +74,10 @@ impl Share {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
                 let next = self.looks.load(Ordering::Relaxed) + 1;
-                // Its pieces would be taken for new ones from now on.
-                if self.pieces[next % LOOKS].load(Ordering::Relaxed) > 0 {
+                let is_much = self.all.bytes.load(Ordering::Relaxed) > BYTES_MANY;
+                // Of the last look but one, or of as long ago that they would be taken for new ones from now on.
+                let stays = |looks_ago: usize| self.pieces[(next + LOOKS - looks_ago) % LOOKS].load(Ordering::Relaxed) > 0;
+                if (if is_much { 2..=LOOKS } else { LOOKS..=LOOKS }).any(stays) {
                     break;
                 }
                 self.looks.store(next, Ordering::Relaxed);
@@ -80,12 +87,6 @@ impl Share {
             () = self.too_much.notified() => {}
             () = looking => {}
         }
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.all.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -114,7 +115,9 @@ impl Buf for Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         self.share.pieces[self.look].fetch_sub(1, Ordering::Relaxed);
-        self.share.bytes.fetch_sub(self.size, Ordering::Relaxed);
+        if self.share.bytes.fetch_sub(self.size, Ordering::Relaxed) == self.size {
+            self.share.all.leaving.fetch_sub(1, Ordering::Relaxed);
+        }
         self.share.all.bytes.fetch_sub(self.size, Ordering::Relaxed);
     }
 }
@@ -175,14 +178,32 @@ mod tests {
         let taken: Vec<_> = (0..3).map(|_| large.keep(piece(BYTES_MAX / 4))).collect();
         assert!(!is_overdrawn(&large).await, "there is room");
         let left = small.keep(piece(BYTES_MAX / 4));
-        assert!(!is_overdrawn(&small).await, "it is less than a third");
+        assert!(!is_overdrawn(&small).await, "it is less than half");
         let last = large.keep(piece(1));
         assert!(is_overdrawn(&large).await && !is_overdrawn(&good).await);
         drop((taken, left, last));
-        assert_eq!(large.all.bytes.load(Ordering::Relaxed), 0);
-        let all = large.all.clone();
-        drop((large, small, good));
-        assert_eq!(all.connections.load(Ordering::Relaxed), 0);
+        assert_eq!((large.all.bytes.load(Ordering::Relaxed), large.all.leaving.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    /// However many of them there are, and whatever that makes of an even share.
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_ends_and_not_who_takes_what_others_leave_no_room_for() {
+        let [hoarding, good] = shares();
+        let left = hoarding.keep(piece(BYTES_MANY + 1));
+        let taking = async {
+            loop {
+                let _piece = good.keep(piece(1024 * 1024));
+                tokio::time::sleep(LOOK_EVERY / 3).await;
+            }
+        };
+        let began = Instant::now();
+        tokio::select! {
+            () = hoarding.is_overdrawn() => {}
+            () = good.is_overdrawn() => panic!("it takes what it is given"),
+            () = taking => unreachable!(),
+        }
+        assert!(began.elapsed() <= LOOK_EVERY * 2, "{:?}", began.elapsed());
+        drop(left);
     }
 
     #[tokio::test(start_paused = true)]
@@ -190,7 +211,7 @@ mod tests {
         let [share] = shares();
         let (left, began) = (share.keep(piece(1)), Instant::now());
         share.is_overdrawn().await;
-        assert!((LOOK_EVERY * 3..=LOOK_EVERY * 4).contains(&began.elapsed()), "{:?}", began.elapsed());
+        assert!((LOOK_EVERY * 7..=LOOK_EVERY * 8).contains(&began.elapsed()), "{:?}", began.elapsed());
         drop(left);
 
         let [share] = shares();

@@ -33,7 +33,8 @@ pub struct Admission {
 
 struct Budgets {
     reads: Arc<Semaphore>,
-    lists: Arc<Semaphore>,
+    lists_under_way: Arc<Semaphore>,
+    lists_in_turn: Arc<Semaphore>,
     calls: Budget,
     streamed: Budget,
 }
@@ -43,7 +44,8 @@ impl Admission {
         let share = |limit: u32| limit.div_ceil(logs);
         let budgets = |_| Budgets {
             reads: Arc::new(Semaphore::new(share(limits.reads) as usize)),
-            lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
+            lists_under_way: Arc::new(Semaphore::new(share(limits.reads).div_ceil(2) as usize)),
+            lists_in_turn: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
             calls: Budget::new(share(limits.calls), share(limits.bytes)),
             streamed: Budget::new(share(limits.streamed), share(limits.bytes)),
         };
@@ -55,9 +57,11 @@ impl Admission {
         self.logs[log as usize].reads.clone().try_acquire_owned().ok()
     }
 
-    /// Waits until it is the turn of a read of many rows, which has room as a read.
-    pub async fn list(&self, log: u32) -> OwnedSemaphorePermit {
-        self.logs[log as usize].lists.clone().acquire_owned().await.expect(OPEN)
+    /// Waits until it is the turn of a read of many rows, which then still needs room as a read; `None` when as many wait as half of the reads.
+    pub async fn list(&self, log: u32) -> Option<[OwnedSemaphorePermit; 2]> {
+        let budgets = &self.logs[log as usize];
+        let under_way = budgets.lists_under_way.clone().try_acquire_owned().ok()?;
+        Some([under_way, budgets.lists_in_turn.clone().acquire_owned().await.expect(OPEN)])
     }
 
     /// Room for the command of one call to a log, or `None` when there is none now.
@@ -155,11 +159,16 @@ mod tests {
 
     #[test]
     fn lists_wait_for_lists_of_their_log_alone() {
-        let admission = Admission::new(Limits { reads: 1_000, calls: 2, streamed: 4, bytes: 200 }, 2);
-        let mut lists: Vec<_> = (0..LISTS_AT_ONCE).map(|_| admission.list(0).now_or_never().expect("room at once")).collect();
-        assert!(admission.list(0).now_or_never().is_none());
-        assert!(admission.read(0).is_some() && admission.list(1).now_or_never().is_some());
+        let reads = 2 * 2 * (LISTS_AT_ONCE as u32 + 1);
+        let admission = Admission::new(Limits { reads, calls: 2, streamed: 4, bytes: 200 }, 2);
+        let mut lists: Vec<_> = (0..LISTS_AT_ONCE).map(|_| admission.list(0).now_or_never().flatten().expect("room")).collect();
+        let mut waiting = Box::pin(admission.list(0));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(admission.list(0).now_or_never().expect("no wait").is_none(), "half of the reads are under way");
+        let reads: Vec<_> = (0..reads / 2).map(|_| admission.read(0).expect("lists that wait take no room of reads")).collect();
+        assert!(admission.read(0).is_none() && admission.list(1).now_or_never().flatten().is_some());
         lists.pop();
-        assert!(admission.list(0).now_or_never().is_some());
+        assert!(waiting.now_or_never().flatten().is_some());
+        drop(reads);
     }
 }
