@@ -10,7 +10,7 @@ use emshop_proto::errors::Code;
 use emshop_proto::internal::query::Body as Question;
 use emshop_proto::internal::query_reply::Body as Answer;
 use emshop_proto::internal::{Query, QueryReply};
-use emshop_proto::v1::Refusal;
+use emshop_proto::v1::{Order, Refusal};
 use prost::Message as _;
 
 use crate::replica::Replica;
@@ -27,7 +27,7 @@ const REPLY_BYTES_MAX: usize = 1024 * 1024 - 4096;
 /// Answers a query. `None` when the answer comes from the checkpoint thread.
 pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
     let viewer = query.viewer;
-    let body = match query.body {
+    let mut body = match query.body {
         Some(Question::Order(query)) => orders::order(replica, &query, viewer),
         Some(Question::Payment(query)) => orders::payment(replica, &query, viewer),
         Some(Question::LogisticsOrder(query)) => orders::logistics_order(replica, &query, viewer),
@@ -57,6 +57,9 @@ pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
         Some(Question::Inspect(_)) => return None,
         None => Answer::Refusal(Code::ValidationFailed.refusal()),
     };
+    if viewer != 0 {
+        leave_out_persons(&mut body);
+    }
     let reply = QueryReply { body: Some(body) };
     if reply.encoded_len() <= REPLY_BYTES_MAX {
         return Some(reply);
@@ -65,6 +68,22 @@ pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
     let message = "What was asked for is too large for one answer: ask for less at once".to_owned();
     let refusal = Refusal { message, ..Code::ValidationFailed.refusal() };
     Some(QueryReply { body: Some(Answer::Refusal(refusal)) })
+}
+
+/// Customers see that one of the staff did something, but not whom an outside issuer knows them as.
+fn leave_out_persons(answer: &mut Answer) {
+    let of_order = |order: &mut Order| {
+        let steps = order.timeline.iter_mut().filter_map(|event| event.operator.as_mut());
+        steps.chain(order.history.iter_mut().filter_map(|change| change.operator.as_mut())).for_each(|by| by.subject = None);
+    };
+    match answer {
+        Answer::Order(order) => of_order(order),
+        Answer::UserOrders(orders) => orders.orders.iter_mut().filter_map(|listed| listed.order.as_mut()).for_each(of_order),
+        Answer::Payment(payment) => {
+            payment.log.iter_mut().filter_map(|change| change.operator.as_mut()).for_each(|by| by.subject = None);
+        }
+        _ => {}
+    }
 }
 
 fn refused(code: Code) -> Answer {

@@ -4,8 +4,11 @@
 use emshop_core::order;
 use emshop_core::order::{journal, payment};
 use emshop_proto::errors::Code;
+use emshop_proto::internal::query::Body as Question;
+use emshop_proto::internal::query_reply::Body as Answer;
+use emshop_proto::internal::{OrderQuery, UserOrdersQuery};
 use emshop_proto::v1::{
-    CancelOrderRequest, Command, LogisticsStatus, Operator, OperatorKind, OrderStatus, PaymentStatus, Subject, command,
+    CancelOrderRequest, Command, LogisticsStatus, Operator, OperatorKind, Order, OrderStatus, PaymentStatus, Subject, command,
 };
 
 use crate::commands::*;
@@ -184,6 +187,28 @@ fn histories_say_who_ended_an_order_and_why() {
     let mut shop = stage(&["confirm", "ship", "to in transit", "to delivering", "to rejected", "to returning"]);
     assert_done(&shop.send_as(Some(admin.clone()), move_parcel("o", L::Returned)));
     assert_eq!(last(&mut shop), (O::Refunding, O::Refunded, admin, String::new()));
+
+    // To its user they are somebody of the staff.
+    let query = || OrderQuery { order_id: "o".to_owned() };
+    let shown = |shop: &mut Shop, viewer| {
+        let (order, payment) = (shop.ask(0, viewer, Question::Order(query())), shop.ask(0, viewer, Question::Payment(query())));
+        let listed = shop.ask(0, viewer, Question::UserOrders(UserOrdersQuery { user_id: USER, limit: 9, ..Default::default() }));
+        let (Answer::Order(order), Answer::Payment(payment), Answer::UserOrders(orders)) = (order, payment, listed) else {
+            panic!("they are there")
+        };
+        let listed = orders.orders.into_iter().next().and_then(|listed| listed.order).expect("it is listed");
+        let of_order = |order: Order| {
+            let steps = order.timeline.into_iter().filter_map(|event| event.operator);
+            steps.chain(order.history.into_iter().filter_map(|change| change.operator)).collect::<Vec<_>>()
+        };
+        let of_payment = payment.log.into_iter().filter_map(|change| change.operator).collect();
+        [of_order(order), of_order(listed), of_payment]
+    };
+    let has_subject = |by: &Operator| by.subject.is_some();
+    assert!(shown(&mut shop, 0).iter().take(2).all(|all| all.iter().any(has_subject)));
+    let to_user = shown(&mut shop, USER);
+    assert!(to_user.iter().take(2).all(|all| all.iter().any(|by| by.kind() == OperatorKind::Admin)));
+    assert!(!to_user.iter().flatten().any(has_subject));
 }
 
 /// The refusals that a parcel's commands give for want of the right status, by the way to that status.

@@ -64,7 +64,12 @@ impl Queries {
 
     /// Asks the engines of all logs the same; the answers come in the order of the logs.
     pub async fn ask_everywhere<Q: Question + Clone>(&self, question: Q) -> Result<Vec<Q::Reply>, Status> {
-        self.ask_all((0..self.partitioner.logs()).map(|log| (log, question.clone()))).await
+        self.ask_everywhere_as(0, question).await
+    }
+
+    /// As [`Queries::ask_everywhere`], for a user as in [`Queries::ask_as`].
+    pub async fn ask_everywhere_as<Q: Question + Clone>(&self, viewer: u64, question: Q) -> Result<Vec<Q::Reply>, Status> {
+        try_join_all((0..self.partitioner.logs()).map(|log| self.ask_as(viewer, log, question.clone()))).await
     }
 
     async fn answer(&self, log: u32, query: Query) -> Result<query_reply::Body, Status> {
@@ -74,13 +79,12 @@ impl Queries {
         if self.engines[log as usize].is_gone() {
             return Err(status::of_refusal(refusals::no_engine()));
         }
-        let Some(_room) = self.admission.read(log) else {
-            return Err(status::of_refusal(refusals::overloaded()));
-        };
+        let overloaded = || status::of_refusal(refusals::overloaded());
         let _turn = match is_long {
-            true => Some(timeout(wait, self.admission.list(log)).await.map_err(|_| status::of_refusal(refusals::overloaded()))?),
+            true => timeout(wait, self.admission.list(log)).await.ok().flatten().map(Some).ok_or_else(overloaded)?,
             false => None,
         };
+        let _room = self.admission.read(log).ok_or_else(overloaded)?;
         let mut reachable = self.reachable.clone();
         if !*reachable.borrow_and_update() {
             return Err(status::of_refusal(refusals::unavailable()));

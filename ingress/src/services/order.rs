@@ -36,6 +36,7 @@ impl OrderService for Gateway {
     }
 
     async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
+        let viewer = access::viewer(request.extensions());
         let request = request.into_inner();
         accept(validate::list_orders(&request))?;
         let size = page_token::size(request.page_size, PAGE_SIZE_DEFAULT);
@@ -47,7 +48,7 @@ impl OrderService for Gateway {
             created_from_ms: request.created_from_ms,
             created_before_ms: request.created_before_ms,
         };
-        let of_logs = self.queries.ask_everywhere(questions::UserOrders(question)).await?;
+        let of_logs = self.queries.ask_everywhere_as(viewer, questions::UserOrders(question)).await?;
         Ok(Response::new(page(of_logs, size as usize)))
     }
 
