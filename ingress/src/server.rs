@@ -46,6 +46,8 @@ use crate::way::outcomes::{self, LocalOutcomes};
 use crate::way::prepare::Defaults;
 
 /// Of tokens whose key is made by chance.
+/// For what the audit trail was told last, once clients are gone.
+const TELL_MAX: Duration = Duration::from_secs(2);
 const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -144,6 +146,8 @@ pub struct Ingress {
     drain_max: Duration,
     /// The server and the batchers; they end by themselves once stopping.
     working: JoinSet<()>,
+    /// Writes the audit trail, and ends when nobody is left who could tell something.
+    telling: JoinSet<()>,
     /// What serves these.
     _helping: JoinSet<()>,
 }
@@ -198,7 +202,8 @@ pub async fn bind(
     let outcome_wait_max = options.outcome_wait_max;
     let defaults = Defaults { completes_after_seconds: options.completes_after_seconds };
     let (trail, writing) = Trail::new(audit_log.clone());
-    working.spawn(writing);
+    let mut telling = JoinSet::new();
+    telling.spawn(writing);
     let audit = Arc::new(Audit::new(options.tokens.clone(), trail));
     helping.spawn(audit.forget());
     let of_dispatcher = audit.clone();
@@ -256,7 +261,7 @@ pub async fn bind(
     };
     let (entered, crowd) = watch::channel(0);
     working.spawn(connections::serve(listener, tls, limits, service_for, told, entered));
-    Ok(Ingress { local_addr, stage, crowd, leave_delay, drain_max, working, _helping: helping })
+    Ok(Ingress { local_addr, stage, crowd, leave_delay, drain_max, working, telling, _helping: helping })
 }
 
 impl Ingress {
@@ -275,6 +280,10 @@ impl Ingress {
         if tokio::time::timeout(self.drain_max, drained).await.is_err() {
             tracing::warn!("clients are cut off: they did not finish in {:?}", self.drain_max);
         }
+        // Whatever they asked for is told as they end.
+        self.working.shutdown().await;
+        let told = async { while self.telling.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(TELL_MAX, told).await;
     }
 }
 

@@ -240,7 +240,7 @@ impl Taking<'_> {
         let mut file = self.archive.file(name)?;
         let bounds = archive::bounds(&self.source.connection, name, &self.source.cluster, &self.source.key.key).await?;
         if bounds.is_none() && !self.is_repair {
-            bail!("stream {name} is gone. Use `emshop repair` for what is left");
+            bail!("stream {name} is gone. A start of emshop makes it anew");
         }
         if let Some(within) = bounds {
             let take = |message: Archived| Ok::<_, Error>(file.write(&Item::from(message))?);

@@ -10,7 +10,7 @@ use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::balance_service_client::BalanceServiceClient;
 use emshop_proto::v1::user_service_client::UserServiceClient;
 use emshop_proto::v1::{
-    AdjustBalanceRequest, AuditEvent, AuditKind, AuditOutcome, CreateServiceAccountRequest, InspectRequest,
+    AdjustBalanceRequest, AuditEvent, AuditKind, AuditOutcome, CreateServiceAccountRequest, DeleteUserRequest, InspectRequest,
     ListAuditEventsRequest, LogoutEverywhereRequest, Money, Operator, OperatorKind, Role, SetUserRoleRequest, SmsPurpose,
 };
 use serde_json::Value;
@@ -122,6 +122,11 @@ async fn what_concerns_security_is_found_with_who_and_from_where() {
         (made[0].by.clone(), made[0].user_id),
         (staff(SUPER, Role::Super), account.user.map(|user| user.user_id).unwrap_or_default())
     );
+
+    let missing = DeleteUserRequest { user_id: user_id + 1, ..DeleteUserRequest::default() };
+    users.delete_user(by(&admin, missing)).await.expect_err("there is none");
+    let deleted = until_there(&channel, &admin, AuditKind::UserDeleted, 1).await;
+    assert_eq!((deleted[0].by.clone(), deleted[0].outcome()), (staff(ADMIN, Role::Admin), AuditOutcome::Refused));
 
     // Downstream services do not read it.
     downstream_reads_nothing(&credentials(data.path(), "printer")).await;

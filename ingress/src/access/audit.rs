@@ -12,8 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use emshop_proto::errors::Code;
+use emshop_proto::internal::account_command::Body as AccountBody;
 use emshop_proto::v1::command::Body;
-use emshop_proto::v1::{AuditEvent, AuditKind, AuditOutcome, Operator, OperatorKind, Outcome, Refusal, User};
+use emshop_proto::v1::{
+    AuditEvent, AuditKind, AuditOutcome, LogoutEverywhereRequest, Operator, OperatorKind, Outcome, Refusal, User,
+};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tonic::Extensions;
 use tonic_types::StatusExt;
@@ -77,6 +80,9 @@ impl Audit {
 
     /// Somebody has not.
     pub fn sign_in_refused(&self, origin: Option<Origin>, mobile: &str, how: &str, status: &tonic::Status) {
+        if !is_refusal(status) {
+            return;
+        }
         let Some(untold) = self.tells(origin) else { return };
         let (mobile, reason) = (self.mac(mobile), status.message());
         tracing::warn!(target: "security", mobile, how, reason, from = %From(origin), untold, "a sign-in is refused");
@@ -91,6 +97,9 @@ impl Audit {
 
     /// Somebody has not shown what only this user has: a password that they say again, or the refresh token in force.
     pub fn not_shown(&self, origin: Option<Origin>, user_id: u64, how: &str, status: &tonic::Status) {
+        if !is_refusal(status) {
+            return;
+        }
         let Some(untold) = self.tells(origin) else { return };
         tracing::warn!(target: "security", user_id, how, reason = status.message(), from = %From(origin), untold, "a user is not believed");
         self.trail.tell(AuditEvent {
@@ -115,36 +124,8 @@ impl Audit {
         });
     }
 
-    /// A user, or staff, has changed a password.
-    pub fn password_changed(&self, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        tracing::info!(target: "security", user_id, by = %By(operator.as_ref()), from = %From(origin), "a password was changed");
-        self.done(AuditKind::PasswordChanged, origin, operator, user_id);
-    }
-
-    /// A user, or staff, has deleted an account.
-    pub fn user_deleted(&self, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        tracing::info!(target: "security", user_id, by = %By(operator.as_ref()), from = %From(origin), "a user was deleted");
-        self.done(AuditKind::UserDeleted, origin, operator, user_id);
-    }
-
-    /// A user, or staff, has ended all sessions of an account.
-    pub fn logged_out_everywhere(&self, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        tracing::info!(target: "security", user_id, by = %By(operator.as_ref()), from = %From(origin), "a user was logged out everywhere");
-        self.done(AuditKind::LoggedOutEverywhere, origin, operator, user_id);
-    }
-
-    /// Staff has made an account for a program.
-    pub fn service_account_made(&self, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        tracing::info!(target: "security", user_id, by = %By(operator.as_ref()), from = %From(origin), "a service account was made");
-        self.done(AuditKind::ServiceAccountMade, origin, operator, user_id);
-    }
-
-    fn done(&self, kind: AuditKind, origin: Option<Origin>, operator: Option<Operator>, user_id: u64) {
-        self.trail.tell(AuditEvent { outcome: AuditOutcome::Done.into(), user_id, ..event(kind, origin, operator) });
-    }
-
-    /// A command that changes rights or money, by call or stream, is to be carried out; `None` for all others. Who asked also stands in the
-    /// log, with the command.
+    /// A command that changes rights, money or accounts, by call or stream, is to be carried out; `None` for all others. Who asked also
+    /// stands in the log, with the command.
     pub fn asked(&self, operator: Option<&Operator>, body: &Body) -> Option<Box<Asked>> {
         let (by, of) = (By(operator), |kind| event(kind, None, operator.cloned()));
         let event = match body {
@@ -165,10 +146,31 @@ impl Audit {
                 tracing::info!(target: "security", user_id, amount_minor, currency, %by, "a balance is to be adjusted");
                 AuditEvent { user_id, delta: request.delta.clone(), ..of(AuditKind::Balance) }
             }
+            Body::LogoutEverywhere(LogoutEverywhereRequest { user_id }) => {
+                tracing::info!(target: "security", user_id, %by, "a user is to be logged out everywhere");
+                AuditEvent { user_id: *user_id, ..of(AuditKind::LoggedOutEverywhere) }
+            }
             _ => return None,
         };
-        let event = AuditEvent { outcome: AuditOutcome::Unknown.into(), ..event };
-        Some(Box::new(Asked { event, trail: self.trail.clone() }))
+        Some(self.until_answered(event))
+    }
+
+    /// The same of a command that only an ingress gives.
+    pub fn asked_of_account(&self, operator: Option<&Operator>, body: &AccountBody) -> Option<Box<Asked>> {
+        let (kind, user_id, what) = match body {
+            AccountBody::SetPassword(command) => (AuditKind::PasswordChanged, command.user_id, "a password is to be changed"),
+            AccountBody::DeleteUser(command) => (AuditKind::UserDeleted, command.user_id, "a user is to be deleted"),
+            AccountBody::CreateServiceAccount(command) => {
+                (AuditKind::ServiceAccountMade, command.user_id, "a service account is to be made")
+            }
+            _ => return None,
+        };
+        tracing::info!(target: "security", user_id, by = %By(operator), "{what}");
+        Some(self.until_answered(AuditEvent { user_id, ..event(kind, None, operator.cloned()) }))
+    }
+
+    fn until_answered(&self, event: AuditEvent) -> Box<Asked> {
+        Box::new(Asked { event: AuditEvent { outcome: AuditOutcome::Unknown.into(), ..event }, trail: self.trail.clone() })
     }
 
     /// Forgets now and then who has not called for long.
@@ -202,6 +204,12 @@ impl Audit {
 
 fn event(kind: AuditKind, origin: Option<Origin>, by: Option<Operator>) -> AuditEvent {
     AuditEvent { kind: kind.into(), address: address(origin), by, ..AuditEvent::default() }
+}
+
+/// Whether somebody was not believed, and not only not answered.
+fn is_refusal(status: &tonic::Status) -> bool {
+    use tonic::Code::{Cancelled, DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown};
+    !matches!(status.code(), Cancelled | DeadlineExceeded | Internal | ResourceExhausted | Unavailable | Unknown)
 }
 
 /// Name of the code that a status tells.
@@ -275,6 +283,7 @@ mod tests {
 
     use emshop_log::audit::{AuditLog, MemoryAudit, PAYLOAD_BYTES_MAX};
     use emshop_proto::access::METHODS;
+    use emshop_proto::internal::{CreateServiceAccount, DeleteUser, OpenSession, SetPassword};
     use emshop_proto::v1::{AdjustBalanceRequest, CancelOrderRequest, LogPosition, Money, Role, SetUserRoleRequest, Subject};
     use prost::Message;
 
@@ -356,6 +365,20 @@ mod tests {
         assert!(!bytes.windows(11).any(|window| window == b"13812345678"));
     }
 
+    /// Whoever is not answered was not disbelieved.
+    #[tokio::test]
+    async fn what_is_not_answered_is_no_refusal() {
+        let (events, _) = trail_of(|audit| {
+            for status in [refusals::overloaded(), refusals::unavailable(), refusals::outcome_unknown(), refusals::no_engine()] {
+                let status = status::of_refusal(status);
+                audit.sign_in_refused(at(1), "13812345678", "password", &status);
+                audit.not_shown(at(1), 5, "refresh token", &status);
+            }
+        })
+        .await;
+        assert_eq!(events, []);
+    }
+
     #[tokio::test]
     async fn changes_stand_in_the_trail_with_what_came_of_them() {
         let role = Body::SetUserRole(SetUserRoleRequest { user_id: 5, role: Role::Admin.into() });
@@ -371,8 +394,17 @@ mod tests {
             asked.came_to(&Ok(Outcome { position, ..Outcome::default() }));
             ask(&role).came_to(&Err(Code::UserNotFound.refusal()));
             ask(&role).came_to(&Err(refusals::outcome_unknown()));
-            // Its client has gone.
+            // Their clients have gone.
             drop(ask(&balance));
+            drop(ask(&Body::LogoutEverywhere(LogoutEverywhereRequest { user_id: 8 })));
+            for body in [
+                AccountBody::DeleteUser(DeleteUser { user_id: 8, ..DeleteUser::default() }),
+                AccountBody::SetPassword(SetPassword { user_id: 8, ..SetPassword::default() }),
+                AccountBody::CreateServiceAccount(CreateServiceAccount { user_id: 8, ..CreateServiceAccount::default() }),
+            ] {
+                drop(audit.asked_of_account(by.as_ref(), &body).expect("a change"));
+            }
+            assert!(audit.asked_of_account(None, &AccountBody::OpenSession(OpenSession::default())).is_none());
         })
         .await;
         let came: Vec<_> = events.iter().map(|event| (event.kind(), event.outcome(), event.reason.as_str())).collect();
@@ -381,10 +413,15 @@ mod tests {
             (AuditKind::Role, AuditOutcome::Refused, "USER_NOT_FOUND"),
             (AuditKind::Role, AuditOutcome::Unknown, "OUTCOME_UNKNOWN"),
             (AuditKind::Balance, AuditOutcome::Unknown, ""),
+            (AuditKind::LoggedOutEverywhere, AuditOutcome::Unknown, ""),
+            (AuditKind::UserDeleted, AuditOutcome::Unknown, ""),
+            (AuditKind::PasswordChanged, AuditOutcome::Unknown, ""),
+            (AuditKind::ServiceAccountMade, AuditOutcome::Unknown, ""),
         ];
         assert_eq!(came, expected);
         assert!(events.iter().all(|event| event.by == by));
         assert_eq!((events[0].user_id, events[0].role(), events[0].address.as_str()), (5, Role::Admin, "10.0.0.1"));
+        assert!(events[4..].iter().all(|event| event.user_id == 8));
         assert_eq!((events[0].position, events[3].user_id, &events[3].delta), (position, 6, &delta));
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use emshop_log::audit::AuditLog;
-use emshop_proto::v1::{AuditEvent, AuditKind};
+use emshop_proto::v1::{AuditEvent, AuditKind, OperatorKind};
 use futures::future::join_all;
 use prost::Message;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -53,7 +53,7 @@ impl Trail {
 
     /// Sends an entry on its way, which begins now.
     pub fn tell(&self, event: AuditEvent) {
-        let room = if is_attempt(event.kind()) { &self.attempts } else { &self.changes };
+        let room = if is_attempt(&event) { &self.attempts } else { &self.changes };
         if room.try_send(AuditEvent { at_ms: now_ms(), ..event }).is_err() {
             self.leave_out();
         }
@@ -65,9 +65,12 @@ impl Trail {
     }
 }
 
-/// Whether strangers can make it happen as often as they like.
-fn is_attempt(kind: AuditKind) -> bool {
-    matches!(kind, AuditKind::SignedIn | AuditKind::SignInRefused | AuditKind::CallRefused | AuditKind::NotBelieved)
+/// Whether strangers and customers can make it happen as often as they like.
+fn is_attempt(event: &AuditEvent) -> bool {
+    let of_customer = event.by.as_ref().is_some_and(|by| by.kind() == OperatorKind::User);
+    let kind = event.kind();
+    of_customer
+        || matches!(kind, AuditKind::SignedIn | AuditKind::SignInRefused | AuditKind::CallRefused | AuditKind::NotBelieved)
 }
 
 fn now_ms() -> i64 {

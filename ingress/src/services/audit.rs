@@ -23,8 +23,10 @@ const ROUNDS_MAX: usize = 32;
 const GROWTH: u64 = 4;
 /// Pages that are made at once.
 const PAGES_AT_ONCE: usize = 4;
-/// Entries of two ingresses, or of one that could not write for a while, stand in the order in which they were written.
-const DISORDER_MS: i64 = 60_000;
+/// So far the clocks of an ingress and of the trail may be apart.
+const CLOCKS_DIFFER_MS: i64 = 60_000;
+/// So late an entry may be written that could not be for a while, or after those of another ingress.
+const LATE_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Makes pages.
 pub struct AuditPages {
@@ -73,10 +75,12 @@ impl AuditPages {
             if (part.len() as u64) < READ_AT_ONCE / GROWTH {
                 length = length.saturating_mul(GROWTH);
             }
-            for (sequence, event) in part.into_iter().rev().filter_map(read) {
-                if event.at_ms < wanted.from_ms.saturating_sub(DISORDER_MS) {
+            for entry in part.into_iter().rev() {
+                // Nothing is stored before it happens.
+                if entry.stored_ms < wanted.from_ms.saturating_sub(CLOCKS_DIFFER_MS) {
                     return Ok((events, None));
                 }
+                let Some((sequence, event)) = read(entry) else { continue };
                 if wanted.is(&event) {
                     events.push(event);
                     if events.len() == wanted.size {
@@ -95,7 +99,7 @@ impl AuditPages {
         if until_ms == 0 {
             return Ok(last);
         }
-        let until_ms = until_ms.saturating_add(DISORDER_MS);
+        let until_ms = until_ms.saturating_add(LATE_MS);
         while first <= last {
             let middle = first + (last - first) / 2;
             let found = self.log.read(middle, None, 1).await?.pop().filter(|entry| entry.sequence <= last);
@@ -113,7 +117,7 @@ impl AuditPages {
 
 /// What an entry tells, if it was an ingress that wrote it.
 fn read(entry: AuditEntry) -> Option<(u64, AuditEvent)> {
-    let AuditEntry { sequence, payload } = entry;
+    let AuditEntry { sequence, payload, .. } = entry;
     let event = AuditEvent::decode(payload).ok()?;
     Some((sequence, AuditEvent { sequence, ..event }))
 }
@@ -183,6 +187,7 @@ mod tests {
         let log = MemoryAudit::default();
         for number in 1..=ENTRIES {
             let event = event(number);
+            log.set_now(event.at_ms + 5);
             log.append(event.kind(), &number.to_string(), event.encode_to_vec().into()).await.expect("it is there");
         }
         (AuditPages::new(Arc::new(log.clone())), log)
@@ -251,6 +256,28 @@ mod tests {
         }
         let before = ListAuditEventsRequest { until_ms: 1, ..Default::default() };
         assert_eq!(all(&pages, before).await, (Vec::new(), 1));
+    }
+
+    /// What could not be written for a while stands behind what happened after it, changes before attempts.
+    #[tokio::test]
+    async fn what_was_written_late_is_found_by_its_time() {
+        let (pages, log) = pages().await;
+        log.set_now(at_ms(ENTRIES + 30));
+        for kind in [AuditKind::Role, AuditKind::CallRefused] {
+            for number in ENTRIES..ENTRIES + 20 {
+                let event = AuditEvent { kind: kind.into(), at_ms: at_ms(number), ..AuditEvent::default() };
+                log.append(kind, &format!("{kind:?} {number}"), event.encode_to_vec().into()).await.expect("it is there");
+            }
+        }
+        for (from, until, late) in [(ENTRIES + 5, 0, 15), (ENTRIES + 5, ENTRIES + 8, 4)] {
+            let until_ms = if until == 0 { 0 } else { at_ms(until) };
+            for kind in [AuditKind::Role, AuditKind::CallRefused] {
+                let request = ListAuditEventsRequest { kind: kind.into(), from_ms: at_ms(from), until_ms, ..Default::default() };
+                assert_eq!(all(&pages, request).await.0.len(), late, "{kind:?}");
+            }
+            let request = ListAuditEventsRequest { from_ms: at_ms(from), until_ms, ..Default::default() };
+            assert_eq!(all(&pages, request).await.0.len(), 2 * late);
+        }
     }
 
     /// What is rare is found by few requests, however much stands between.

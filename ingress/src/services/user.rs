@@ -91,8 +91,8 @@ impl UserService for Gateway {
             mobile,
         };
         // Whoever is registered by it: the user's id is made of the key, so that the record needs none.
-        let (operator, command) = (access::operator(&extensions), AccountBody::RegisterUser(command));
-        let outcome = self.dispatcher.account(&metadata, operator, String::new(), command).await;
+        let command = AccountBody::RegisterUser(command);
+        let outcome = self.dispatcher.account(&metadata, Some(&extensions), String::new(), command).await;
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key)]))?;
         let Outcome { repeated, position, .. } = outcome;
         let user = user_of(outcome)?;
@@ -171,12 +171,12 @@ impl UserService for Gateway {
         // The engine decides: whether another password came in between, and whether this is a repeat, when the old one is not in force.
         let replaced_hash = if is_known { in_force } else { String::new() };
         let command = AccountBody::SetPassword(SetPassword { user_id, password_hash, replaced_hash });
-        let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), key.clone(), command).await;
+        let outcome = self.dispatcher.account(&metadata, Some(&extensions), key.clone(), command).await;
         let identity = [("user_id", user_id.to_string()), ("idempotency_key", key)];
-        let origin = audit::origin(&extensions);
         let outcome = outcome.map_err(|refusal| status::of(refusal, identity));
-        let outcome = outcome.inspect_err(|status| self.audit.not_shown(origin, user_id, "password", status))?;
-        self.audit.password_changed(origin, access::operator(&extensions), user_id);
+        let outcome = outcome.inspect_err(|status| {
+            self.audit.not_shown(audit::origin(&extensions), user_id, "password", status);
+        })?;
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -198,17 +198,13 @@ impl UserService for Gateway {
             String::new()
         };
         let command = AccountBody::DeleteUser(DeleteUser { user_id, shown_hash });
-        let outcome = self.dispatcher.account(&metadata, access::operator(&extensions), String::new(), command).await;
+        let outcome = self.dispatcher.account(&metadata, Some(&extensions), String::new(), command).await;
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("user_id", user_id.to_string())]))?;
-        self.audit.user_deleted(audit::origin(&extensions), access::operator(&extensions), user_id);
         respond!(outcome, User, UserResponse { user })
     }
 
     async fn logout_everywhere(&self, request: Request<LogoutEverywhereRequest>) -> Result<Response<UserResponse>, Status> {
-        let (origin, operator) = (audit::origin(request.extensions()), access::operator(request.extensions()));
-        let user_id = request.get_ref().user_id;
         let outcome = self.dispatcher.call(request, Body::LogoutEverywhere).await?;
-        self.audit.logged_out_everywhere(origin, operator, user_id);
         respond!(outcome, User, UserResponse { user })
     }
 
@@ -250,13 +246,11 @@ impl UserService for Gateway {
         let CreateServiceAccountRequest { name, role } = request;
         let key_hash = key.hash().to_vec();
         let command = CreateServiceAccount { user_id: key.user_id, name, role, key_hash };
-        let (operator, command) = (access::operator(&extensions), AccountBody::CreateServiceAccount(command));
-        let outcome = self.dispatcher.account(&metadata, operator.clone(), String::new(), command).await;
+        let command = AccountBody::CreateServiceAccount(command);
+        let outcome = self.dispatcher.account(&metadata, Some(&extensions), String::new(), command).await;
         let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", idempotency_key)]))?;
         let Outcome { repeated, position, .. } = outcome;
-        let user = user_of(outcome)?;
-        self.audit.service_account_made(audit::origin(&extensions), operator, user.user_id);
-        let user = Some(user);
+        let user = Some(user_of(outcome)?);
         Ok(Response::new(CreateServiceAccountResponse { user, key: key.text(), repeated, position }))
     }
 

@@ -81,18 +81,28 @@ impl Dispatcher {
         Ok(results)
     }
 
-    /// Carries out what only the ingress itself may ask for, on behalf of a call with this metadata. `Ok` is never a refusal.
+    /// Carries out what only the ingress itself may ask for, on behalf of a call with this metadata, and of whom its extensions name.
+    /// `Ok` is never a refusal.
     pub async fn account(
         &self,
         metadata: &MetadataMap,
-        operator: Option<Operator>,
+        caller: Option<&Extensions>,
         idempotency_key: String,
         body: account_command::Body,
     ) -> Result<Outcome, Refusal> {
         routing::account_asks(&body, |needed| self.check(needed, true)).map_err(|refusal| *refusal)?;
+        let operator = caller.and_then(access::operator);
+        let mut asked = self.audit.asked_of_account(operator.as_ref(), &body);
+        if let Some(asked) = &mut asked {
+            asked.came_from(caller.and_then(audit::origin));
+        }
         let command = AccountCommand { idempotency_key, body: Some(body) };
         let prepared = prepare_account(&command, operator.as_ref(), self.partitioner);
-        self.carry_out(prepared, self.deadline(metadata)).await
+        let outcome = self.carry_out(prepared, self.deadline(metadata)).await;
+        if let Some(asked) = asked {
+            asked.came_to(&outcome);
+        }
+        outcome
     }
 
     /// Carries out a command that did not come by a call. `Ok` is never a refusal.

@@ -1,6 +1,6 @@
 //! The audit trail: entries by kind, appended by ingresses and read by pages. Nothing decides anything by it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -18,6 +18,8 @@ pub const PAYLOAD_BYTES_MAX: usize = 840;
 pub struct AuditEntry {
     /// Ascends, with gaps where older entries have gone.
     pub sequence: u64,
+    /// When it was stored, in Unix milliseconds by the clock of the trail; after a restore, when that was.
+    pub stored_ms: i64,
     /// As it was appended.
     pub payload: Bytes,
 }
@@ -39,11 +41,13 @@ pub trait AuditLog: Send + Sync + 'static {
 pub struct MemoryAudit {
     entries: Arc<Mutex<Vec<Option<Kept>>>>,
     away: Arc<AtomicBool>,
+    now_ms: Arc<AtomicI64>,
 }
 
 #[derive(Clone)]
 struct Kept {
     kind: AuditKind,
+    stored_ms: i64,
     id: String,
     payload: Bytes,
 }
@@ -52,6 +56,11 @@ impl MemoryAudit {
     /// From now on it does not answer, or does again.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// What is appended from now on is stored at this time, in Unix milliseconds.
+    pub fn set_now(&self, now_ms: i64) {
+        self.now_ms.store(now_ms, Ordering::SeqCst);
     }
 
     /// An entry has become too old.
@@ -77,9 +86,10 @@ impl MemoryAudit {
 
 impl AuditLog for MemoryAudit {
     fn append(&self, kind: AuditKind, id: &str, payload: Bytes) -> BoxFuture<'static, Result<(), LogError>> {
+        let stored_ms = self.now_ms.load(Ordering::SeqCst);
         self.answer(|entries| {
             if !entries.iter().flatten().any(|kept| kept.id == id) {
-                entries.push(Some(Kept { kind, id: id.to_owned(), payload }));
+                entries.push(Some(Kept { kind, stored_ms, id: id.to_owned(), payload }));
             }
         })
     }
@@ -95,7 +105,11 @@ impl AuditLog for MemoryAudit {
         self.answer(|entries| {
             let there = (1..).zip(entries.iter()).filter_map(|(sequence, kept)| Some((sequence, kept.as_ref()?)));
             let wanted = there.filter(|(sequence, kept)| *sequence >= from && kind.is_none_or(|kind| kind == kept.kind));
-            wanted.map(|(sequence, kept)| AuditEntry { sequence, payload: kept.payload.clone() }).take(most).collect()
+            let entry = |(sequence, kept): (u64, &Kept)| {
+                let Kept { stored_ms, ref payload, .. } = *kept;
+                AuditEntry { sequence, stored_ms, payload: payload.clone() }
+            };
+            wanted.map(entry).take(most).collect()
         })
     }
 }

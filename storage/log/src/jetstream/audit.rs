@@ -1,5 +1,7 @@
 //! The audit trail on JetStream: a stream with a subject for each kind of entry.
 
+use std::time::UNIX_EPOCH;
+
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::{Client, Message};
 use bytes::Bytes;
@@ -23,6 +25,7 @@ pub(super) const ENTRY_BYTES_MAX: u64 = PAYLOAD_BYTES_MAX as u64 + 152;
 const NO_MORE: u16 = 204;
 const NOT_FOUND: u16 = 404;
 const SEQUENCE: &str = "Nats-Sequence";
+const STORED_AT: &str = "Nats-Time-Stamp";
 
 /// The trail of a cluster.
 #[derive(Clone)]
@@ -90,9 +93,16 @@ impl AuditLog for JetStreamAudit {
 }
 
 fn entry(Message { headers, payload, .. }: Message) -> Result<AuditEntry, LogError> {
-    let sequence = headers.as_ref().and_then(|headers| headers.get(SEQUENCE)?.as_str().parse().ok());
-    let sequence = sequence.ok_or_else(|| unreachable(&"a message without its sequence"))?;
-    Ok(AuditEntry { sequence, payload })
+    let told = |name| headers.as_ref().and_then(|headers| headers.get(name)).map(|value| value.as_str());
+    let place = || Some((told(SEQUENCE)?.parse().ok()?, milliseconds(told(STORED_AT)?)?));
+    let (sequence, stored_ms) = place().ok_or_else(|| unreachable(&"a message without its sequence and time"))?;
+    Ok(AuditEntry { sequence, stored_ms, payload })
+}
+
+/// Since 1970.
+fn milliseconds(time: &str) -> Option<i64> {
+    let since = humantime::parse_rfc3339(time).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok()
 }
 
 fn unreachable(error: &dyn std::fmt::Display) -> LogError {

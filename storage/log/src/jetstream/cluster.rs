@@ -329,8 +329,18 @@ impl<'a> Streams<'a> {
         self.ensure(self.catalogue_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.access_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.lease_config(&identity), |found| found.check_same(&identity)).await?;
-        self.ensure(self.audit_config(&identity), |found| found.check_same(&identity)).await?;
+        self.ensure_audit(&identity).await?;
         self.ensure(self.event_config(&identity), |found| found.check_same(&identity)).await
+    }
+
+    /// Nothing is decided by the trail, so one that is lost keeps nobody from the shop: it begins anew.
+    async fn ensure_audit(&self, identity: &Identity) -> Result<(), LogError> {
+        let wanted = self.audit_config(identity);
+        if self.made_before && find(self.link, &wanted.name).await?.is_none() {
+            tracing::warn!(target: "security", stream = wanted.name, "the audit trail is gone, and begins anew");
+            create(self.link, &wanted).await?;
+        }
+        self.ensure(wanted, |found| found.check_same(identity)).await.map(drop)
     }
 
     /// Makes all streams, each of which begins at a sequence, and has room for whatever it is given. That of log 0 is made first: it says that

@@ -111,11 +111,13 @@ fn engine_publishes() -> Vec<String> {
     [own, answers.to_vec(), leases.to_vec()].concat()
 }
 
-/// Only logs are trimmed, and only an operator declares entries void.
+/// Only logs are trimmed, only an operator declares entries void, and an engine has no use for the audit trail.
 fn engine_does_not_publish() -> Vec<String> {
     let kept = EVENT_STREAMS.into_iter().chain([AUDIT_STREAM]).map(str::to_owned).chain([subjects::lease_stream()]);
     let kept = kept.map(|stream| format!("$JS.API.STREAM.PURGE.{stream}"));
-    owned(["emshop.*.log.*.void"]).into_iter().chain(kept).collect()
+    let reads = ["STREAM.MSG.GET.{}", "CONSUMER.CREATE.{}", "CONSUMER.CREATE.{}.>"];
+    let reads = reads.map(|request| format!("$JS.API.{}", request.replace("{}", AUDIT_STREAM)));
+    owned(["emshop.*.log.*.void"]).into_iter().chain(kept).chain(reads).collect()
 }
 
 /// It follows the events of goods, for search, and those that revoke tokens, and writes and reads the audit trail.

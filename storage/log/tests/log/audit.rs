@@ -81,6 +81,17 @@ async fn nobody_takes_an_entry_out() {
     assert_eq!(read(&setup.cluster.audit, 1, None, 10).await, [(1, 1)]);
 }
 
+/// Nothing is decided by it.
+#[tokio::test]
+async fn one_that_is_lost_begins_anew() {
+    let setup = Setup::new(OPTIONS).await;
+    append(&setup.cluster.audit, AuditKind::Role, 1).await;
+    setup.operator().await.delete_stream(AUDIT_STREAM).await.unwrap();
+    let again = Cluster::open(&setup.connection, OPTIONS, Create::Never(setup.cluster.id.clone()), &key()).await.unwrap();
+    append(&again.audit, AuditKind::Role, 2).await;
+    assert_eq!(read(&again.audit, 1, None, 10).await, [(1, 2)]);
+}
+
 #[tokio::test]
 async fn it_takes_on_what_settings_say() {
     let setup = Setup::new(OPTIONS).await;
