@@ -140,9 +140,9 @@ async fn what_concerns_security_is_found_with_who_and_from_where() {
     assert_eq!(found(&[folder], &secrets), [""; 0]);
 
     // It outlives the process, and is part of a backup.
+    assert_eq!(process.terminate().code(), Some(0));
     let to = elsewhere.path().join("backup");
     done(&["backup", "--data", path(data.path()), "--to", path(&to)]);
-    assert_eq!(process.terminate().code(), Some(0));
     let restored = elsewhere.path().join("restored");
     done(&["restore", "--from", path(&to), "--data", path(&restored)]);
     for folder in [data.path(), &restored] {

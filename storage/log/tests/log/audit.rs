@@ -66,7 +66,7 @@ async fn a_flood_of_refusals_pushes_out_no_change() {
     }
     assert_eq!(read(trail, 1, Some(AuditKind::Role), 10).await, [(1, 1)]);
     let left = trail.read(1, Some(AuditKind::CallRefused), 1_000).await.expect("it answers");
-    assert!((100..500).contains(&left.len()) && left.iter().is_sorted_by_key(|entry| entry.sequence), "{}", left.len());
+    assert!((50..500).contains(&left.len()) && left.iter().is_sorted_by_key(|entry| entry.sequence), "{}", left.len());
     let info = setup.operator().await.get_stream(AUDIT_STREAM).await.unwrap().cached_info().clone();
     assert!(info.state.bytes < MEBIBYTE / 2, "two kinds have no more than their shares: {}", info.state.bytes);
 }
