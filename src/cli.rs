@@ -121,6 +121,9 @@ pub struct ServeFlags {
     /// Serve an address that others reach without TLS
     #[arg(long, num_args = 0, default_missing_value = "true")]
     insecure: Option<String>,
+    /// Address of the admin port, which tells programs of an operator how the process is; or `off` [default: 127.0.0.1:50052]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// Use this NATS server instead of starting one
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
@@ -313,6 +316,7 @@ impl ServeFlags {
             ("tls.key", self.tls_key.as_deref()),
             ("tls.client_ca", self.tls_client_ca.as_deref()),
             ("insecure", self.insecure.as_deref()),
+            ("admin.listen", self.admin.as_deref()),
             ("nats.url", self.nats.as_deref()),
             ("nats.sync_interval", self.nats_sync.as_deref()),
             ("cluster.logs", self.logs.as_deref()),

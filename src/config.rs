@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 use crate::cli::Override;
 use crate::secret;
 pub use oidc::Oidc;
-pub use units::{LogSet, Networks, ServerUrl};
+pub use units::{Listen, LogSet, Networks, ServerUrl};
 
 /// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
 const ENVIRONMENT_PREFIX: &str = "EMSHOP";
@@ -77,6 +77,7 @@ pub struct Settings {
     pub tls: Tls,
     /// Whether an address that others reach may be served without TLS, as behind a proxy that has it.
     pub insecure: bool,
+    pub admin: Admin,
     /// What this process does: `all`, `ingress` or `engine`.
     pub role: Role,
     /// Logs whose engine this process runs, such as `0,2-3`; all when not set.
@@ -105,6 +106,7 @@ impl Default for Settings {
             listen: emshop_ingress::Options::default().listen,
             tls: Tls::default(),
             insecure: false,
+            admin: Admin::default(),
             role: Role::default(),
             own: None,
             dev: false,
@@ -140,6 +142,20 @@ pub struct Tls {
     pub key: Option<PathBuf>,
     /// File in PEM with the authorities of clients; with one, clients without a certificate of theirs are turned away.
     pub client_ca: Option<PathBuf>,
+}
+
+/// The port for programs of an operator: what is measured, and how the process is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Address of the admin port, which has no TLS and lets everybody read; port 0 takes a free one, and `off` none.
+    pub listen: Listen,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: Listen(Some(SocketAddr::from(([127, 0, 0, 1], 50_052)))) }
+    }
 }
 
 /// What a process does.
@@ -542,6 +558,13 @@ impl Settings {
              --tls-key), for which `emshop dev-certificates` makes some to try; or, where a proxy has TLS, --insecure",
             self.listen
         );
+        if let Some(listen) = self.admin.listen.0 {
+            ensure!(
+                listen.ip().is_loopback() || self.insecure,
+                "others reach {listen}, and the admin port has no TLS: let admin.listen (--admin) be on 127.0.0.1, or say --insecure where only \
+                 your own programs get there"
+            );
+        }
         let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;
         ensure!(
             self.dev || (*sms != Some(Sms::Log) && *captcha != Some(Captcha::Plain)),

@@ -1,8 +1,9 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`],
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`],
 //! [`key`], [`mod@consumer`].
 
+mod admin;
 mod backup;
 mod certificates;
 mod cli;

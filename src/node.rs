@@ -106,6 +106,19 @@ impl Node {
         self.ingress.as_ref().map(Ingress::local_addr)
     }
 
+    /// Tells why calls should not come here, which is nothing while they should: as the API's health says it, or the engines where there is none.
+    pub fn readiness(&self) -> impl Fn() -> Vec<String> + Send + use<> {
+        let ingress = self.ingress.as_ref().map(Ingress::readiness);
+        let holds: Vec<_> = self.engines.iter().map(Engine::hold).collect();
+        move || match &ingress {
+            Some(reasons) => reasons.borrow().clone(),
+            None => {
+                let lost = holds.iter().filter(|hold| !hold.is_held());
+                lost.map(|hold| format!("the engine of log {} could not renew its lease", hold.log())).collect()
+            }
+        }
+    }
+
     /// Resolves when an engine cannot go on, with the reason.
     pub async fn failed(&self) -> Error {
         first_failure(&self.engines).await

@@ -4,7 +4,9 @@ use std::future::pending;
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use emshop_telemetry::Registry;
 
+use crate::admin::{Admin, Readiness};
 use crate::config::{Role, Settings, Verification};
 use crate::exit::ExitCode;
 use crate::node::Node;
@@ -40,16 +42,21 @@ fn warn_of_open_doors(settings: &Settings) {
 /// That of the work, or the reason why the node did not start or go on.
 pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<SocketAddr>) -> Result<()>) -> Result<()> {
     let mut signals = Signals::listen()?;
+    let (registry, readiness) = (Registry::of_process(), Readiness::new());
+    // Before all that may wait, for a log or for a disk, and dropped after it.
+    let _admin = Admin::start(settings, registry, readiness.clone()).await?;
     let node = tokio::select! {
         started = Node::start(settings) => started?,
         () = signals.next() => return Ok(()),
     };
+    readiness.follow(node.readiness());
     let ended = tokio::select! {
         done = work(node.address()) => done,
         error = node.failed() => Err(error),
         () = signals.next() => Ok(()),
     };
     tracing::info!("stopping");
+    readiness.refuse("it is about to stop");
     signals.unless_repeated(node.stop()).await;
     ended
 }

@@ -24,7 +24,8 @@ fn emshop(arguments: &[&str]) -> Command {
     {
         command.env_remove(name);
     }
-    command.args(arguments);
+    // One port for all of them would be one too few.
+    command.args(arguments).env("EMSHOP__ADMIN__LISTEN", "off");
     command
 }
 
@@ -81,9 +82,11 @@ fn values_that_make_no_sense_are_refused_by_name() {
     let file = settings_file(&folder, "auth: {algorithm: rot13}");
     let other_folder = TempDir::new().unwrap();
     let small_log = settings_file(&other_folder, "log: {bytes_max: 16777215}");
-    let wrong: [(&[&str], &[&str]); 12] = [
+    let wrong: [(&[&str], &[&str]); 14] = [
         (&["--role", "king"], &["king", "ingress"]),
         (&["--listen", "here"], &["listen"]),
+        (&["--admin", "here"], &["admin.listen", "nor `off`"]),
+        (&["--admin", "0.0.0.0:0"], &["admin.listen", "--insecure"]),
         (&["--logs", "0"], &["cluster.logs"]),
         (&["--nats-sync", "often"], &["often"]),
         (&["--own", "3-1"], &["3-1"]),

@@ -142,6 +142,8 @@ pub struct Ingress {
     stage: watch::Sender<Stage>,
     /// How many are connected.
     crowd: watch::Receiver<usize>,
+    /// Why calls should not come here.
+    readiness: watch::Receiver<Vec<String>>,
     leave_delay: Duration,
     drain_max: Duration,
     /// The server and the batchers; they end by themselves once stopping.
@@ -195,7 +197,8 @@ pub async fn bind(
     });
     let batchers: Arc<[Batcher]> = batchers.collect();
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    helping.spawn(health::report(reporter, batchers.clone(), engines.clone(), search.clone(), told.clone()));
+    let (reasons, readiness) = watch::channel(vec!["it has not started yet".to_owned()]);
+    helping.spawn(health::report(reporter, batchers.clone(), engines.clone(), search.clone(), told.clone(), reasons));
 
     let admission = Arc::new(Admission::new(options.under_way, partitioner.logs()));
     let queries = Arc::new(Queries::new(connection, partitioner, admission.clone(), engines.clone()));
@@ -261,13 +264,18 @@ pub async fn bind(
     };
     let (entered, crowd) = watch::channel(0);
     working.spawn(connections::serve(listener, tls, limits, service_for, told, entered));
-    Ok(Ingress { local_addr, stage, crowd, leave_delay, drain_max, working, telling, _helping: helping })
+    Ok(Ingress { local_addr, stage, crowd, readiness, leave_delay, drain_max, working, telling, _helping: helping })
 }
 
 impl Ingress {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Follows why calls should not come here, as its health has it of the whole server; nothing while they should.
+    pub fn readiness(&self) -> watch::Receiver<Vec<String>> {
+        self.readiness.clone()
     }
 
     /// Tells that others should take what comes, and serves on for `leave_delay` or until nobody is connected; then takes no more connections

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
@@ -63,6 +64,31 @@ impl TryFrom<String> for Networks {
 impl From<Networks> for String {
     fn from(networks: Networks) -> Self {
         networks.0.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Where something listens, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl TryFrom<String> for Listen {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        match text.as_str() {
+            "off" => Ok(Self(None)),
+            _ => text
+                .parse()
+                .map(|address| Self(Some(address)))
+                .with_context(|| format!("{text:?} is no address such as 127.0.0.1:50052, nor `off`")),
+        }
+    }
+}
+
+impl From<Listen> for String {
+    fn from(Listen(address): Listen) -> Self {
+        address.map_or_else(|| "off".to_owned(), |address| address.to_string())
     }
 }
 
@@ -183,6 +209,16 @@ mod tests {
         }
         for text in ["", "a", "1-", "3-2", "-1", "0-99999999", "1,,2"] {
             assert!(LogSet::try_from(text.to_owned()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_or_none() {
+        for text in ["off", "127.0.0.1:50052", "[::1]:0"] {
+            assert_eq!(String::from(Listen::try_from(text.to_owned()).unwrap()), text);
+        }
+        for text in ["", "on", "Off", "50052", "localhost:50052"] {
+            assert!(Listen::try_from(text.to_owned()).is_err(), "{text:?}");
         }
     }
 

@@ -34,7 +34,9 @@ pub fn command(arguments: &[&str]) -> Command {
     }
     command.args(arguments);
     // A test knows when it has no more to ask, and asks as often as it likes.
-    let unhindered = ["INGRESS__LEAVE_DELAY=0s", "RATES__ACCOUNTS_PER_ADDRESS=off", "RATES__ATTEMPTS_PER_MOBILE=off"];
+    // Nor do tests that run at the same time get into each other's way.
+    let unhindered =
+        ["ADMIN__LISTEN=off", "INGRESS__LEAVE_DELAY=0s", "RATES__ACCOUNTS_PER_ADDRESS=off", "RATES__ATTEMPTS_PER_MOBILE=off"];
     for (name, value) in unhindered.iter().filter_map(|setting| setting.split_once('=')) {
         command.env(format!("EMSHOP__{name}"), value);
     }

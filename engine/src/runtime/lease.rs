@@ -19,6 +19,35 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// The thread of an engine that shows no sign of life for so long is not waited for.
 const LIFELESS: Duration = Duration::from_secs(10);
 
+/// How long an engine has its log, for those beside it. Cheap to clone; clones share it.
+#[derive(Clone)]
+pub struct Hold {
+    log: u32,
+    clock: Clock,
+    /// In milliseconds by the engine's clock.
+    until_ms: Arc<AtomicU64>,
+}
+
+impl Hold {
+    pub(super) fn new(log: u32, clock: Clock) -> Self {
+        Self { log, clock, until_ms: Arc::default() }
+    }
+
+    pub(super) fn renewed(&self, until: Duration) {
+        self.until_ms.store(until.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Number of the log.
+    pub fn log(&self) -> u32 {
+        self.log
+    }
+
+    /// Whether it has it now.
+    pub fn is_held(&self) -> bool {
+        self.clock.now().elapsed < Duration::from_millis(self.until_ms.load(Ordering::Relaxed))
+    }
+}
+
 /// When the thread of an engine was well last. Cheap to clone; clones share it.
 #[derive(Clone, Default)]
 pub struct Heartbeat {

@@ -35,7 +35,7 @@ use tokio::task::JoinHandle;
 
 use self::inspection::Inspector;
 use self::intake::Message;
-use self::lease::Heartbeat;
+use self::lease::{Heartbeat, Hold};
 use self::post::{LocalIngress, Post};
 use self::publisher::Publisher;
 use self::writer::Writer;
@@ -79,6 +79,7 @@ pub struct Engine {
     inbox: Sender<Message>,
     failure: watch::Receiver<Option<Arc<EngineError>>>,
     stopped: oneshot::Receiver<()>,
+    hold: Hold,
     lease: LeaseKeeper,
 }
 
@@ -143,7 +144,17 @@ impl Engine {
         let (failure, failure_receiver) = watch::channel(None);
         let (stopped, stopped_receiver) = oneshot::channel();
         let told = Told { applied: 0, at: Duration::ZERO };
-        let engine_loop = Loop { shell, hands, clock, heartbeat, entries: VecDeque::new(), last_progress: Instant::now(), told };
+        let hold = Hold::new(number, clock);
+        let engine_loop = Loop {
+            shell,
+            hands,
+            clock,
+            heartbeat,
+            hold: hold.clone(),
+            entries: VecDeque::new(),
+            last_progress: Instant::now(),
+            told,
+        };
         let run = move || {
             if let Err(error) = engine_loop.run(&messages) {
                 tracing::error!(log = number, %error, "the engine stopped");
@@ -152,7 +163,7 @@ impl Engine {
             let _ = stopped.send(());
         };
         std::thread::Builder::new().name(format!("engine-{number}")).spawn(run).expect("threads can be started");
-        let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver, lease };
+        let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver, hold, lease };
         engine.wait_until(caught_up_receiver).await?;
         intake::serve_queries(number, connections.core, engine.inbox.clone(), post).await?;
         Ok(engine)
@@ -164,6 +175,11 @@ impl Engine {
             Ok(()) = caught_up => Ok(()),
             error = failed(&mut failure) => Err(EngineError::Stopped(error)),
         }
+    }
+
+    /// How long it has its log: while it has, it serves.
+    pub fn hold(&self) -> Hold {
+        self.hold.clone()
     }
 
     /// Resolves when the engine cannot go on, with the reason.
@@ -231,6 +247,7 @@ struct Loop {
     hands: Hands,
     clock: Clock,
     heartbeat: Heartbeat,
+    hold: Hold,
     /// Read, but not applied yet; the reader goes on when they are.
     entries: VecDeque<(LogEntry, OwnedSemaphorePermit)>,
     last_progress: Instant,
@@ -292,7 +309,12 @@ impl Loop {
                 Input::Stop
             }
         };
-        self.shell.take(input, self.clock.now())
+        let is_renewal = matches!(input, Input::Renewed { .. });
+        self.shell.take(input, self.clock.now())?;
+        if is_renewal && let Some(until) = self.shell.held_until() {
+            self.hold.renewed(until);
+        }
+        Ok(())
     }
 
     /// Tells ingresses how far the engine is when that is due, and says when it is next.

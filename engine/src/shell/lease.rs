@@ -19,6 +19,11 @@ impl Lease {
         self.until = self.until.max(Some(asked_at + HELD));
     }
 
+    /// Until when it is held for sure; `None` while it never was.
+    pub fn until(&self) -> Option<Duration> {
+        self.until
+    }
+
     pub fn is_held(&self, now: Now) -> bool {
         self.until.is_some_and(|until| now.elapsed < until || planted::is(Bug::LeaseIgnored))
     }

@@ -190,6 +190,11 @@ impl Shell {
             && !self.checkpoints.is_behind(self.replica.changed_rows())
     }
 
+    /// Until when the log is this engine's for sure, unless its lease is renewed; `None` while it never was.
+    pub fn held_until(&self) -> Option<Duration> {
+        self.lease.until()
+    }
+
     /// Whether queries are answered at once.
     pub fn answers(&self, now: Now) -> bool {
         self.lease.is_held(now)

@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod errors;
 mod events;
+mod metrics;
 mod paths;
 mod retries;
 mod rows;

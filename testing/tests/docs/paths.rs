@@ -7,9 +7,22 @@ use emshop_testing::{files, root};
 const PAGES: [&str; 3] = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 
 /// Folders at the top of the tree that files are named in.
-const FOLDERS: [&str; 14] = [
-    "bench", "core", "deploy", "docs", "engine", "examples", "ingress", "loadgen", "proto", "scripts", "search", "src",
-    "storage", "tests",
+const FOLDERS: [&str; 15] = [
+    "bench",
+    "core",
+    "deploy",
+    "docs",
+    "engine",
+    "examples",
+    "ingress",
+    "loadgen",
+    "proto",
+    "scripts",
+    "search",
+    "src",
+    "storage",
+    "telemetry",
+    "tests",
 ];
 
 fn pages() -> Vec<PathBuf> {

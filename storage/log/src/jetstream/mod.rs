@@ -41,7 +41,7 @@ use serde_json::{Value, json};
 
 pub use access::{Access, Login, Tls};
 pub use audit::JetStreamAudit;
-pub use cluster::{Cluster, ClusterOptions, Create};
+pub use cluster::{Cluster, ClusterOptions, Create, FORMAT};
 pub use connection::{Connection, Reachable};
 pub use consumers::make_consumers;
 pub use leases::{Lease, Leases, Renewal};

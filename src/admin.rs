@@ -1,0 +1,186 @@
+//! The admin port: what programs of an operator ask for. What is measured (`/metrics`), whether the process goes on (`/livez`), whether calls
+//! should come here (`/readyz`), and what runs (`/version`). It is up before everything else, and goes last.
+//!
+//! It has no TLS and knows nobody, so it is on a loopback address unless the settings say otherwise. All that somebody can do there is to read;
+//! a connection has one request, a few seconds and one of a few places, so that nobody takes the process down by it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use emshop_core::rules;
+use emshop_log::jetstream::FORMAT;
+use emshop_telemetry::{Registry, TEXT_FORMAT, catalogue};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+use tower::Service;
+
+use crate::config::Settings;
+
+/// Connections at the same time. Others wait.
+const CONNECTIONS_MAX: usize = 16;
+/// How long the headers of a request may take,
+const HEADERS_WAIT_MAX: Duration = Duration::from_secs(5);
+/// and a connection in all.
+const CONNECTION_MAX: Duration = Duration::from_secs(20);
+/// How long a scrape waits for those before it: one at a time looks at everything.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Between two attempts to take in a connection while there are no file descriptors for it.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Which commit was built, if whoever built it said so by `EMSHOP_COMMIT`.
+const COMMIT: Option<&str> = option_env!("EMSHOP_COMMIT");
+
+/// Why calls should not come to this process now; empty while they should.
+type Reasons = Vec<String>;
+
+/// Whether calls should come to this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Readiness(Arc<Mutex<Box<dyn Fn() -> Reasons + Send>>>);
+
+impl Readiness {
+    /// Of a process that is not ready before [`Readiness::follow`] says so.
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Box::new(|| vec!["it has not started yet".to_owned()]))))
+    }
+
+    /// From now on `reasons` tells.
+    pub fn follow(&self, reasons: impl Fn() -> Reasons + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(reasons);
+    }
+
+    /// From now on it is not ready.
+    pub fn refuse(&self, reason: &'static str) {
+        self.follow(move || vec![reason.to_owned()]);
+    }
+
+    fn reasons(&self) -> Reasons {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)()
+    }
+}
+
+/// The port, for as long as it is not dropped.
+pub struct Admin {
+    _serving: JoinSet<()>,
+}
+
+impl Admin {
+    /// Opens the port, unless the settings turn it off.
+    ///
+    /// # Errors
+    /// When nothing can listen there.
+    pub async fn start(settings: &Settings, registry: Registry, readiness: Readiness) -> Result<Option<Self>> {
+        let labels = [VERSION, COMMIT.unwrap_or(""), &rules::VERSION.to_string(), &FORMAT.to_string()];
+        registry.gauge(&catalogue::BUILD_INFO, &labels).set(1.0);
+        let Some(listen) = settings.admin.listen.0 else { return Ok(None) };
+        let listener = TcpListener::bind(listen).await.with_context(|| {
+            format!("the admin port cannot listen on {listen}: name another address in admin.listen (--admin), or `off`")
+        })?;
+        let address = listener.local_addr()?;
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, routes(registry, readiness)));
+        tracing::info!(listen = %address, "the admin port is open");
+        if !address.ip().is_loopback() {
+            tracing::warn!(listen = %address, "others reach the admin port, which has no TLS: whoever does can read what is measured");
+        }
+        Ok(Some(Self { _serving: serving }))
+    }
+}
+
+/// What requests need.
+#[derive(Clone)]
+struct Asked {
+    registry: Registry,
+    readiness: Readiness,
+    /// Taken by the scrape that looks at everything.
+    turn: Arc<Semaphore>,
+}
+
+fn routes(registry: Registry, readiness: Readiness) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/version", get(version))
+        .fallback(async || (StatusCode::NOT_FOUND, "There are /metrics, /livez, /readyz and /version\n"))
+        .with_state(Asked { registry, readiness, turn: Arc::new(Semaphore::new(1)) })
+}
+
+async fn metrics(State(asked): State<Asked>) -> Response {
+    let Ok(turn) = timeout(TURN_WAIT_MAX, asked.turn.acquire_owned()).await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "The one who asked before still waits, perhaps for a disk\n").into_response();
+    };
+    let scrape = move || {
+        let text = asked.registry.text();
+        // Not before: whoever asked may have given up, and the looks go on all the same.
+        drop(turn);
+        text
+    };
+    let text = spawn_blocking(scrape).await.expect("a scrape does not panic");
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
+}
+
+async fn readyz(State(asked): State<Asked>) -> Response {
+    match asked.readiness.reasons() {
+        reasons if reasons.is_empty() => "ok\n".into_response(),
+        reasons => {
+            let text: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+async fn version() -> Response {
+    let mut version = json!({ "version": VERSION, "rules": rules::VERSION, "format": FORMAT });
+    if let Some(commit) = COMMIT {
+        version["commit"] = commit.into();
+    }
+    ([(header::CONTENT_TYPE, "application/json")], format!("{version}\n")).into_response()
+}
+
+async fn serve(listener: TcpListener, routes: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let place = places.clone().acquire_owned().await.expect("nobody closes it");
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let routes = routes.clone();
+                connections.spawn(async move {
+                    answer(stream, routes).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection of the admin port could not be taken in");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, routes: Router) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WAIT_MAX).keep_alive(false);
+    let service = service_fn(move |request: hyper::Request<Incoming>| routes.clone().call(request.map(Body::new)));
+    match timeout(CONNECTION_MAX, builder.serve_connection(TokioIo::new(stream), service)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection of the admin port broke"),
+        Err(_) => tracing::debug!("a connection of the admin port took too long"),
+    }
+}
