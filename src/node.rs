@@ -19,6 +19,7 @@ use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::Epoch;
 use emshop_search::Search;
 use emshop_state::RocksStore;
+use emshop_telemetry::Registry;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, future};
 use tokio::task::JoinSet;
@@ -46,11 +47,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// Returns when everything serves.
+    /// Returns when everything serves. What is measured of it is in the registry.
     ///
     /// # Errors
     /// Whatever keeps a part from starting, in a sentence that says what to do.
-    pub async fn start(settings: &Settings) -> Result<Self> {
+    pub async fn start(settings: &Settings, registry: &Registry) -> Result<Self> {
         let providers = Providers {
             payment: settings.payment_options()?,
             verification: settings.verification()?,
@@ -59,7 +60,7 @@ impl Node {
         };
         let folder = DataFolder::create(&settings.data)?;
         let (server, access) = nats::start(&settings.nats, &folder, nats::user(settings.role)).await?;
-        let connection = Connection::open(&access).await?;
+        let connection = Connection::open_measured(&access, registry).await?;
         if let Some(server) = &server {
             server.watch(connection.pulse());
         }

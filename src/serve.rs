@@ -44,9 +44,9 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
     let mut signals = Signals::listen()?;
     let (registry, readiness) = (Registry::of_process(), Readiness::new());
     // Before all that may wait, for a log or for a disk, and dropped after it.
-    let _admin = Admin::start(settings, registry, readiness.clone()).await?;
+    let _admin = Admin::start(settings, registry.clone(), readiness.clone()).await?;
     let node = tokio::select! {
-        started = Node::start(settings) => started?,
+        started = Node::start(settings, &registry) => started?,
         () = signals.next() => return Ok(()),
     };
     readiness.follow(node.readiness());

@@ -32,6 +32,7 @@ use crate::accounts::verification::Verification;
 use crate::connections::tls::{self, TlsError, TlsFiles};
 use crate::connections::{self, Peer};
 use crate::health;
+use crate::meter::Calls;
 use crate::nowhere;
 use crate::payment::PaymentOptions;
 use crate::payment::webhook;
@@ -42,6 +43,7 @@ use crate::way::admission::{self, Admission};
 use crate::way::batcher::Batcher;
 use crate::way::dispatch::Dispatcher;
 use crate::way::engines::{self, Engine};
+use crate::way::metrics;
 use crate::way::outcomes::{self, LocalOutcomes};
 use crate::way::prepare::Defaults;
 
@@ -155,7 +157,7 @@ pub struct Ingress {
 }
 
 /// Starts to serve. `logs` are all logs of the cluster in the order of their numbers, and `partitioner` says what is in which; queries
-/// go by the connection, and outcomes of engines in other processes come by it; `audit_log` takes what concerns security; `search` knows the
+/// go by the connection, outcomes of engines in other processes come by it, and what is measured goes to its registry; `audit_log` takes what concerns security; `search` knows the
 /// cluster's goods; engines of this process hand their outcomes in at `outcomes`.
 pub async fn bind(
     options: Options,
@@ -189,9 +191,11 @@ pub async fn bind(
     let engines: Arc<[Engine]> = logs.iter().map(|_| Engine::new()).collect();
     helping.spawn(engines::listen(progress, engines.clone()));
 
+    let registry = connection.registry();
     let batchers = logs.into_iter().zip(&*engines).map(|(log, engine)| {
-        let (batcher, work) =
-            Batcher::new(log, writer, options.append_slots, waiters.clone(), connection.reachable(), engine.clone());
+        let records = metrics::envelope_records(registry, log.number());
+        let (waiters, reachable) = (waiters.clone(), connection.reachable());
+        let (batcher, work) = Batcher::new(log, writer, options.append_slots, waiters, reachable, engine.clone(), records);
         working.spawn(work);
         batcher
     });
@@ -201,6 +205,7 @@ pub async fn bind(
     helping.spawn(health::report(reporter, batchers.clone(), engines.clone(), search.clone(), told.clone(), reasons));
 
     let admission = Arc::new(Admission::new(options.under_way, partitioner.logs()));
+    metrics::watch(registry, &admission, &batchers, &engines);
     let queries = Arc::new(Queries::new(connection, partitioner, admission.clone(), engines.clone()));
     let outcome_wait_max = options.outcome_wait_max;
     let defaults = Defaults { completes_after_seconds: options.completes_after_seconds };
@@ -214,7 +219,7 @@ pub async fn bind(
         Arc::new(Dispatcher { partitioner, defaults, admission, batchers, engines, outcome_wait_max, audit: of_dispatcher });
     let Options { stream_window, unread_max, leave_delay, drain_max, auth_required, connections: limits, .. } = options;
     let tokens = Arc::new(options.tokens);
-    let rates = Arc::new(Rates::new(if auth_required { options.rates } else { rates::Limits::off() }));
+    let rates = Arc::new(Rates::new(if auth_required { options.rates } else { rates::Limits::off() }, registry));
     let forgetting = rates.clone();
     helping.spawn(async move { forgetting.forget().await });
     let revoked = Arc::new(Revoked::default());
@@ -258,12 +263,14 @@ pub async fn bind(
         add_reflection(&mut others).map_err(BindError::Descriptors)?;
     }
     let others: Routes = others.routes().into_axum_router().merge(webhook).fallback(nowhere::answer).into();
+    let calls = Calls::new(registry);
     let service_for = move |peer: Peer| {
         let guard = GuardLayer::new(watch.clone(), peer.address);
-        guard.layer(Services::new(gateway.clone(), others.clone(), Arc::new(peer)))
+        calls.around(guard.layer(Services::new(gateway.clone(), others.clone(), Arc::new(peer))))
     };
     let (entered, crowd) = watch::channel(0);
-    working.spawn(connections::serve(listener, tls, limits, service_for, told, entered));
+    let metrics = connections::Metrics::new(registry);
+    working.spawn(connections::serve(listener, tls, limits, service_for, told, entered, metrics));
     Ok(Ingress { local_addr, stage, crowd, readiness, leave_delay, drain_max, working, telling, _helping: helping })
 }
 

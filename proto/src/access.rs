@@ -23,7 +23,12 @@ include!(concat!(env!("OUT_DIR"), "/access.rs"));
 
 /// The RPC at a path; `None` when it is none of ours.
 pub fn method(path: &str) -> Option<&'static Method> {
-    METHODS.binary_search_by_key(&path, |method| method.path).ok().map(|index| &METHODS[index])
+    place(path).map(|place| &METHODS[place])
+}
+
+/// Where the RPC at a path stands among [`METHODS`]; `None` when it is none of ours.
+pub fn place(path: &str) -> Option<usize> {
+    METHODS.binary_search_by_key(&path, |method| method.path).ok()
 }
 
 impl Method {

@@ -323,6 +323,7 @@ mod tests {
     use emshop_proto::access::{ROLES, Role};
     use emshop_proto::internal::Credentials;
     use emshop_proto::v1::{AccessChanged, CreateServiceAccountRequest, Event, Subject, User, UserStatus, event};
+    use emshop_telemetry::Registry;
     use futures::future::ready;
     use prost::encoding::{encode_key, encode_varint};
     use tonic_types::StatusExt;
@@ -380,7 +381,7 @@ mod tests {
     fn watch(tokens: &Tokens) -> Arc<Watch> {
         let audit = Arc::new(Audit::new(tokens.clone(), Trail::new(Arc::new(MemoryAudit::default())).0));
         let service_accounts = ServiceAccounts::new(Box::new(|user_id| Box::pin(ready(credentials(user_id)))));
-        let (tokens, rates) = (Arc::new(tokens.clone()), Arc::new(Rates::new(Limits::off())));
+        let (tokens, rates) = (Arc::new(tokens.clone()), Arc::new(Rates::new(Limits::off(), &Registry::new())));
         Arc::new(Watch { tokens, revoked: Arc::default(), service_accounts, issuer: None, rates, audit })
     }
 

@@ -11,6 +11,7 @@ use emshop_proto::access::{Access, Method};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::user_service_server::SERVICE_NAME as USERS;
 use emshop_proto::v1::{Refusal, Role};
+use emshop_telemetry::{Counter, Registry, catalogue};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use ipnet::IpNet;
@@ -174,14 +175,16 @@ pub struct Rates {
 }
 
 impl Rates {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, registry: &Registry) -> Self {
+        // By the names of the settings.
+        let refused = |limit: &'static str| move || registry.counter(&catalogue::RATE_LIMITED, &[limit]);
         Self {
-            accounts_per_address: Keyed::new(limits.accounts_per_address),
-            accounts: Together::new(limits.accounts),
-            reads_per_address: Keyed::new(limits.reads_per_address),
-            calls_per_user: Keyed::new(limits.calls_per_user),
-            attempts_per_mobile: Keyed::new(limits.attempts_per_mobile),
-            codes: Together::new(limits.codes),
+            accounts_per_address: Keyed::new(limits.accounts_per_address, refused("accounts_per_address")),
+            accounts: Together::new(limits.accounts, refused("accounts")),
+            reads_per_address: Keyed::new(limits.reads_per_address, refused("reads_per_address")),
+            calls_per_user: Keyed::new(limits.calls_per_user, refused("calls_per_user")),
+            attempts_per_mobile: Keyed::new(limits.attempts_per_mobile, refused("attempts_per_mobile")),
+            codes: Together::new(limits.codes, refused("codes")),
             proxies: limits.proxies,
         }
     }
@@ -282,41 +285,43 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// By key, or not at all.
-struct Keyed<K: Hash + Eq + Clone>(Option<DefaultKeyedRateLimiter<K>>);
+/// By key, or not at all; with how many were too many.
+struct Keyed<K: Hash + Eq + Clone>(Option<(DefaultKeyedRateLimiter<K>, Counter)>);
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
-    fn new(rate: Rate) -> Self {
-        Self(rate.quota().map(RateLimiter::keyed))
+    fn new(rate: Rate, refused: impl FnOnce() -> Counter) -> Self {
+        Self(rate.quota().map(|quota| (RateLimiter::keyed(quota), refused())))
     }
 
     fn count(&self, key: &K, subject: impl FnOnce() -> String) -> Result<(), Box<TooMany>> {
-        match self.0.as_ref().map(|limiter| limiter.check_key(key)) {
-            Some(Err(not_until)) => Err(TooMany::new(&not_until, subject())),
-            _ => Ok(()),
-        }
+        let Some((limiter, refused)) = &self.0 else { return Ok(()) };
+        limiter.check_key(key).map_err(|not_until| {
+            refused.inc();
+            TooMany::new(&not_until, subject())
+        })
     }
 
     fn forget(&self) {
-        if let Some(limiter) = &self.0 {
+        if let Some((limiter, _)) = &self.0 {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
     }
 }
 
-struct Together(Option<DefaultDirectRateLimiter>);
+struct Together(Option<(DefaultDirectRateLimiter, Counter)>);
 
 impl Together {
-    fn new(rate: Rate) -> Self {
-        Self(rate.quota().map(RateLimiter::direct))
+    fn new(rate: Rate, refused: impl FnOnce() -> Counter) -> Self {
+        Self(rate.quota().map(|quota| (RateLimiter::direct(quota), refused())))
     }
 
     fn count(&self, subject: &str) -> Result<(), Box<TooMany>> {
-        match self.0.as_ref().map(RateLimiter::check) {
-            Some(Err(not_until)) => Err(TooMany::new(&not_until, subject.to_owned())),
-            _ => Ok(()),
-        }
+        let Some((limiter, refused)) = &self.0 else { return Ok(()) };
+        limiter.check().map_err(|not_until| {
+            refused.inc();
+            TooMany::new(&not_until, subject.to_owned())
+        })
     }
 }
 
@@ -380,7 +385,8 @@ mod tests {
 
     #[test]
     fn each_is_counted_apart_and_all_together() {
-        let rates = Rates::new(limits());
+        let registry = Registry::new();
+        let rates = Rates::new(limits(), &registry);
         let login = access::method("/emshop.v1.UserService/Login").expect("one of ours");
         let read = access::method("/emshop.v1.GoodsService/GetGoods").expect("one of ours");
         let [one, two] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
@@ -395,11 +401,15 @@ mod tests {
         assert_eq!([1, 1, 1, 2].map(|user| caller(user, Role::User)), [true, true, false, true]);
         assert!((0..100).all(|_| caller(3, Role::Admin) && rates.code().is_ok()));
         assert_eq!([rates.mobile("1").is_ok(), rates.mobile("1").is_ok(), rates.mobile("2").is_ok()], [true, false, true]);
+        let text = registry.text();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("emshop_rate_limited_total{limit=\""));
+        let refused = ["accounts\"} 1", "accounts_per_address\"} 1", "attempts_per_mobile\"} 1", "calls_per_user\"} 1"];
+        assert_eq!(lines.collect::<Vec<_>>(), [&refused[..], &["reads_per_address\"} 1"]].concat(), "and no limit that is off");
     }
 
     #[test]
     fn only_proxies_are_believed() {
-        let rates = Rates::new(limits());
+        let rates = Rates::new(limits(), &Registry::new());
         let [proxy, other] = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 9])];
         let table: [(IpAddr, &[&str], &str); 8] = [
             (other, &["203.0.113.7"], "192.0.2.9"),
@@ -418,7 +428,7 @@ mod tests {
 
     #[test]
     fn whoever_is_too_fast_is_told_when_to_come_back() {
-        let rates = Rates::new(limits());
+        let rates = Rates::new(limits(), &Registry::new());
         rates.mobile("1").expect("the first one");
         let status = Status::from(rates.mobile("1").expect_err("the second one"));
         let details = status.get_error_details();

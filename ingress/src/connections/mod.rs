@@ -8,6 +8,7 @@
 
 mod door;
 mod first_bytes;
+mod metrics;
 mod places;
 pub mod tls;
 mod untaken;
@@ -31,6 +32,7 @@ use tower::Service;
 
 use self::door::Door;
 use self::first_bytes::FirstBytes;
+pub use self::metrics::Metrics;
 use self::places::Places;
 use self::untaken::{Share, Untaken};
 use crate::stage::{self, Stage};
@@ -78,7 +80,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves all who connect until stopped, each by a service of its own; then takes no more of them, and returns when the calls under way
-/// are answered. `crowd` follows how many are connected.
+/// are answered. `crowd` and `metrics` follow how many are connected.
 pub async fn serve<S>(
     listener: TcpListener,
     tls: Option<watch::Receiver<TlsAcceptor>>,
@@ -86,6 +88,7 @@ pub async fn serve<S>(
     service_for: impl Fn(Peer) -> S,
     mut stage: watch::Receiver<Stage>,
     crowd: watch::Sender<usize>,
+    metrics: Metrics,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
         + Clone
@@ -113,6 +116,8 @@ pub async fn serve<S>(
                             line.answer(stream, tls, door).await;
                             address
                         });
+                    } else {
+                        metrics.turned_away.inc();
                     }
                 }
                 Err(error) => {
@@ -124,10 +129,13 @@ pub async fn serve<S>(
             () = stage::stopped(&mut stage) => break,
         }
         crowd.send_replace(connections.len());
+        metrics.open.set(connections.len() as f64);
     }
     // Whoever connects from here on is refused, rather than left to wait.
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    while connections.join_next().await.is_some() {
+        metrics.open.set(connections.len() as f64);
+    }
 }
 
 fn builder() -> Builder<TokioExecutor> {

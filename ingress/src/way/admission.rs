@@ -33,7 +33,9 @@ pub struct Admission {
 
 struct Budgets {
     reads: Arc<Semaphore>,
+    reads_max: usize,
     lists_under_way: Arc<Semaphore>,
+    lists_max: usize,
     lists_in_turn: Arc<Semaphore>,
     calls: Budget,
     streamed: Budget,
@@ -44,7 +46,9 @@ impl Admission {
         let share = |limit: u32| limit.div_ceil(logs);
         let budgets = |_| Budgets {
             reads: Arc::new(Semaphore::new(share(limits.reads) as usize)),
+            reads_max: share(limits.reads) as usize,
             lists_under_way: Arc::new(Semaphore::new(share(limits.reads).div_ceil(2) as usize)),
+            lists_max: share(limits.reads).div_ceil(2) as usize,
             lists_in_turn: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
             calls: Budget::new(share(limits.calls), share(limits.bytes)),
             streamed: Budget::new(share(limits.streamed), share(limits.bytes)),
@@ -72,6 +76,42 @@ impl Admission {
     /// Waits for room for commands of a stream to a log.
     pub async fn stream(&self, log: u32, commands: usize, bytes: usize) -> Room {
         self.logs[log as usize].streamed.admit(commands, bytes).await
+    }
+
+    /// What is under way to a log now.
+    pub fn under_way(&self, log: u32) -> UnderWay {
+        let Budgets { reads, reads_max, lists_under_way, lists_max, calls, streamed, .. } = &self.logs[log as usize];
+        UnderWay {
+            reads: Taken::of(reads, *reads_max),
+            lists: Taken::of(lists_under_way, *lists_max),
+            calls: Taken::of(&calls.commands, calls.commands_max as usize),
+            streamed: Taken::of(&streamed.commands, streamed.commands_max as usize),
+            call_bytes: Taken::of(&calls.bytes, calls.bytes_max as usize),
+            streamed_bytes: Taken::of(&streamed.bytes, streamed.bytes_max as usize),
+        }
+    }
+}
+
+/// How much of the budgets of a log is taken.
+pub struct UnderWay {
+    pub reads: Taken,
+    pub lists: Taken,
+    pub calls: Taken,
+    pub streamed: Taken,
+    pub call_bytes: Taken,
+    pub streamed_bytes: Taken,
+}
+
+/// How much of something is taken, and how much there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub taken: usize,
+    pub max: usize,
+}
+
+impl Taken {
+    fn of(semaphore: &Semaphore, max: usize) -> Self {
+        Self { taken: max.saturating_sub(semaphore.available_permits()), max }
     }
 }
 
@@ -155,6 +195,22 @@ mod tests {
         assert!(admission.stream(1, 2, 100).now_or_never().is_some());
         drop((streams, call, read));
         assert!(admission.call(0, 100).is_some() && admission.read(0).is_some());
+    }
+
+    #[test]
+    fn what_is_under_way_is_known() {
+        let admission = Admission::new(Limits { reads: 20, calls: 20, streamed: 30, bytes: 1_000 }, 2);
+        let (read, _call) = (admission.read(0).expect("room"), admission.call(0, 100).expect("room"));
+        let _list = admission.list(0).now_or_never().flatten().expect("room");
+        let _stream = admission.stream(0, 3, 200).now_or_never().expect("room");
+        let taken = |log| {
+            let UnderWay { reads, lists, calls, streamed, call_bytes, streamed_bytes } = admission.under_way(log);
+            [reads, lists, calls, streamed, call_bytes, streamed_bytes].map(|taken| (taken.taken, taken.max))
+        };
+        assert_eq!(taken(0), [(1, 10), (1, 5), (1, 10), (3, 15), (100, 500), (200, 500)]);
+        drop(read);
+        assert_eq!(taken(0)[0], (0, 10));
+        assert_eq!(taken(1).map(|(taken, _)| taken), [0; 6]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome, Refusal};
 use emshop_sync::tasks::{mpsc, select, sleep, sleep_until};
 use emshop_sync::threads::atomic::{AtomicBool, Ordering};
+use emshop_telemetry::Histogram;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -65,7 +66,8 @@ struct LogState {
 }
 
 impl Batcher {
-    /// The handle, and the future that does the work until all handles are dropped and all appends are answered.
+    /// The handle, and the future that does the work until all handles are dropped and all appends are answered. `records_in_envelope`
+    /// is told of each.
     pub fn new(
         log: Arc<dyn CommandLog>,
         writer: u64,
@@ -73,6 +75,7 @@ impl Batcher {
         waiters: Arc<Waiters>,
         reachable: Reachable,
         engine: Engine,
+        records_in_envelope: Histogram,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (records, receiver) = mpsc::unbounded_channel();
         let (open, is_open) = watch::channel(true);
@@ -93,6 +96,7 @@ impl Batcher {
             appends,
             sent: BTreeMap::new(),
             envelopes: 0,
+            records_in_envelope,
             open,
             state: Arc::clone(&state),
             probe: None,
@@ -106,6 +110,11 @@ impl Batcher {
             return Some(refusals::unavailable());
         }
         self.state.full.load(Ordering::Relaxed).then(refusals::log_full)
+    }
+
+    /// Whether records would be taken now.
+    pub fn takes(&self) -> bool {
+        !self.state.closed.load(Ordering::Relaxed) && !self.state.full.load(Ordering::Relaxed)
     }
 
     /// False while the log does not take what is appended. One that is full works.
@@ -162,6 +171,7 @@ struct Worker {
     sent: BTreeMap<u64, Sent>,
     /// Envelopes sent so far.
     envelopes: u64,
+    records_in_envelope: Histogram,
     open: watch::Sender<bool>,
     state: Arc<LogState>,
     /// While the log is unavailable: ends when it is back.
@@ -241,6 +251,7 @@ impl Worker {
                 Some(receipt) => accepted.push((waiter, receipt)),
             }
         }
+        self.records_in_envelope.observe(records.len() as f64);
         // Before the append: the outcome may be here before the acknowledgement.
         let first_ticket = self.waiters.register(waiting);
         let envelope = seal(assemble(self.writer, first_ticket, &records), self.log.seal());

@@ -7,6 +7,7 @@ use emshop_proto::envelope::{self, ENVELOPE_BYTES_MAX};
 use emshop_proto::internal::{Envelope, Record, Tick, record};
 use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use emshop_sync::tasks::oneshot;
+use emshop_telemetry::Registry;
 use futures::FutureExt;
 use futures::stream::BoxStream;
 use prost::Message;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::way::admission::Budget;
+use crate::way::metrics::envelope_records;
 use crate::way::sink::Sink;
 
 type Append = (Envelope, oneshot::Sender<Result<u64, AppendError>>);
@@ -114,7 +116,8 @@ impl Bench {
         );
         let (connection, reachable) = watch::channel(true);
         let engine = Engine::new();
-        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable, engine.clone());
+        let records = envelope_records(&Registry::new(), 0);
+        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable, engine.clone(), records);
         tokio::spawn(work);
         Self { log, waiters, connection, batcher, budget: Budget::new(10_000, u32::MAX >> 4), engine }
     }

@@ -13,6 +13,7 @@ use emshop_proto::v1::{
 use emshop_sync::tasks::sleep;
 use emshop_sync::threads::atomic::{AtomicBool, Ordering};
 use emshop_sync::{block_on, chance, check, spawn};
+use emshop_telemetry::Registry;
 use futures::StreamExt;
 use futures::future::join_all;
 use prost::Message;
@@ -28,6 +29,7 @@ use crate::way::admission::Admission;
 use crate::way::batcher::Batcher;
 use crate::way::dispatch::Dispatcher;
 use crate::way::engines::Engine;
+use crate::way::metrics::envelope_records;
 use crate::way::outcomes::LocalOutcomes;
 use crate::way::prepare::Defaults;
 use crate::way::sink::{Outcomes, Sink};
@@ -84,7 +86,8 @@ impl Way {
         let log = SlowLog::new(outcomes.clone(), is_ill);
         let (connection, reachable) = watch::channel(true);
         let (engine, writer, waiters) = (Engine::new(), outcomes.writer(), outcomes.waiters.clone());
-        let (batcher, work) = Batcher::new(Arc::new(log.clone()), writer, 2, waiters, reachable, engine.clone());
+        let records = envelope_records(&Registry::new(), 0);
+        let (batcher, work) = Batcher::new(Arc::new(log.clone()), writer, 2, waiters, reachable, engine.clone(), records);
         let dispatcher = Dispatcher {
             partitioner: Partitioner::new(1),
             defaults: Defaults { completes_after_seconds: 1 },

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use emshop_telemetry::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::metrics::LinkMetrics;
 use super::{Access, Pulse, User};
 use crate::LogError;
 
@@ -38,6 +40,7 @@ pub struct Connection {
     /// Whom it has logged in as.
     pub(super) user: User,
     pulse: Pulse,
+    registry: Registry,
     /// The server is about to be stopped.
     ending: Arc<AtomicBool>,
 }
@@ -48,10 +51,18 @@ impl Connection {
     /// # Errors
     /// [`LogError::Unreachable`].
     pub async fn open(access: &Access) -> Result<Self, LogError> {
+        Self::open_measured(access, &Registry::new()).await
+    }
+
+    /// As [`Connection::open`]. The registry learns of it, of the logs that are opened by it, and of all else that works with it.
+    ///
+    /// # Errors
+    /// [`LogError::Unreachable`].
+    pub async fn open_measured(access: &Access, registry: &Registry) -> Result<Self, LogError> {
         let ending = Arc::new(AtomicBool::new(false));
-        let publish = Link::open(access, "publish", &ending).await?;
-        let read = Link::open(access, "read", &ending).await?;
-        let core = Link::open(access, "core", &ending).await?;
+        let publish = Link::open(access, "publish", &ending, registry).await?;
+        let read = Link::open(access, "read", &ending, registry).await?;
+        let core = Link::open(access, "core", &ending, registry).await?;
         if access.is_open_to_others() && !core.client.server_info().auth_required {
             tracing::warn!(
                 nats = %access,
@@ -59,7 +70,7 @@ impl Connection {
                  docs/OPERATIONS.md has a configuration with users"
             );
         }
-        Ok(Self { publish, read, core, user: access.user(), pulse: Pulse::default(), ending })
+        Ok(Self { publish, read, core, user: access.user(), pulse: Pulse::default(), registry: registry.clone(), ending })
     }
 
     /// For appends to streams.
@@ -82,6 +93,11 @@ impl Connection {
         self.pulse.clone()
     }
 
+    /// Where that is measured which works with it.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// From now on a loss of the connection is what was asked for, and no news.
     pub fn expect_end(&self) {
         self.ending.store(true, Ordering::Relaxed);
@@ -102,10 +118,16 @@ pub(super) struct Link {
 }
 
 impl Link {
-    async fn open(access: &Access, purpose: &'static str, ending: &Arc<AtomicBool>) -> Result<Self, LogError> {
+    async fn open(
+        access: &Access,
+        purpose: &'static str,
+        ending: &Arc<AtomicBool>,
+        registry: &Registry,
+    ) -> Result<Self, LogError> {
         let deadline = Instant::now() + OPEN_WAIT;
         loop {
-            match Self::try_open(access.options()?, access, purpose, Arc::clone(ending)).await {
+            let metrics = LinkMetrics::new(registry, purpose);
+            match Self::try_open(access.options()?, access, purpose, Arc::clone(ending), metrics).await {
                 Ok(link) => return Ok(link),
                 Err(error) if is_final(&error) || Instant::now() > deadline => {
                     return Err(LogError::Unreachable(format!("no connection to nats-server at {access}: {error}")));
@@ -120,6 +142,7 @@ impl Link {
         access: &Access,
         purpose: &'static str,
         ending: Arc<AtomicBool>,
+        metrics: LinkMetrics,
     ) -> Result<Self, ConnectError> {
         let (state, mut reachable) = watch::channel(false);
         let client = options
@@ -133,6 +156,7 @@ impl Link {
                 if !ending.load(Ordering::Relaxed) {
                     report(purpose, &event);
                 }
+                metrics.note(&event);
                 note(&event, &state);
                 async {}
             })

@@ -14,6 +14,7 @@ mod consumers;
 mod delivery;
 pub mod followed;
 mod leases;
+mod metrics;
 mod pulse;
 mod reader;
 mod server;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use emshop_log::audit::MemoryAudit;
+use emshop_telemetry::Registry;
 use futures::future::lazy;
 use tokio::net::TcpListener;
 use tonic::body::Body;
@@ -103,7 +104,7 @@ async fn call(issuer: &Arc<Issuer>, tokens: &Arc<own::Tokens>, path: &str, token
         revoked: Arc::default(),
         service_accounts: ServiceAccounts::new(Box::new(|_| unreachable!("nobody shows the key of a program"))),
         issuer: Some(issuer.clone()),
-        rates: Arc::new(Rates::new(Limits::off())),
+        rates: Arc::new(Rates::new(Limits::off(), &Registry::new())),
         audit,
     });
     let request = Request::builder().uri(path).header("authorization", format!("Bearer {token}"));
