@@ -229,6 +229,7 @@ impl Parts<'_> {
             publish: self.connection.publish().clone(),
             pulse: self.connection.pulse(),
             local: Some(self.local_ingress()),
+            registry: self.connection.registry().clone(),
         };
         let engine = Engine::start(number, self.settings.engine_options(), connections).await;
         engine.with_context(|| format!("the engine of log {number} does not start"))

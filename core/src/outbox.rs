@@ -51,6 +51,11 @@ impl Outbox {
         self.channels.entry(target).or_default().push_back(Sent { number, step, cause: Some(cause) });
     }
 
+    /// How many steps each log has to take.
+    pub fn waiting(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.channels.iter().map(|(target, steps)| (*target, steps.len()))
+    }
+
     /// Logs that have something to take.
     pub fn targets(&self) -> Vec<u32> {
         self.channels.iter().filter(|(_, steps)| !steps.is_empty()).map(|(target, _)| *target).collect()

@@ -2,6 +2,7 @@
 //! begins; so log order is what a client can rely on.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use emshop_proto::events::EventType;
@@ -219,6 +220,16 @@ impl Replica {
     pub fn next_due_ms(&mut self) -> Option<i64> {
         let timer = timer::next_due_ms(&mut self.state);
         timer.into_iter().chain(self.effects.untold.due_ms()).min()
+    }
+
+    /// How many sagas wait for an operator, of which no more than `most` are counted.
+    pub fn stuck_sagas(&self, most: usize) -> usize {
+        let mut found = 0;
+        self.state.stuck_orders.scan(&0, |_, ()| {
+            found += 1;
+            if found < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        found
     }
 
     /// The first entry that is not of a day before this time's.

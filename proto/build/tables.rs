@@ -121,14 +121,14 @@ fn fields(pool: &DescriptorPool) -> Result<Vec<FieldDescriptor>, Box<dyn std::er
 /// Rust source of the names of all commands, in the order of their numbers, and of which name a command has.
 pub fn commands(pool: &DescriptorPool) -> Result<String, Box<dyn std::error::Error>> {
     let (mut all, mut arms) = (String::new(), String::new());
-    for command in fields(pool)? {
+    for (place, command) in fields(pool)?.into_iter().enumerate() {
         let name = command.name();
         writeln!(all, "    {name:?},")?;
-        writeln!(arms, "        Body::{}(_) => {name:?},", in_camel_case(name))?;
+        writeln!(arms, "        Body::{}(_) => {place},", in_camel_case(name))?;
     }
     Ok(format!(
         "/// Every command, in the order of the numbers.\npub const NAMES: &[&str] = &[\n{all}];\n\n\
-         /// The name of a command, such as `adjust_stock`.\npub fn name_of(body: &Body) -> &'static str {{\n    match body {{\n{arms}    }}\n}}\n"
+         /// Where a command stands among [`NAMES`].\npub fn place_of(body: &Body) -> usize {{\n    match body {{\n{arms}    }}\n}}\n"
     ))
 }
 

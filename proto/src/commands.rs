@@ -5,6 +5,11 @@ use crate::v1::command::Body;
 
 include!(concat!(env!("OUT_DIR"), "/commands.rs"));
 
+/// The name of a command, such as `adjust_stock`.
+pub fn name_of(body: &Body) -> &'static str {
+    NAMES[place_of(body)]
+}
+
 /// Longest idempotency key, in bytes.
 pub const KEY_BYTES_MAX: usize = 64;
 

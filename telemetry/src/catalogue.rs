@@ -29,6 +29,14 @@ pub enum Kind {
 
 /// Of calls, some of which wait for a log and its engine.
 const CALL: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Of appends to a log, each of which is synced to a disk.
+const APPEND: &[f64] = &[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+/// Of turns, and of questions between them.
+const TURN: &[f64] = &[0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0];
+/// Of what goes to a disk as a whole, and waits for it.
+const WRITE: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Of envelopes, which have 48 KiB at most.
+const BYTES: &[f64] = &[256.0, 1_024.0, 4_096.0, 8_192.0, 16_384.0, 24_576.0, 32_768.0, 40_960.0, 49_152.0];
 /// Of records in an envelope.
 const RECORDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
 
@@ -66,6 +74,39 @@ catalogue! {
     (ENVELOPE_RECORDS, Histogram(RECORDS), "emshop_ingress_envelope_records", ["log"], "Records in the envelopes that an ingress appends to a log."),
     (LOG_OPEN, Gauge, "emshop_ingress_log_open", ["log"], "Whether an ingress finds that a log takes commands (1), or is full or takes nothing (0)."),
     (ENGINE_HEARD, Gauge, "emshop_ingress_engine_heard", ["log"], "Whether an ingress hears of the engine of a log (1) or not (0)."),
+
+    // The logs.
+    (LOG_APPENDS, Counter, "emshop_log_appends_total", ["log", "result"], "Envelopes that this process has appended to a log, by what came of it: `stored`; `full`, `refused` and `not_next` are not in the log; of `unknown` nobody knows."),
+    (LOG_APPEND_SECONDS, Histogram(APPEND), "emshop_log_append_seconds", ["log"], "How long it took until an envelope that was stored was acknowledged."),
+    (LOG_ENVELOPE_BYTES, Histogram(BYTES), "emshop_log_envelope_bytes", ["log"], "Bytes of the envelopes that were stored."),
+    (LOG_LAST_SEQUENCE, Gauge, "emshop_log_last_sequence", ["log"], "The last sequence that this process knows a log to have."),
+
+    // The engines.
+    (LEASE_HELD, Gauge, "emshop_engine_lease_held", ["log"], "Whether the engine here has its log (1) or not (0)."),
+    (COMMANDS, Counter, "emshop_engine_commands_total", ["log", "kind"], "Commands that an engine has read from its log to apply them, by kind."),
+    (OUTCOMES, Counter, "emshop_engine_outcomes_total", ["log", "result"], "What commands came to for which somebody waits: `done`, `repeated` when that was done before, `refused`."),
+    (REFUSALS, Counter, "emshop_engine_refusals_total", ["log", "code"], "Commands that were refused for which somebody waits, by the names of docs/ERRORS.md."),
+    (ENVELOPES, Counter, "emshop_engine_envelopes_total", ["log"], "Envelopes that an engine has applied."),
+    (RECORDS_APPLIED, Counter, "emshop_engine_records_total", ["log"], "Records in these: commands, steps of other logs, ticks."),
+    (STRANGE_ENTRIES, Counter, "emshop_engine_strange_entries_total", ["log"], "Entries of the log that are not sealed with the cluster's key, so that they count as empty: somebody else writes to the NATS server."),
+    (TURN_SECONDS, Histogram(TURN), "emshop_engine_turn_seconds", ["log"], "How long it took to apply an envelope."),
+    (QUERY_SECONDS, Histogram(TURN), "emshop_engine_query_seconds", ["log", "kind"], "How long it took to answer a question between two turns, without its way there and back."),
+    (APPLIED_SEQUENCE, Gauge, "emshop_engine_applied_sequence", ["log"], "The sequence that an engine has applied last."),
+    (LAG_ENVELOPES, Gauge, "emshop_engine_lag_envelopes", ["log"], "Envelopes that the log is known to have and that are not applied."),
+    (LAG_SECONDS, Gauge, "emshop_engine_lag_seconds", ["log"], "For how long the oldest envelope has been in the log that is read but not applied; 0 when there is none."),
+    (TIMERS_LATE, Gauge, "emshop_engine_timers_late_seconds", ["log"], "How late the first timer is that is due, such as the expiry of an order; 0 when none is."),
+    (STUCK_SAGAS, Gauge, "emshop_engine_stuck_sagas", ["log"], "Orders whose saga is stuck and waits for an operator, counted every 10 s and up to 1000."),
+    (OUTBOX_STEPS, Gauge, "emshop_engine_outbox_steps", ["log", "target"], "Steps that another log is not known to have."),
+    (CHANGED_ROWS, Gauge, "emshop_engine_changed_rows", ["log"], "Rows that the next checkpoint will carry."),
+    (EVENTS_PUBLISHED, Counter, "emshop_events_published_total", ["log"], "Events that are in their streams."),
+    (EVENTS_FAILED, Counter, "emshop_events_publish_failures_total", ["log"], "Groups of events that were not acknowledged, and are published again."),
+    (EVENTS_SECONDS, Histogram(WRITE), "emshop_events_publish_seconds", ["log"], "How long it took until a group of events was acknowledged."),
+    (EVENTS_WAITING, Gauge, "emshop_events_waiting", ["log"], "Events that are not known to be in their streams."),
+    (DURABLE_SEQUENCE, Gauge, "emshop_checkpoint_durable_sequence", ["log"], "The sequence of the last checkpoint, from where a restart replays."),
+    (CHECKPOINT_SECONDS, Histogram(WRITE), "emshop_checkpoint_seconds", ["log"], "How long it took to bring a checkpoint to the disk."),
+    (CHECKPOINT_ROWS, Counter, "emshop_checkpoint_rows_total", ["log"], "Rows that checkpoints have written."),
+    (CHECKPOINT_BYTES, Counter, "emshop_checkpoint_bytes_total", ["log"], "Bytes of keys and values that checkpoints have written."),
+    (CHECKPOINT_AGE, Gauge, "emshop_checkpoint_age_seconds", ["log"], "How long ago the last checkpoint was written, or the engine started; where nothing changes none is written."),
 }
 
 /// What is measured of each process on this system, by names that all programs share.
@@ -86,7 +127,8 @@ mod tests {
     use super::*;
 
     /// All labels that there are: each of a closed set.
-    const LABELS: &[&str] = &["version", "commit", "rules", "format", "link", "method", "code", "limit", "log", "what"];
+    const LABELS: &[&str] =
+        &["version", "commit", "rules", "format", "link", "method", "code", "limit", "log", "what", "result", "kind", "target"];
 
     #[test]
     fn names_are_given_once_and_as_prometheus_wants_them() {

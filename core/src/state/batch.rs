@@ -46,6 +46,11 @@ impl Batch {
         self.rows.len()
     }
 
+    /// Bytes of their keys and values.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// There is no change.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

@@ -46,7 +46,8 @@ fn a_writer_that_has_stopped_has_written_all_that_it_was_given_in_order() {
     all(|| {
         let (store, mut replica) = replica();
         let (written, heard) = channel();
-        let writer = Writer::start(Arc::clone(&store), move |number| written.send(number).expect("somebody hears"));
+        let writer =
+            Writer::start(Arc::clone(&store), move |checkpoint| written.send(checkpoint.number).expect("somebody hears"));
         for _ in 0..CHECKPOINTS {
             turn(&mut replica);
             writer.write(Box::new(replica.checkpoint()));
@@ -64,7 +65,8 @@ fn an_inspection_that_is_cancelled_tells_all_or_nothing() {
     check(|| {
         let (store, mut replica) = replica();
         let (written, heard) = channel();
-        let writer = Writer::start(Arc::clone(&store), move |number| written.send(number).expect("somebody hears"));
+        let writer =
+            Writer::start(Arc::clone(&store), move |checkpoint| written.send(checkpoint.number).expect("somebody hears"));
         (0..3).for_each(|_| turn(&mut replica));
         writer.write(Box::new(replica.checkpoint()));
         heard.recv().expect("it is written");

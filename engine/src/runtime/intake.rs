@@ -6,7 +6,6 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use emshop_core::entry::Entry;
 use emshop_log::CommandLog;
 use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::errors::Code;
@@ -16,6 +15,7 @@ use futures::StreamExt;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::metrics::Metrics;
 use super::post::Post;
 use crate::shell::{EngineError, Input, LogEntry, ReplyTo};
 
@@ -59,7 +59,7 @@ pub async fn void_entries(log: &dyn CommandLog, from: u64) -> Result<BTreeSet<u6
 }
 
 /// Reads and decodes ahead of the engine.
-pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, voids: BTreeSet<u64>, inbox: Sender<Message>) {
+pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, voids: BTreeSet<u64>, inbox: Sender<Message>, metrics: Arc<Metrics>) {
     let ahead = Arc::new(Semaphore::new(ENTRIES_AHEAD_MAX));
     let (mut stream, mut strangers) = (log.read(from), Strangers::default());
     while let Some(entry) = stream.next().await {
@@ -68,8 +68,11 @@ pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, voids: BTreeSet<u64>,
             true => Ok(LogEntry::void(&entry)),
             false => LogEntry::read(log.number(), &entry, log.seal()),
         });
-        if let Ok(LogEntry { sequence, entry: Entry { is_strange: true, .. }, .. }) = &decoded {
-            strangers.noticed(log.number(), *sequence);
+        if let Ok(LogEntry { sequence, entry, .. }) = &decoded {
+            metrics.read(entry);
+            if entry.is_strange {
+                strangers.noticed(log.number(), *sequence);
+            }
         }
         let message = match decoded {
             Ok(entry) => Message::Entry { entry, ahead: permit },

@@ -1,7 +1,7 @@
 //! Carries out what the shell of one log decides: the log is read and appended to, checkpoints are written, events published, clients answered.
 //!
 //! Reading order: [`lease`] (whose log it is), [`facts`] (what a start finds), [`intake`] (entries and queries on their way to the loop), this file (the loop), [`writer`] (state to disk), [`publisher`]
-//! (events), [`post`] (answers), [`inspection`] (a long read beside all that).
+//! (events), [`post`] (answers), [`inspection`] (a long read beside all that), [`metrics`] (what is measured of it).
 
 pub mod facts;
 #[cfg(all(test, feature = "shuttle"))]
@@ -9,6 +9,7 @@ mod handoffs;
 pub mod inspection;
 pub mod intake;
 pub mod lease;
+pub mod metrics;
 pub mod post;
 pub mod publisher;
 pub mod writer;
@@ -28,6 +29,7 @@ use emshop_proto::envelope;
 use emshop_proto::internal::{EngineProgress, QueryReply, query_reply};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::{self, Epoch};
+use emshop_telemetry::Registry;
 use nix::time::{ClockId, clock_gettime};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -36,6 +38,7 @@ use tokio::task::JoinHandle;
 use self::inspection::Inspector;
 use self::intake::Message;
 use self::lease::{Heartbeat, Hold};
+use self::metrics::Metrics;
 use self::post::{LocalIngress, Post};
 use self::publisher::Publisher;
 use self::writer::Writer;
@@ -52,6 +55,12 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const TELL_AFTER: Duration = Duration::from_millis(10);
 /// … and how often at least, so that they know it is there.
 const TELL_EVERY: Duration = Duration::from_millis(500);
+/// How often it is measured how the engine is,
+const MEASURE_EVERY: Duration = Duration::from_millis(250);
+/// and what has to be looked for in the store.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Sagas that are counted which wait for an operator: more are no less of an alarm.
+const STUCK_COUNTED_MAX: usize = 1_000;
 
 /// What the engine is connected to.
 pub struct Connections {
@@ -72,6 +81,8 @@ pub struct Connections {
     pub pulse: Pulse,
     /// The ingress of this process, if there is one: its answers need no way around by NATS.
     pub local: Option<LocalIngress>,
+    /// Where it is measured.
+    pub registry: Registry,
 }
 
 /// A running engine of one log.
@@ -119,41 +130,51 @@ impl Engine {
         let facts = facts::gather(&replica, &connections.logs, &context).await?;
         let shell = Shell::start(replica, &options, &facts, clock.now())?;
 
-        let post = Post::start(connections.core.clone(), connections.local);
+        let hold = Hold::new(number, clock);
+        let logs = connections.logs.len() as u32;
+        let metrics = Metrics::new(&connections.registry, number, logs, clock, hold.clone());
+        let post = Post::start(connections.core.clone(), connections.local, metrics.clone());
         let (caught_up, caught_up_receiver) = oneshot::channel();
         let tell = |inbox: &Sender<Message>| {
             let inbox = inbox.clone();
             move |input| drop(inbox.send(Message::Input(input)))
         };
         let (written, published) = (tell(&inbox), tell(&inbox));
+        let (of_written, of_published) = (metrics.clone(), metrics.clone());
         let hands = Hands {
             number,
             logs: connections.logs.clone(),
-            publisher: Publisher::start(context, connections.epoch, number, connections.pulse, move |through, result| {
-                published(Input::Published { through, result })
+            publisher: Publisher::start(context, connections.epoch, number, connections.pulse, move |group| {
+                of_published.published(&group);
+                published(Input::Published { through: group.through, result: group.result })
             }),
             post: post.clone(),
-            writer: Writer::start(Arc::clone(&connections.store), move |number| written(Input::Written { number })),
+            writer: Writer::start(Arc::clone(&connections.store), move |checkpoint| {
+                of_written.written(&checkpoint, clock.now().elapsed);
+                written(Input::Written { number: checkpoint.number })
+            }),
             inspector: Inspector::new(connections.store),
             inbox: inbox.clone(),
             runtime: tokio::runtime::Handle::current(),
             caught_up: Some(caught_up),
         };
-        tokio::spawn(intake::read_log(log, next, voids, inbox.clone()));
+        tokio::spawn(intake::read_log(log, next, voids, inbox.clone(), metrics.clone()));
 
         let (failure, failure_receiver) = watch::channel(None);
         let (stopped, stopped_receiver) = oneshot::channel();
         let told = Told { applied: 0, at: Duration::ZERO };
-        let hold = Hold::new(number, clock);
         let engine_loop = Loop {
             shell,
             hands,
             clock,
             heartbeat,
             hold: hold.clone(),
+            metrics,
             entries: VecDeque::new(),
             last_progress: Instant::now(),
             told,
+            next_measure: Duration::ZERO,
+            next_look: Duration::ZERO,
         };
         let run = move || {
             if let Err(error) = engine_loop.run(&messages) {
@@ -248,10 +269,13 @@ struct Loop {
     clock: Clock,
     heartbeat: Heartbeat,
     hold: Hold,
+    metrics: Arc<Metrics>,
     /// Read, but not applied yet; the reader goes on when they are.
     entries: VecDeque<(LogEntry, OwnedSemaphorePermit)>,
     last_progress: Instant,
     told: Told,
+    next_measure: Duration,
+    next_look: Duration,
 }
 
 /// What ingresses heard last of how far the engine is, and when.
@@ -275,6 +299,7 @@ impl Loop {
                 }
                 self.hands.carry_out(action);
             }
+            self.measure(now);
             self.tell_progress();
             let next_tell = self.tell_ingresses();
             let mut is_idle = !self.shell.is_busy();
@@ -288,7 +313,7 @@ impl Loop {
             if self.shell.takes_entries(self.clock.now())
                 && let Some((entry, _ahead)) = self.entries.pop_front()
             {
-                self.shell.take(Input::Entry(entry), self.clock.now())?;
+                self.turn(entry)?;
             } else if is_idle && let Ok(message) = messages.recv_timeout(next_tell.min(TIMER_INTERVAL)) {
                 self.take(message)?;
             }
@@ -301,7 +326,12 @@ impl Loop {
                 self.entries.push_back((entry, ahead));
                 return Ok(());
             }
-            Message::Query { query, reply_to, .. } => Input::Query { query, reply_to },
+            Message::Query { query, reply_to, .. } => {
+                let (kind, began) = (metrics::kind_of(&query), Instant::now());
+                self.shell.take(Input::Query { query, reply_to }, self.clock.now())?;
+                self.metrics.answered(kind, began.elapsed());
+                return Ok(());
+            }
             Message::Input(input) => input,
             Message::LogFailed(error) => return Err(error),
             Message::Stop => {
@@ -315,6 +345,25 @@ impl Loop {
             self.hold.renewed(until);
         }
         Ok(())
+    }
+
+    fn turn(&mut self, entry: LogEntry) -> Result<(), EngineError> {
+        let (sequence, records, began) = (entry.sequence, entry.entry.records.len(), Instant::now());
+        self.shell.take(Input::Entry(entry), self.clock.now())?;
+        self.metrics.turned(sequence, records, began.elapsed());
+        Ok(())
+    }
+
+    fn measure(&mut self, now: Now) {
+        self.metrics.waits_since(self.entries.front().map(|(entry, _)| entry.time_ms));
+        if now.elapsed >= self.next_measure {
+            self.next_measure = now.elapsed + MEASURE_EVERY;
+            self.metrics.note(&self.shell.vitals(now));
+        }
+        if now.elapsed >= self.next_look {
+            self.next_look = now.elapsed + LOOK_EVERY;
+            self.metrics.stuck(self.shell.stuck_sagas(STUCK_COUNTED_MAX));
+        }
     }
 
     /// Tells ingresses how far the engine is when that is due, and says when it is next.

@@ -11,6 +11,7 @@ use prost::Message;
 use prost::encoding::{self, WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::metrics::Metrics;
 use crate::shell::Outcomes;
 
 /// A server takes 1 MiB as one message, and the answers of a turn may be more: short commands are answered with whole carts.
@@ -43,9 +44,9 @@ enum Letter {
 
 impl Post {
     /// Starts the task that sends. It ends when all copies of the post are gone.
-    pub fn start(client: Client, local: Option<LocalIngress>) -> Self {
+    pub fn start(client: Client, local: Option<LocalIngress>, metrics: Arc<Metrics>) -> Self {
         let (letters, receiver) = unbounded_channel();
-        tokio::spawn(send_all(client, local, receiver));
+        tokio::spawn(send_all(client, local, metrics, receiver));
         Self { letters }
     }
 
@@ -64,8 +65,11 @@ impl Post {
     }
 }
 
-async fn send_all(client: Client, local: Option<LocalIngress>, mut letters: UnboundedReceiver<Letter>) {
+async fn send_all(client: Client, local: Option<LocalIngress>, metrics: Arc<Metrics>, mut letters: UnboundedReceiver<Letter>) {
     while let Some(letter) = letters.recv().await {
+        if let Letter::Outcomes { outcomes, .. } = &letter {
+            metrics.told(outcomes);
+        }
         match (letter, &local) {
             (Letter::Outcomes { writer, outcomes }, Some(local)) if local.writer == writer => (local.answer)(outcomes),
             (Letter::Outcomes { writer, outcomes }, _) => {

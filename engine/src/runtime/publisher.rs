@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
@@ -54,20 +55,24 @@ async fn last_batch(context: &Context, log: u32, event_type: EventType) -> Resul
 /// A group, and behind what it is to be published.
 type Job = (Arc<Group>, Places);
 
+/// What came of a group.
+pub struct Published {
+    /// Number of its last event.
+    pub through: u64,
+    /// How many it has.
+    pub events: u64,
+    pub took: Duration,
+    pub result: Result<Places, NotPublished>,
+}
+
 /// Where groups are handed in. The task behind it ends when this is dropped.
 pub struct Publisher {
     jobs: UnboundedSender<Job>,
 }
 
 impl Publisher {
-    /// `published` hears what came of each group, by the number of its last event.
-    pub fn start(
-        context: Context,
-        epoch: Epoch,
-        log: u32,
-        pulse: Pulse,
-        published: impl Fn(u64, Result<Places, NotPublished>) + Send + 'static,
-    ) -> Self {
+    /// `published` hears what came of each group.
+    pub fn start(context: Context, epoch: Epoch, log: u32, pulse: Pulse, published: impl Fn(Published) + Send + 'static) -> Self {
         let (jobs, receiver) = unbounded_channel();
         tokio::spawn(run(context, epoch, log, pulse, receiver, published));
         Self { jobs }
@@ -84,14 +89,16 @@ async fn run(
     log: u32,
     pulse: Pulse,
     mut jobs: UnboundedReceiver<Job>,
-    published: impl Fn(u64, Result<Places, NotPublished>),
+    published: impl Fn(Published),
 ) {
     while let Some((group, behind)) = jobs.recv().await {
+        let began = Instant::now();
         let result = publish_all(&context, epoch, &pulse, log, messages(log, epoch, &group), &behind).await;
         if let Err(NotPublished::Unknown(error)) = &result {
             tracing::warn!(log, %error, "events are not acknowledged, publishing them again");
         }
-        published(group.through, result);
+        let Group { after, through, .. } = *group;
+        published(Published { through, events: through - after, took: began.elapsed(), result });
     }
 }
 

@@ -1,12 +1,22 @@
 //! Writes checkpoints to the store, on a thread of its own.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use emshop_core::replica::Checkpoint;
 use emshop_core::state::batch::Batch;
 use emshop_core::state::store::StateStore;
 use emshop_sync::threads::mpsc::{Receiver, Sender, channel};
 use emshop_sync::threads::thread::{Builder, JoinHandle};
+
+/// A checkpoint that is in the store.
+pub struct Written {
+    pub number: u64,
+    pub rows: usize,
+    /// Of keys and values.
+    pub bytes: usize,
+    pub took: Duration,
+}
 
 /// The thread that alone writes the store.
 pub struct Writer {
@@ -15,8 +25,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// `written` hears the number of each checkpoint that is in the store.
-    pub fn start(store: Arc<dyn StateStore>, written: impl Fn(u64) + Send + 'static) -> Self {
+    /// `written` hears of each checkpoint that is in the store.
+    pub fn start(store: Arc<dyn StateStore>, written: impl Fn(Written) + Send + 'static) -> Self {
         let (checkpoints, receiver) = channel();
         let run = move || write_all(store.as_ref(), &receiver, written);
         let thread = Builder::new().name("checkpoint".to_owned()).spawn(run).expect("threads can be started");
@@ -34,14 +44,15 @@ impl Writer {
     }
 }
 
-fn write_all(store: &dyn StateStore, checkpoints: &Receiver<Box<Checkpoint>>, written: impl Fn(u64)) {
+fn write_all(store: &dyn StateStore, checkpoints: &Receiver<Box<Checkpoint>>, written: impl Fn(Written)) {
     // The memory of one checkpoint is that of the next one.
     let mut batch = Batch::default();
     for checkpoint in checkpoints {
-        let number = checkpoint.number;
+        let (number, began) = (checkpoint.number, Instant::now());
         batch.clear();
         checkpoint.encode(&mut batch);
+        let (rows, bytes) = (batch.len(), batch.bytes());
         store.commit(&mut batch);
-        written(number);
+        written(Written { number, rows, bytes, took: began.elapsed() });
     }
 }

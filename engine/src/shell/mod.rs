@@ -18,7 +18,7 @@ pub mod relay;
 pub mod start;
 pub mod trim;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +120,23 @@ pub struct Now {
     pub wall_ms: i64,
 }
 
+/// How an engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vitals {
+    /// The sequence applied last.
+    pub applied: u64,
+    /// The sequence up to which the state is on disk.
+    pub durable: u64,
+    /// Rows that the next checkpoint will carry.
+    pub changed_rows: usize,
+    /// Events that are not known to be in their streams.
+    pub events_waiting: u64,
+    /// Steps that other logs are not known to have, by these.
+    pub outbox: BTreeMap<u32, usize>,
+    /// How late the first timer is that is due.
+    pub timers_late: Duration,
+}
+
 /// An engine, but for what carries its actions out.
 pub struct Shell {
     replica: Replica,
@@ -218,6 +235,25 @@ impl Shell {
     /// The sequence applied last.
     pub fn applied(&self) -> u64 {
         self.replica.applied_sequence()
+    }
+
+    /// How the engine is, for those who watch it.
+    pub fn vitals(&mut self, now: Now) -> Vitals {
+        let due_ms = self.replica.next_due_ms();
+        let late_ms = due_ms.map_or(0, |due_ms| self.clock.time_ms(now).saturating_sub(due_ms));
+        Vitals {
+            applied: self.replica.applied_sequence(),
+            durable: self.checkpoints.durable_sequence(),
+            changed_rows: self.replica.changed_rows(),
+            events_waiting: self.relay.waiting(),
+            outbox: self.replica.outbox.waiting().collect(),
+            timers_late: Duration::from_millis(u64::try_from(late_ms).unwrap_or(0)),
+        }
+    }
+
+    /// How many sagas wait for an operator, of which no more than `most` are counted. It reads the store.
+    pub fn stuck_sagas(&self, most: usize) -> usize {
+        self.replica.stuck_sagas(most)
     }
 
     /// The next action that is to be carried out now. What others would see waits while the lease is not held.

@@ -127,9 +127,14 @@ impl Relay {
         self.published
     }
 
+    /// Events that are not known to be in their streams.
+    pub fn waiting(&self) -> u64 {
+        self.last - self.published
+    }
+
     /// Whether downstream has to catch up before more events are made.
     pub fn is_behind(&self) -> bool {
-        self.last - self.published > BEHIND_MAX
+        self.waiting() > BEHIND_MAX
     }
 
     /// The last try to publish failed.

@@ -1,5 +1,6 @@
 //! One consumer that the server pushes a log's messages through. Once it breaks it is of no more use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 
 use super::JetStreamLog;
 use super::connection::{Link, Reachable};
+use super::metrics::LogMetrics;
 use crate::{Entry, LogError};
 
 /// How often the server speaks up when it has nothing to deliver.
@@ -29,6 +31,7 @@ pub(super) struct Delivery {
     link: Link,
     /// Of the log.
     seal: Seal,
+    metrics: Arc<LogMetrics>,
     subscriber: Subscriber,
     /// Changes when the connection is lost.
     reachable: Reachable,
@@ -73,7 +76,8 @@ impl Delivery {
             Ok(subscriber)
         };
         let subscriber = link.ask(opening).await?.map_err(|error: String| LogError::Unreachable(error))?;
-        Ok(Self { link: link.clone(), seal: log.seal.clone(), subscriber, reachable, delivered: 0, idle_heartbeats: 0 })
+        let (seal, metrics) = (log.seal.clone(), log.metrics.clone());
+        Ok(Self { link: link.clone(), seal, metrics, subscriber, reachable, delivered: 0, idle_heartbeats: 0 })
     }
 
     pub async fn next(&mut self) -> Result<Delivered, Broken> {
@@ -112,6 +116,7 @@ impl Delivery {
             return Err(Broken("messages were lost on the way".into()));
         }
         self.idle_heartbeats = 0;
+        self.metrics.has(info.stream_sequence + info.pending);
         let (sequence, published_ns) = (info.stream_sequence, info.published.unix_timestamp_nanos() as i64);
         let Message { headers, payload, .. } = message.message;
         let time_ns = super::time_ns(super::time_of(headers.as_ref()), &payload, &self.seal, published_ns);

@@ -25,6 +25,7 @@ pub mod users;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
@@ -46,11 +47,13 @@ pub use cluster::{Cluster, ClusterOptions, Create, FORMAT};
 pub use connection::{Connection, Reachable};
 pub use consumers::make_consumers;
 pub use leases::{Lease, Leases, Renewal};
+pub use metrics::last_sequence;
 pub use pulse::Pulse;
 pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 pub use users::User;
 
 use self::connection::Link;
+use self::metrics::LogMetrics;
 use self::reader::Reader;
 use super::{AppendError, Bounds, CommandLog, Entry, LastSteps, LogError, RESERVED_PART, Steps};
 
@@ -63,6 +66,7 @@ pub struct JetStreamLog {
     subject: Subject,
     publish: Link,
     pulse: Pulse,
+    metrics: Arc<LogMetrics>,
     read: Link,
     /// By way of `read`.
     stream: Stream<()>,
@@ -73,11 +77,24 @@ pub struct JetStreamLog {
 impl JetStreamLog {
     async fn new(connection: &Connection, epoch: Epoch, seal: Seal, number: u32) -> Self {
         let (publish, read, pulse) = (connection.publish.clone(), connection.read.clone(), connection.pulse());
+        let metrics = Arc::new(LogMetrics::new(connection.registry(), number));
         let stream = read.jetstream.get_stream_no_info(subjects::log_stream(number)).await.expect("the name is valid");
-        Self { number, epoch, seal, subject: epoch.log(number).into(), publish, pulse, read, stream, known_steps: Arc::default() }
+        Self {
+            number,
+            epoch,
+            seal,
+            subject: epoch.log(number).into(),
+            publish,
+            pulse,
+            metrics,
+            read,
+            stream,
+            known_steps: Arc::default(),
+        }
     }
 
-    async fn append_to(&self, subject: impl ToSubject, message: PublishMessage) -> Result<u64, AppendError> {
+    async fn append_to(&self, subject: impl ToSubject, payload: Bytes, message: PublishMessage) -> Result<u64, AppendError> {
+        let (bytes, message, began) = (payload.len(), message.payload(payload), Instant::now());
         let published = async { self.publish.jetstream.send_publish(subject, message).await?.await };
         let appended = match self.publish.ask(published).await {
             Ok(Ok(ack)) => Ok(ack.sequence),
@@ -89,11 +106,16 @@ impl JetStreamLog {
             Err(AppendError::Unknown(_)) => self.pulse.unanswered(&stream),
             _ => self.pulse.answered(&stream),
         }
+        self.metrics.appended(&appended, bytes, began.elapsed());
         appended
     }
 
     async fn info(&self) -> Result<Info, LogError> {
-        self.read.ask(self.stream.get_info()).await?.map_err(|error| match answer(&error) {
+        let info = self.read.ask(self.stream.get_info()).await?;
+        if let Ok(info) = &info {
+            self.metrics.has(info.state.last_sequence);
+        }
+        info.map_err(|error| match answer(&error) {
             Some(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => LogError::Unfit(format!(
                 "stream {} is not on the server any more: its storage was emptied or replaced. Restore it",
                 subjects::log_stream(self.number)
@@ -169,7 +191,7 @@ impl JetStreamLog {
     /// # Errors
     /// When it is not acknowledged.
     pub async fn append_void(&self, payload: Bytes) -> Result<u64, AppendError> {
-        self.append_to(self.epoch.voids(self.number), PublishMessage::build().payload(payload)).await
+        self.append_to(self.epoch.voids(self.number), payload, PublishMessage::build()).await
     }
 
     async fn all_voids(self, from: u64) -> Result<Vec<Entry>, LogError> {
@@ -216,14 +238,14 @@ impl CommandLog for JetStreamLog {
 
     fn append(&self, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
         let log = self.clone();
-        async move { log.append_to(log.subject.clone(), PublishMessage::build().payload(payload)).await }.boxed()
+        async move { log.append_to(log.subject.clone(), payload, PublishMessage::build()).await }.boxed()
     }
 
     fn append_steps(&self, source_log: u32, after: u64, payload: Bytes) -> BoxFuture<'static, Result<u64, AppendError>> {
-        let message = PublishMessage::build().payload(payload.clone()).expected_last_subject_sequence(after);
+        let message = PublishMessage::build().expected_last_subject_sequence(after);
         let log = self.clone();
         async move {
-            match log.append_to(log.epoch.steps(log.number, source_log), message).await {
+            match log.append_to(log.epoch.steps(log.number, source_log), payload.clone(), message).await {
                 Ok(sequence) => {
                     if let Some(steps) = Steps::of(&Entry { sequence, time_ns: 0, payload }, source_log, &log.seal) {
                         let known = &mut log.known_steps();
