@@ -217,9 +217,11 @@ impl Parts<'_> {
     async fn start_engine(&self, number: u32, folder: &DataFolder) -> Result<Engine> {
         let store = RocksStore::open(&folder.state(number)?)?;
         store.rewrite_after(self.settings.engine.rewrite_after);
+        let store = Arc::new(store);
+        store.measure(self.connection.registry(), number);
         let connections = Connections {
             logs: self.logs.clone(),
-            store: Arc::new(store),
+            store,
             leases: self.leases.clone(),
             holder: holder(folder)?,
             cluster_id: self.cluster_id.clone(),
@@ -244,7 +246,9 @@ impl Parts<'_> {
         // Of another epoch it may have what has never happened.
         let history = format!("{}-{}", self.cluster_id, self.epoch);
         let search = Search::open(&folder.search(), &history, self.connection.read().clone()).await?;
-        Ok(Arc::new(search))
+        let search = Arc::new(search);
+        search.measure(self.connection.registry());
+        Ok(search)
     }
 
     async fn start_ingress(

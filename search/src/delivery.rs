@@ -12,6 +12,8 @@ pub struct Delivery(Followed);
 /// One message of the stream.
 pub struct Delivered {
     pub sequence: u64,
+    /// Of the last one that there is.
+    pub last: u64,
     pub bytes: usize,
     pub changes: Vec<Change>,
 }
@@ -43,8 +45,8 @@ impl Delivery {
 
     /// The next message, which is not lost when this is not awaited to its end.
     pub async fn next(&mut self) -> Result<Delivered, Broken> {
-        let followed::Event { sequence, payload } = self.0.next().await?;
+        let followed::Event { sequence, last, payload } = self.0.next().await?;
         let changes = change::decode(&payload).map_err(|unreadable| Broken::Unreadable(sequence, unreadable))?;
-        Ok(Delivered { sequence, bytes: payload.len(), changes })
+        Ok(Delivered { sequence, last, bytes: payload.len(), changes })
     }
 }

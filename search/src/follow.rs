@@ -33,6 +33,8 @@ pub struct Progress {
     pub sequence: u64,
     /// It has caught up with what was in the stream when it was opened.
     pub is_complete: bool,
+    /// Of the last message that the stream is known to have.
+    pub last: u64,
 }
 
 /// Why the index does not follow the stream.
@@ -55,7 +57,8 @@ pub struct Follower {
 
 impl Follower {
     pub fn new(context: jetstream::Context, index: Index, stop: watch::Receiver<bool>) -> (Self, watch::Receiver<Progress>) {
-        let (progress, receiver) = watch::channel(Progress { sequence: index.sequence(), is_complete: false });
+        let (progress, receiver) =
+            watch::channel(Progress { sequence: index.sequence(), is_complete: false, last: index.sequence() });
         (Self { context, index: Some(index), progress, stop }, receiver)
     }
 
@@ -95,6 +98,8 @@ impl Follower {
         let mut stop = self.stop.clone();
         let Some(stream) = unless_stopped(&mut stop, self.context.get_stream(CATALOGUE_STREAM)).await else { return Ok(()) };
         let stream = stream.map_err(|error| Broken::Unreachable(error.to_string()))?;
+        let last = stream.cached_info().state.last_sequence;
+        self.progress.send_modify(|progress| progress.last = last);
         self.meet(&stream).await?;
         let next = self.sequence() + 1;
         let Some(delivery) = unless_stopped(&mut stop, Delivery::open(&stream, next)).await else { return Ok(()) };
@@ -104,8 +109,9 @@ impl Follower {
         }
         self.report(&delivery);
         loop {
-            let Gathered { changes, sequence, end, .. } = gather(&mut delivery, &mut stop).await;
-            if let Some(sequence) = sequence {
+            let Gathered { changes, newest, end, .. } = gather(&mut delivery, &mut stop).await;
+            if let Some((sequence, last)) = newest {
+                self.progress.send_modify(|progress| progress.last = progress.last.max(last));
                 self.on_index(move |index| index.apply(changes, sequence)).await?;
                 self.report(&delivery);
             }
@@ -171,8 +177,8 @@ impl Follower {
 struct Gathered {
     changes: Vec<Change>,
     bytes: usize,
-    /// Of the last message, if there is one.
-    sequence: Option<u64>,
+    /// Of the last message, if there is one, and of the last that the stream had then.
+    newest: Option<(u64, u64)>,
     end: End,
 }
 
@@ -184,7 +190,7 @@ enum End {
 }
 
 async fn gather(delivery: &mut Delivery, stop: &mut watch::Receiver<bool>) -> Gathered {
-    let mut gathered = Gathered { changes: Vec::new(), bytes: 0, sequence: None, end: End::Full };
+    let mut gathered = Gathered { changes: Vec::new(), bytes: 0, newest: None, end: End::Full };
     // Of the first message, however long it takes to come.
     let mut deadline = None;
     while gathered.bytes < GATHER_BYTES_MAX {
@@ -202,7 +208,7 @@ async fn gather(delivery: &mut Delivery, stop: &mut watch::Receiver<bool>) -> Ga
             Ok(delivered) => {
                 deadline.get_or_insert_with(|| Instant::now() + GATHER_MAX);
                 gathered.bytes += delivered.bytes;
-                gathered.sequence = Some(delivered.sequence);
+                gathered.newest = Some((delivered.sequence, delivered.last));
                 gathered.changes.extend(delivered.changes);
             }
             Err(broken) => {

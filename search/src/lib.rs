@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::{io, thread};
 
 use async_nats::{Client, jetstream};
+use emshop_telemetry::{Registry, catalogue};
 use tantivy::TantivyError;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -126,6 +127,18 @@ impl Search {
     /// Sequence of the last message of the stream whose changes are found.
     pub fn consumed(&self) -> u64 {
         self.progress.borrow().sequence
+    }
+
+    /// From now on it is measured, for as long as it is there.
+    pub fn measure(self: &Arc<Self>, registry: &Registry) {
+        let (lag, complete) = (registry.gauge(&catalogue::SEARCH_LAG, &[]), registry.gauge(&catalogue::SEARCH_COMPLETE, &[]));
+        let search = Arc::downgrade(self);
+        registry.at_scrape(move || {
+            let Some(search) = search.upgrade() else { return };
+            let Progress { sequence, is_complete, last } = *search.progress.borrow();
+            lag.set(last.saturating_sub(sequence) as f64);
+            complete.set(f64::from(is_complete));
+        });
     }
 
     /// Returns when what the stream's message `sequence` says is found.

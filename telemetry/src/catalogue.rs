@@ -107,6 +107,22 @@ catalogue! {
     (CHECKPOINT_ROWS, Counter, "emshop_checkpoint_rows_total", ["log"], "Rows that checkpoints have written."),
     (CHECKPOINT_BYTES, Counter, "emshop_checkpoint_bytes_total", ["log"], "Bytes of keys and values that checkpoints have written."),
     (CHECKPOINT_AGE, Gauge, "emshop_checkpoint_age_seconds", ["log"], "How long ago the last checkpoint was written, or the engine started; where nothing changes none is written."),
+
+    // The stores of their states.
+    (STORE_BYTES, Gauge, "emshop_store_bytes", ["log"], "Bytes of the files of a state."),
+    (STORE_FILES, Gauge, "emshop_store_files", ["log"], "Files of a state."),
+    (STORE_FRESH_FILES, Gauge, "emshop_store_fresh_files", ["log"], "Those of them that checkpoints have brought and that are not merged yet: with more than 32 the next checkpoint waits."),
+    (STORE_COMPACTION_WAIT, Histogram(WRITE), "emshop_store_compaction_wait_seconds", ["log"], "How long checkpoints waited until files were merged, those that did."),
+    (STORE_COMPACTION_BYTES, Gauge, "emshop_store_pending_compaction_bytes", ["log"], "Bytes that are to be merged, as RocksDB estimates them."),
+    (STORE_COMPACTIONS, Gauge, "emshop_store_compactions", ["log"], "Merges under way."),
+    (STORE_CACHE_BYTES, Gauge, "emshop_store_cache_bytes", ["log"], "Bytes of blocks, indexes and filters that are kept in memory."),
+    (STORE_CACHE_HITS, Counter, "emshop_store_cache_hits_total", ["log"], "Blocks, indexes and filters that were there when they were needed."),
+    (STORE_CACHE_MISSES, Counter, "emshop_store_cache_misses_total", ["log"], "Those that had to be read."),
+    (STORE_ERRORS, Counter, "emshop_store_background_errors_total", ["log"], "What RocksDB could not do beside reads and checkpoints, such as to merge files: its disk is full or failing."),
+
+    // The index of the goods.
+    (SEARCH_LAG, Gauge, "emshop_search_lag_messages", [], "Messages of EMSHOP_CATALOGUE that are not found yet, of those that the index knows of."),
+    (SEARCH_COMPLETE, Gauge, "emshop_search_complete", [], "Whether the index has caught up since its start (1) or not (0)."),
 }
 
 /// What is measured of each process on this system, by names that all programs share.

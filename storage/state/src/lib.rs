@@ -2,10 +2,11 @@
 //! since a checkpoint comes as sorted files.
 //!
 //! Reading order: `store` (rows in and out), `staging` (a checkpoint becomes files), `parts` (which files), `options` (how
-//! RocksDB keeps them).
+//! RocksDB keeps them), `metrics` (how it gets on).
 
 #![warn(missing_docs)]
 
+mod metrics;
 mod options;
 mod parts;
 mod staging;

@@ -1,15 +1,17 @@
 //! Rows in and out of a database.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
 
 use emshop_core::state::batch::Batch;
 use emshop_core::state::store::{StateReader, StateStore, Visit};
-use rocksdb::{Cache, DB, DBRawIterator, ReadOptions, Snapshot};
+use emshop_telemetry::{Histogram, Registry};
+use rocksdb::statistics::{StatsLevel, Ticker};
+use rocksdb::{Cache, DB, DBRawIterator, Options, ReadOptions, Snapshot};
 
-use crate::options;
 use crate::staging::Staging;
+use crate::{metrics, options};
 
 /// Files at the level that checkpoints come to; with more of them a commit waits for compaction, since each costs every look-up.
 const FRESH_FILES_MAX: u64 = 32;
@@ -37,6 +39,10 @@ pub struct RocksStore {
     /// Held while a checkpoint becomes visible. RocksDB shows the files of one ingestion at once to those who read the latest rows, but
     /// not to a snapshot that is taken in the midst of it.
     staging: Mutex<Staging>,
+    /// Has what RocksDB counts.
+    options: Options,
+    /// Of commits that waited for compaction, when that is measured.
+    compaction_waits: OnceLock<Histogram>,
 }
 
 impl RocksStore {
@@ -46,11 +52,15 @@ impl RocksStore {
     /// [`OpenError`], which says what to do.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let cache = Cache::new_lru_cache(options::BLOCK_CACHE_BYTES);
-        let db = DB::open(&options::database(&cache), path).map_err(|source| open_error(path, source))?;
+        let mut options = options::database(&cache);
+        options.enable_statistics();
+        // No times: to take them would cost each read more than what is counted.
+        options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
+        let db = DB::open(&options, path).map_err(|source| open_error(path, source))?;
         // Only now: the database's lock is ours.
         let staging = Staging::open(path, &cache);
         let staging = staging.map_err(|source| OpenError::Folder { path: path.display().to_string(), source })?;
-        Ok(Self { db, staging: Mutex::new(staging) })
+        Ok(Self { db, staging: Mutex::new(staging), options, compaction_waits: OnceLock::new() })
     }
 
     /// From now on files are written again when they are this old: what rows once said is gone from the disk then.
@@ -64,18 +74,37 @@ impl RocksStore {
         set.unwrap_or_else(|error| panic!("files of {seconds} s cannot be written again: {error}"));
     }
 
+    /// From now on it is measured, as that of log `log`.
+    pub fn measure(self: &Arc<Self>, registry: &Registry, log: u32) {
+        self.compaction_waits.get_or_init(|| metrics::watch(registry, log, Arc::downgrade(self)));
+    }
+
+    /// What RocksDB has counted of this since it was opened.
+    pub(crate) fn ticker(&self, ticker: Ticker) -> u64 {
+        self.options.get_ticker_count(ticker)
+    }
+
     fn staging(&self) -> MutexGuard<'_, Staging> {
         self.staging.lock().expect("no thread panicked")
     }
 
     /// RocksDB slows writers down when compaction is behind, but not those who bring files.
     fn wait_for_compaction(&self) {
-        while self.property("rocksdb.num-files-at-level0") > FRESH_FILES_MAX && self.property("rocksdb.background-errors") == 0 {
+        let is_behind =
+            || self.property("rocksdb.num-files-at-level0") > FRESH_FILES_MAX && self.property("rocksdb.background-errors") == 0;
+        if !is_behind() {
+            return;
+        }
+        let began = Instant::now();
+        while is_behind() {
             std::thread::sleep(COMPACTION_POLL_INTERVAL);
+        }
+        if let Some(waits) = self.compaction_waits.get() {
+            waits.observe(began.elapsed().as_secs_f64());
         }
     }
 
-    fn property(&self, name: &str) -> u64 {
+    pub(crate) fn property(&self, name: &str) -> u64 {
         readable(self.db.property_int_value(name)).unwrap_or_else(|| panic!("RocksDB does not know {name}"))
     }
 }

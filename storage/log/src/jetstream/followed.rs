@@ -28,6 +28,8 @@ pub struct Followed {
 pub struct Event {
     /// Of the stream.
     pub sequence: u64,
+    /// The last one that the stream had when it was delivered.
+    pub last: u64,
     /// What was published.
     pub payload: Bytes,
 }
@@ -83,6 +85,7 @@ impl Followed {
             return Err(lost("messages were lost on the way".into()));
         }
         self.delivered += 1;
-        Ok(Event { sequence: info.stream_sequence, payload: message.message.payload })
+        let (sequence, last) = (info.stream_sequence, info.stream_sequence + info.pending);
+        Ok(Event { sequence, last, payload: message.message.payload })
     }
 }
