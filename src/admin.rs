@@ -113,15 +113,15 @@ struct Asked {
 fn routes(registry: Registry, readiness: Readiness) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/version", get(version))
-        .fallback(async || (StatusCode::NOT_FOUND, "There are /metrics, /livez, /readyz and /version\n"))
+        .fallback(nowhere)
         .with_state(Asked { registry, readiness, turn: Arc::new(Semaphore::new(1)) })
 }
 
 async fn metrics(State(asked): State<Asked>) -> Response {
-    let Ok(turn) = timeout(TURN_WAIT_MAX, asked.turn.acquire_owned()).await else {
+    let Ok(Ok(turn)) = timeout(TURN_WAIT_MAX, asked.turn.acquire_owned()).await else {
         return (StatusCode::SERVICE_UNAVAILABLE, "The one who asked before still waits, perhaps for a disk\n").into_response();
     };
     let scrape = move || {
@@ -132,6 +132,10 @@ async fn metrics(State(asked): State<Asked>) -> Response {
     };
     let text = spawn_blocking(scrape).await.expect("a scrape does not panic");
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
 }
 
 async fn readyz(State(asked): State<Asked>) -> Response {
@@ -150,6 +154,10 @@ async fn version() -> Response {
         version["commit"] = commit.into();
     }
     ([(header::CONTENT_TYPE, "application/json")], format!("{version}\n")).into_response()
+}
+
+async fn nowhere() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "There are /metrics, /livez, /readyz and /version\n")
 }
 
 async fn serve(listener: TcpListener, routes: Router) {

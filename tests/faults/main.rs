@@ -17,6 +17,7 @@ mod leases;
 mod limits;
 mod linear;
 mod logins;
+mod metrics;
 mod model;
 mod outage;
 mod privacy;

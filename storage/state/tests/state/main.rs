@@ -3,6 +3,7 @@
 mod conformance;
 mod kill;
 mod long_run;
+mod metrics;
 mod opening;
 mod snapshots;
 
