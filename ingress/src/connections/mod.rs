@@ -90,11 +90,7 @@ pub async fn serve<S>(
     crowd: watch::Sender<usize>,
     metrics: Metrics,
 ) where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: Answers,
 {
     let (builder, told) = (builder(), stage.clone());
     let mut places = Places::new(limits.all_max, limits.per_address_max);
@@ -153,6 +149,21 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
+/// What answers the calls of a connection.
+pub trait Answers:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// One connection, but for what comes by it.
 struct Line {
     builder: Builder<TokioExecutor>,
@@ -165,11 +176,7 @@ struct Line {
 impl Line {
     async fn answer<S>(self, stream: TcpStream, tls: Option<TlsAcceptor>, door: Door<S>)
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
+        S: Answers,
     {
         // Answers leave at once. That this fails is the first news of a connection that is gone.
         let _ = stream.set_nodelay(true);
@@ -184,11 +191,7 @@ impl Line {
     /// Until the client is gone, or leaves its answers.
     async fn serve<S>(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, door: Door<S>)
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
+        S: Answers,
     {
         let share = self.share.clone();
         tokio::select! {
@@ -199,11 +202,7 @@ impl Line {
 
     async fn serve_in_turn<S>(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, door: Door<S>)
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + Unpin>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
+        S: Answers,
     {
         let mut connection = std::pin::pin!(self.builder.serve_connection(TokioIo::new(FirstBytes::new(stream)), door));
         // Not all at the same moment that came at the same moment.
