@@ -80,6 +80,9 @@ pub fn kept_field(name: &str, value: &str) -> Vec<u8> {
     [vec![0x40], text(name), text(value)].concat()
 }
 
+/// What an answer that is served begins with: the eighth header of the table that all have.
+pub const STATUS_OK: u8 = 0x80 | 8;
+
 /// The header that was kept last.
 pub const LAST_KEPT: u8 = 0x80 | 62;
 
