@@ -47,9 +47,9 @@ use crate::way::metrics;
 use crate::way::outcomes::{self, LocalOutcomes};
 use crate::way::prepare::Defaults;
 
-/// Of tokens whose key is made by chance.
 /// For what the audit trail was told last, once clients are gone.
 const TELL_MAX: Duration = Duration::from_secs(2);
+/// Of tokens whose key is made by chance.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 

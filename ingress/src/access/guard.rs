@@ -14,7 +14,6 @@ use emshop_proto::v1::balance_service_server::SERVICE_NAME as BALANCES;
 use emshop_proto::v1::pipeline_service_server::SERVICE_NAME as STREAMS;
 use emshop_proto::v1::user_service_server::SERVICE_NAME as USERS;
 use futures::future::{BoxFuture, Either};
-use http_body_util::{BodyExt, Full, Limited};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response, header};
@@ -22,13 +21,14 @@ use tower::{Layer, Service};
 
 use super::audit::{Audit, Origin};
 use super::outside::{Issuer, Unbelieved};
+use super::own::Own;
 use super::rates::Rates;
 use super::revoked::Revoked;
 use super::service_accounts::ServiceAccounts;
-use super::{Acting, Identity, Nobody, body};
+use super::{Acting, Identity, Nobody};
 use crate::accounts::service_key::{self, ServiceKey};
 use crate::accounts::token::Tokens;
-use crate::{refusals, services, status};
+use crate::{services, status};
 
 /// What the paths of our own services begin with.
 const OURS: &str = "/emshop.";
@@ -91,20 +91,17 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let passage = match &self.watch {
-            Some(watch) => watch.admit(self.peer, &mut request),
-            None => Ok(Passage::Open),
-        };
-        match (passage, &self.watch) {
-            (Ok(Passage::Open), _) | (Ok(_), None) => Either::Left(self.inner.call(request)),
-            (Ok(passage), Some(watch)) => {
+        let question = self.watch.as_ref().map_or(Ok(None), |watch| watch.admit(self.peer, &mut request));
+        match (question, &self.watch) {
+            (Ok(None), _) | (Ok(_), None) => Either::Left(self.inner.call(request)),
+            (Ok(Some(question)), Some(watch)) => {
                 // The one that was ready goes with the call.
                 let clone = self.inner.clone();
                 let mut inner = std::mem::replace(&mut self.inner, clone);
                 let (watch, peer) = (watch.clone(), self.peer);
                 Either::Right(Box::pin(async move {
-                    match watch.take(passage, peer, request).await {
-                        Ok(request) => inner.call(request).await,
+                    match watch.ask(question, peer, &mut request).await {
+                        Ok(()) => inner.call(request).await,
                         Err(status) => Ok(status.into_http()),
                     }
                 }))
@@ -114,65 +111,65 @@ where
     }
 }
 
-/// How a call goes on.
-enum Passage {
-    Open,
-    /// When the request's field has no other user than this one, whom whoever says nothing means.
-    Own {
-        field: u32,
-        user_id: u64,
-    },
-    /// When the engine knows the key.
-    Ask {
-        key: ServiceKey,
-        method: &'static Method,
-    },
-    /// When the issuer tells the key of the token.
-    Look {
-        issuer: Arc<Issuer>,
-        token: String,
-        method: &'static Method,
-    },
+/// Who makes a call, when others have to be asked who that is.
+struct Question {
+    method: &'static Method,
+    stranger: Stranger,
+}
+
+/// What somebody shows of whom it is not known here.
+enum Stranger {
+    /// The engine knows the key.
+    Key(ServiceKey),
+    /// The issuer tells the key of the token.
+    Token(Arc<Issuer>, String),
 }
 
 impl Watch {
-    /// Says whether the caller may make this call, and notes who it is for those behind.
-    fn admit(&self, peer: IpAddr, request: &mut Request<Body>) -> Result<Passage, Status> {
+    /// Says whether the caller may make this call, and notes who it is for those behind; or what must be asked first.
+    fn admit(self: &Arc<Self>, peer: IpAddr, request: &mut Request<Body>) -> Result<Option<Question>, Status> {
         let path = request.uri().path();
         let method = match access::method(path) {
             Some(method) => method,
             None if path.starts_with(OURS) => return Err(status::of_refusal(Code::MethodUnknown.refusal())),
             // Such as health and reflection, which are for everybody.
-            None => return Ok(Passage::Open),
+            None => return Ok(None),
         };
         if method.access == Access::Public {
             self.rates.anybody(method, peer, request.headers())?;
         }
-        match self.identify(request.headers()) {
-            Ok(Bearer::Known(identity)) => self.pass(Ok(identity), method, peer, request),
-            Ok(Bearer::Unknown(key)) => {
+        let identified = match self.identify(request.headers()) {
+            Ok(Bearer::Known(identity)) => Ok(identity),
+            Ok(Bearer::Unknown(stranger)) => {
+                // To look whether a token is forged costs much more than to forge it.
                 self.rates.unknown(peer, request.headers())?;
-                Ok(Passage::Ask { key, method })
-            }
-            Ok(Bearer::Foreign(issuer, token)) => {
-                // To look whether it is forged costs much more than to forge it.
-                self.rates.unknown(peer, request.headers())?;
-                match issuer.verify(&token) {
-                    Ok(identity) => self.pass(Ok(identity), method, peer, request),
-                    Err(Unbelieved::Refused(code)) => self.pass(Err(code), method, peer, request),
-                    Err(Unbelieved::KeyUnknown) => Ok(Passage::Look { issuer, token, method }),
+                match stranger {
+                    Stranger::Token(issuer, token) => match issuer.verify(&token) {
+                        Ok(identity) => Ok(identity),
+                        Err(Unbelieved::Refused(code)) => Err(code),
+                        Err(Unbelieved::KeyUnknown) => {
+                            return Ok(Some(Question { method, stranger: Stranger::Token(issuer, token) }));
+                        }
+                    },
+                    key @ Stranger::Key(_) => return Ok(Some(Question { method, stranger: key })),
                 }
             }
-            Err(code) => self.pass(Err(code), method, peer, request),
-        }
+            Err(code) => Err(code),
+        };
+        self.pass(identified, method, peer, request).map(|()| None)
     }
 
     /// Who somebody is, as far as that is known here.
     fn identify(&self, headers: &HeaderMap) -> Result<Bearer, Code> {
         let bearer = bearer(headers)?;
-        if let Some(issuer) = self.issuer_of(bearer) {
-            let foreign = || Bearer::Foreign(issuer.clone(), bearer.to_owned());
-            return Ok(issuer.known(bearer).map_or_else(foreign, Bearer::Known));
+        if let Some(issuer) = &self.issuer {
+            if let Some(identity) = issuer.known(bearer) {
+                return Ok(Bearer::Known(identity));
+            }
+            // Those that name a key of ours are known at once.
+            if !self.tokens.are_named_by(bearer) && issuer.is_named_by(bearer) {
+                return Ok(Bearer::Unknown(Stranger::Token(issuer.clone(), bearer.to_owned())));
+            }
         }
         if !bearer.starts_with(service_key::PREFIX) {
             let identity = self.tokens.verify(bearer)?;
@@ -182,86 +179,91 @@ impl Watch {
         let key = ServiceKey::parse(bearer).ok_or(Code::TokenInvalid)?;
         // What was known of an account that has changed is asked again.
         let known = self.service_accounts.known(&key).filter(|identity| self.revoked.check(identity).is_ok());
-        Ok(known.map_or(Bearer::Unknown(key), Bearer::Known))
+        Ok(known.map_or(Bearer::Unknown(Stranger::Key(key)), Bearer::Known))
     }
 
-    /// The outside issuer, if a token is one of its own. Those that name a key of ours are known at once.
-    fn issuer_of(&self, token: &str) -> Option<&Arc<Issuer>> {
-        self.issuer.as_ref().filter(|issuer| !self.tokens.are_named_by(token) && issuer.is_named_by(token))
-    }
-
-    /// How a call by somebody goes on.
+    /// Lets a call by somebody go on. What a service sees of the call of somebody who acts for themself names nobody else.
     fn pass(
-        &self,
+        self: &Arc<Self>,
         identified: Result<Identity, Code>,
-        method: &Method,
+        method: &'static Method,
         peer: IpAddr,
         request: &mut Request<Body>,
-    ) -> Result<Passage, Status> {
+    ) -> Result<(), Status> {
         let identity = match identified {
             Ok(identity) => identity,
             // Who logs in again may send along what is good for nothing any more.
             Err(_) if method.access == Access::Public => {
                 request.extensions_mut().insert(Nobody);
                 self.note_origin(method, peer, request);
-                return Ok(Passage::Open);
+                return Ok(());
             }
-            Err(code) => return Err(self.refuse(code, method.path, None, peer, request.headers())),
+            Err(code) => return Err(self.refuse(code, method.path, None, self.origin(peer, request))),
         };
         let caller = identity.caller;
-        let (as_staff, passage) = match method.access {
-            Access::Public => (caller.role != Role::User, Passage::Open),
-            _ if method.is_for(caller.role) => (true, Passage::Open),
-            _ => match for_themself(&identity, method) {
-                Ok(passage) => (false, passage),
-                Err(code) => return Err(self.refuse(code, method.path, Some(&identity), peer, request.headers())),
-            },
+        let as_staff = match method.access {
+            Access::Public => caller.role != Role::User,
+            _ if method.is_for(caller.role) => true,
+            // Who has no account has nothing of their own.
+            Access::Self_ if identity.subject.is_none() => false,
+            _ => return Err(self.refuse(Code::PermissionDenied, method.path, Some(&identity), self.origin(peer, request))),
         };
         if method.access != Access::Public {
             self.rates.caller(caller)?;
         }
+        // Without such a field the engine knows whose it is; the build sees to it that this is said.
+        if let (false, Access::Self_, Some(field)) = (as_staff, method.access, method.user_id_field) {
+            self.keep_to_themself(&identity, method, field, peer, request);
+        }
         request.extensions_mut().insert(Acting { identity, as_staff });
         self.note_origin(method, peer, request);
-        Ok(passage)
+        Ok(())
     }
 
-    /// What goes on of a call that had to be looked into.
-    async fn take(&self, passage: Passage, peer: IpAddr, mut request: Request<Body>) -> Result<Request<Body>, Status> {
-        let passage = match passage {
-            Passage::Ask { key, method } => {
-                let identified = match self.service_accounts.ask(&key).await {
-                    Ok(identified) => identified,
-                    // Nobody needs a key for these.
-                    Err(_) if method.access == Access::Public => Err(Code::TokenInvalid),
-                    Err(status) => return Err(status),
-                };
-                self.pass(identified, method, peer, &mut request)?
-            }
-            Passage::Look { issuer, token, method } => self.pass(issuer.verify_anew(&token).await, method, peer, &mut request)?,
-            passage => passage,
+    /// Has the message refused, when its service reads it, that names somebody else.
+    fn keep_to_themself(
+        self: &Arc<Self>,
+        identity: &Identity,
+        method: &'static Method,
+        field: u32,
+        peer: IpAddr,
+        request: &mut Request<Body>,
+    ) {
+        let (watch, by, origin) = (self.clone(), identity.clone(), self.origin(peer, request));
+        let refuse = move || watch.refuse(Code::PermissionDenied, method.path, Some(&by), origin);
+        let most = services::request_bytes_max(method.path) + FRAME_BYTES_MAX;
+        let body = std::mem::take(request.body_mut());
+        *request.body_mut() = Body::new(Own::new(body, most, field, identity.caller.user_id, refuse));
+    }
+
+    /// As [`Watch::admit`], of a call whose caller has to be asked for.
+    async fn ask(self: &Arc<Self>, question: Question, peer: IpAddr, request: &mut Request<Body>) -> Result<(), Status> {
+        let Question { method, stranger } = question;
+        let identified = match stranger {
+            Stranger::Key(key) => match self.service_accounts.ask(&key).await {
+                Ok(identified) => identified,
+                // Nobody needs a key for these.
+                Err(_) if method.access == Access::Public => Err(Code::TokenInvalid),
+                Err(status) => return Err(status),
+            },
+            Stranger::Token(issuer, token) => issuer.verify_anew(&token).await,
         };
-        let Passage::Own { field, user_id } = passage else { return Ok(request) };
-        let (head, body) = request.into_parts();
-        match of_themself(head.uri.path(), body, field, user_id).await {
-            Ok(Some(body)) => Ok(Request::from_parts(head, body)),
-            Ok(None) => {
-                let identity = super::identity(&head.extensions);
-                Err(self.refuse(Code::PermissionDenied, head.uri.path(), identity, peer, &head.headers))
-            }
-            Err(status) => Err(status),
-        }
+        self.pass(identified, method, peer, request)
     }
 
     /// Where a call comes from that may concern security, for those behind: they tell it.
     fn note_origin(&self, method: &Method, peer: IpAddr, request: &mut Request<Body>) {
         if [USERS, BALANCES, STREAMS].contains(&services::service_name(method.path)) {
-            let origin = Origin(self.rates.address(peer, request.headers()));
+            let origin = self.origin(peer, request);
             request.extensions_mut().insert(origin);
         }
     }
 
-    fn refuse(&self, code: Code, path: &str, by: Option<&Identity>, peer: IpAddr, headers: &HeaderMap) -> Status {
-        let origin = Origin(self.rates.address(peer, headers));
+    fn origin(&self, peer: IpAddr, request: &Request<Body>) -> Origin {
+        Origin(self.rates.address(peer, request.headers()))
+    }
+
+    fn refuse(&self, code: Code, path: &str, by: Option<&Identity>, origin: Origin) -> Status {
         self.audit.refused(Some(origin), path, code, by.map(Identity::operator));
         status::of_refusal(code.refusal())
     }
@@ -270,22 +272,7 @@ impl Watch {
 /// What a call shows.
 enum Bearer {
     Known(Identity),
-    /// The engine must be asked.
-    Unknown(ServiceKey),
-    /// One of an outside issuer that was not seen before.
-    Foreign(Arc<Issuer>, String),
-}
-
-/// How somebody goes on who may not act for others.
-fn for_themself(identity: &Identity, method: &Method) -> Result<Passage, Code> {
-    match (method.access, method.user_id_field) {
-        // Nothing here is theirs: they have no account.
-        _ if identity.subject.is_some() => Err(Code::PermissionDenied),
-        (Access::Self_, Some(field)) => Ok(Passage::Own { field, user_id: identity.caller.user_id }),
-        // The engine knows whose it is; the build sees to it that this is said.
-        (Access::Self_, None) => Ok(Passage::Open),
-        _ => Err(Code::PermissionDenied),
-    }
+    Unknown(Stranger),
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Code> {
@@ -296,21 +283,4 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Code> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() => Ok(token),
         _ => Err(Code::AuthHeaderInvalid),
     }
-}
-
-/// The body, unless it names another user. One that names none means the caller.
-async fn of_themself(path: &str, request_body: Body, field: u32, user_id: u64) -> Result<Option<Body>, Status> {
-    let invalid = |error: String| status::of_refusal(refusals::invalid_field("request", error));
-    let most = services::request_bytes_max(path) + FRAME_BYTES_MAX;
-    let bytes = Limited::new(request_body, most).collect().await.map_err(|error| invalid(error.to_string()))?;
-    let bytes = bytes.to_bytes();
-    let bytes = match body::message(&bytes).map_err(|error| invalid(error.to_string()))? {
-        Some(message) => match body::uint64(message, field).map_err(|error| invalid(error.to_string()))? {
-            0 => body::with_uint64(message, field, user_id),
-            named if named == user_id => bytes,
-            _ => return Ok(None),
-        },
-        None => bytes,
-    };
-    Ok(Some(Body::new(Full::new(bytes))))
 }

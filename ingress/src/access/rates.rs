@@ -23,9 +23,9 @@ use crate::access::Caller;
 use crate::services::service_name;
 use crate::status;
 
-/// Where proxies say for whom they call.
 /// What those call who have logged in before, and whose tokens are over.
 const OF_SESSIONS: [&str; 2] = ["/emshop.v1.UserService/RefreshToken", "/emshop.v1.UserService/Logout"];
+/// Where proxies say for whom they call.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// How often those are forgotten who have not called for long.
 const FORGET_EVERY: Duration = Duration::from_secs(60);

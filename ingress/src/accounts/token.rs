@@ -1,6 +1,7 @@
 //! Tokens: who a caller is, signed, so that every ingress with the same key takes their word for it.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +15,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
+use crate::access::remembered::Remembered;
 use crate::access::{Caller, Identity, Login};
 
 /// `iss` of all tokens.
@@ -49,10 +51,16 @@ pub enum KeyError {
 #[derive(Clone)]
 pub struct Tokens {
     algorithm: Algorithm,
-    ring: Arc<RwLock<Arc<Vec<Key>>>>,
+    keys: Arc<RwLock<Arc<Keys>>>,
     /// What a token must say, made once: each call has one.
     validation: Validation,
     lifetime: Duration,
+}
+
+/// All that are believed, in the order of their file: one at least.
+pub struct Keys {
+    all: Vec<Key>,
+    remembered: Remembered,
 }
 
 /// One key of the file.
@@ -89,8 +97,8 @@ struct Claims {
 impl Tokens {
     /// `keys` is the content of a key file. Tokens are good for `lifetime`.
     pub fn new(algorithm: Algorithm, keys: &str, lifetime: Duration) -> Result<Self, KeyError> {
-        let ring = Arc::new(RwLock::new(Arc::new(read(algorithm, keys)?)));
-        Ok(Self { algorithm, ring, validation: validation(algorithm), lifetime })
+        let keys = Arc::new(RwLock::new(Arc::new(Keys::read(algorithm, keys)?)));
+        Ok(Self { algorithm, keys, validation: validation(algorithm), lifetime })
     }
 
     /// With a key that nobody else has, for a process that believes no token but its own.
@@ -100,8 +108,8 @@ impl Tokens {
 
     /// Goes on with the keys of another file, of which it tells the ids.
     pub fn replace(&self, keys: &str) -> Result<Vec<String>, KeyError> {
-        let keys = read(self.algorithm, keys)?;
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        let keys = Keys::read(self.algorithm, keys)?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         Ok(self.ids())
     }
 
@@ -111,8 +119,8 @@ impl Tokens {
     }
 
     /// All keys that are believed, for what else all ingresses share and nobody else has.
-    pub fn keys(&self) -> Arc<Vec<Key>> {
-        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Works with the key that signs now.
@@ -142,9 +150,25 @@ impl Tokens {
     /// What a token says; otherwise what is wrong with it.
     pub fn verify(&self, token: &str) -> Result<Identity, Code> {
         let keys = self.keys();
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.find(&keys, token)?.verifying, &self.validation);
-        let claims = decoded.map_err(|error| refusal_of(&error))?;
-        let Claims { sub, role, auth_epoch, sid, iat, exp, .. } = claims.claims;
+        if let Some(identity) = keys.remembered.get(token) {
+            return Ok(identity);
+        }
+        let key = keys.named_in(self.algorithm, token)?;
+        let decoded = jsonwebtoken::decode::<Claims>(token, &key.verifying, &self.validation);
+        let identity = decoded.map_err(|error| refusal_of(&error))?.claims.identity()?;
+        keys.remembered.note(token, identity.clone());
+        Ok(identity)
+    }
+
+    /// Whether a token names one of the keys here, as those do that were signed here.
+    pub fn are_named_by(&self, token: &str) -> bool {
+        self.keys().named_by(token).is_some()
+    }
+}
+
+impl Claims {
+    fn identity(self) -> Result<Identity, Code> {
+        let Self { sub, role, auth_epoch, sid, iat, exp, .. } = self;
         let login = match (auth_epoch, sid) {
             (Some(auth_epoch), Some(session_id)) => Some(Login { auth_epoch, session_id }),
             (None, None) => None,
@@ -164,25 +188,38 @@ impl Tokens {
     }
 }
 
-impl Tokens {
-    /// Whether a token names one of the keys here, as those do that were signed here.
-    pub fn are_named_by(&self, token: &str) -> bool {
-        named_by(&self.keys(), token).is_some()
+impl Keys {
+    /// The keys of a file.
+    fn read(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
+        let keys = token_keys::parse(text);
+        if keys.is_empty() {
+            return Err(algorithm.misfit());
+        }
+        let all = keys.iter().map(|key| Key::new(algorithm, key)).collect::<Result<_, _>>()?;
+        Ok(Self { all, remembered: Remembered::default() })
     }
 
     /// The key that a token names. Most are known by what they begin with, which is the same for all of one key.
-    fn find<'a>(&self, keys: &'a [Key], token: &str) -> Result<&'a Key, Code> {
-        if let Some(key) = named_by(keys, token) {
+    fn named_in(&self, algorithm: Algorithm, token: &str) -> Result<&Key, Code> {
+        if let Some(key) = self.named_by(token) {
             return Ok(key);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Code::TokenInvalid)?;
-        let id = header.kid.filter(|_| header.alg == jwt(self.algorithm)).ok_or(Code::TokenInvalid)?;
-        keys.iter().find(|key| key.id == id).ok_or(Code::SignatureInvalid)
+        let id = header.kid.filter(|_| header.alg == jwt(algorithm)).ok_or(Code::TokenInvalid)?;
+        self.iter().find(|key| key.id == id).ok_or(Code::SignatureInvalid)
+    }
+
+    fn named_by(&self, token: &str) -> Option<&Key> {
+        self.iter().find(|key| token.starts_with(&key.header))
     }
 }
 
-fn named_by<'a>(keys: &'a [Key], token: &str) -> Option<&'a Key> {
-    keys.iter().find(|key| token.starts_with(&key.header))
+impl Deref for Keys {
+    type Target = [Key];
+
+    fn deref(&self) -> &[Key] {
+        &self.all
+    }
 }
 
 /// What is wrong with a token.
@@ -201,15 +238,6 @@ fn signing(keys: &[Key], now: SystemTime) -> &Key {
 
 fn header(algorithm: Algorithm, id: &str) -> Header {
     Header { kid: Some(id.to_owned()), ..Header::new(jwt(algorithm)) }
-}
-
-/// The keys of a file, one at least.
-fn read(algorithm: Algorithm, text: &str) -> Result<Vec<Key>, KeyError> {
-    let keys = token_keys::parse(text);
-    if keys.is_empty() {
-        return Err(algorithm.misfit());
-    }
-    keys.iter().map(|key| Key::new(algorithm, key)).collect()
 }
 
 impl Key {
@@ -335,6 +363,17 @@ mod tests {
         assert_eq!(caller(&tokens, &signed_ago(7_000)), Ok(ADMIN));
         let later = SystemTime::now() + Duration::from_secs(CLOCK_SKEW_SECONDS + 60);
         assert_eq!(tokens.verify(&tokens.sign_at(ADMIN, None, later).token), Err(Code::TokenInvalid));
+    }
+
+    /// One that was good a moment ago, and is remembered.
+    #[test]
+    fn what_was_verified_is_refused_when_its_time_is_over() {
+        let tokens = tokens(Algorithm::Hs256);
+        let almost_over = Duration::from_secs(7_200 + CLOCK_SKEW_SECONDS - 1);
+        let token = tokens.sign_at(ADMIN, None, SystemTime::now() - almost_over).token;
+        assert_eq!([(); 2].map(|()| caller(&tokens, &token)), [Ok(ADMIN); 2]);
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(caller(&tokens, &token), Err(Code::TokenExpired));
     }
 
     #[test]

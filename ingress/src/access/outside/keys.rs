@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Unbelieved;
+use crate::access::remembered::Remembered;
 
 /// More than any issuer has.
 const KEYS_MAX: usize = 100;
@@ -33,7 +34,10 @@ pub enum NoKeySet {
 }
 
 /// Those of an issuer that tokens are verified with.
-pub struct Keys(Vec<Key>);
+pub struct Keys {
+    all: Vec<Key>,
+    pub remembered: Remembered,
+}
 
 /// One of them.
 pub struct Key {
@@ -58,25 +62,26 @@ impl Keys {
         }
         // One of a kind that nobody here knows takes nothing from the others.
         let keys = keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
-        Ok(Self(keys.filter_map(|key| Key::new(&key, validation)).collect()))
+        let all = keys.filter_map(|key| Key::new(&key, validation)).collect();
+        Ok(Self { all, remembered: Remembered::default() })
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// What tokens name them by.
     pub fn ids(&self) -> String {
-        self.0.iter().map(|key| key.id.as_deref().unwrap_or("(without a name)")).collect::<Vec<_>>().join(" ")
+        self.all.iter().map(|key| key.id.as_deref().unwrap_or("(without a name)")).collect::<Vec<_>>().join(" ")
     }
 
     /// The key that a token names. The name may be missing where there is no choice.
     pub fn find(&self, header: &Header) -> Result<&Key, Unbelieved> {
         let Some(id) = &header.kid else {
-            let [only] = self.0.as_slice() else { return Err(Unbelieved::TOKEN_INVALID) };
+            let [only] = self.all.as_slice() else { return Err(Unbelieved::TOKEN_INVALID) };
             return Ok(only);
         };
-        let named = || self.0.iter().filter(|key| key.id.as_ref() == Some(id));
+        let named = || self.all.iter().filter(|key| key.id.as_ref() == Some(id));
         // Keys of different kinds may have the same name.
         let fitting = named().find(|key| key.validation.algorithms.contains(&header.alg));
         fitting.ok_or_else(|| if named().next().is_some() { Unbelieved::TOKEN_INVALID } else { Unbelieved::KeyUnknown })

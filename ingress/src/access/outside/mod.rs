@@ -8,7 +8,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -29,8 +29,6 @@ use crate::accounts::token::{self, CLOCK_SKEW_SECONDS, LIFETIME_MAX};
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Of `sub`, as the standard has it.
 const SUBJECT_BYTES_MAX: usize = 255;
-/// Tokens that are remembered: the staff of a shop is fewer.
-const KNOWN_MAX: usize = 4_096;
 /// No account has this number.
 const NO_ACCOUNT: u64 = 0;
 
@@ -86,8 +84,6 @@ pub struct Issuer {
     validation: Validation,
     /// `None` until they were read for the first time.
     keys: RwLock<Option<Arc<Keys>>>,
-    /// Whom tokens name that are good by these keys, by the hash of the token.
-    known: RwLock<HashMap<[u8; 32], Identity>>,
     looking: Looking,
 }
 
@@ -120,7 +116,7 @@ impl Issuer {
                 return Err(IssuerError::NoKeys);
             }
         }
-        Ok(Self { options, source, validation, keys: RwLock::default(), known: RwLock::default(), looking: Looking::default() })
+        Ok(Self { options, source, validation, keys: RwLock::default(), looking: Looking::default() })
     }
 
     /// Whether a token says that it is one of this issuer's. Nothing else that it says is looked at.
@@ -131,9 +127,7 @@ impl Issuer {
 
     /// Who a token says that somebody is, if it was verified before and is still good.
     pub fn known(&self, token: &str) -> Option<Identity> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let identity = known.get(blake3::hash(token.as_bytes()).as_bytes())?;
-        (get_current_timestamp() < identity.expires_at_s).then(|| identity.clone())
+        self.keys()?.remembered.get(token)
     }
 
     /// Who a token of this issuer says that somebody is.
@@ -151,14 +145,7 @@ impl Issuer {
         let decoded = jsonwebtoken::decode::<Claims>(token, &key.verifying, &key.validation);
         let claims = decoded.map_err(|error| token::refusal_of(&error))?.claims;
         let identity = self.identity(claims)?;
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        // Unless its key has just been taken back.
-        if self.keys().is_some_and(|now| Arc::ptr_eq(&now, &keys)) {
-            if known.len() >= KNOWN_MAX {
-                known.clear();
-            }
-            known.insert(*blake3::hash(token.as_bytes()).as_bytes(), identity.clone());
-        }
+        keys.remembered.note(token, identity.clone());
         Ok(identity)
     }
 
@@ -190,7 +177,6 @@ impl Issuer {
     fn take(&self, set: &[u8]) -> Result<Arc<Keys>, NoKeySet> {
         let keys = Arc::new(Keys::read(set, &self.validation)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
-        self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(keys)
     }
 }
