@@ -150,6 +150,8 @@ mod tests {
     use emshop_proto::v1::{
         CheckoutCartRequest, GoodsQuantity, Money, PaymentMethod, Receiver, ShippingMethod, SubmitOrderRequest, SubmitWait,
     };
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -233,6 +235,39 @@ mod tests {
         let ids = [(&b""[..], ""), (b"\x18\x03", ""), (b"\x18\x03\x22\x02\x08\x07\x0a\x01o", "o")];
         for (request, id) in ids {
             assert_eq!(row::id_in(request), id);
+        }
+    }
+
+    /// One field: a number, or the bytes of a text or of a message.
+    fn field() -> impl Strategy<Value = Vec<u8>> {
+        let nested = prop_oneof![
+            Just(Vec::new()),
+            "[a-z]{0,3}".prop_map(String::into_bytes),
+            vec(any::<u8>(), 0..4),
+            // Of a receiver, and what is not of one.
+            (prop_oneof![Just(0x0a), Just(0x12), Just(0x1a), Just(0x08)], 0_u8..3, vec(any::<u8>(), 0..3))
+                .prop_map(|(key, length, bytes)| [&[key, length][..], &bytes].concat()),
+        ];
+        (prop_oneof![Just(1_u8), Just(4), Just(5), Just(6)], 0_u8..4, nested).prop_map(|(field, wire_type, bytes)| {
+            let length = if wire_type == 2 { vec![bytes.len() as u8] } else { Vec::new() };
+            [&[field << 3 | wire_type][..], &length, &bytes].concat()
+        })
+    }
+
+    proptest! {
+        /// What is read only later never turns out to be unreadable then.
+        #[test]
+        fn a_request_that_is_let_in_can_be_read(fields in vec(field(), 0..4)) {
+            let request = fields.concat();
+            let decoded = OrderDestination::decode(request.as_slice());
+            match row::check_request(&request) {
+                Ok(()) => {
+                    let order = OrderRow { texts: request, ..OrderRow::default() };
+                    prop_assert_eq!(row::address(&order), decoded.expect("what it goes by").address);
+                    row::id(&order);
+                }
+                Err(error) => prop_assert!(decoded.is_err() || error.starts_with("an order has"), "{}", error),
+            }
         }
     }
 

@@ -41,7 +41,7 @@ pub fn order_id_of_key(user_id: u64, idempotency_key: &str) -> String {
 
 /// The id of an order's payment.
 pub fn payment_id(order_id: &str) -> String {
-    format!("{PAYMENT_PREFIX}{order_id}")
+    [PAYMENT_PREFIX, order_id].concat()
 }
 
 /// The order of a payment; `None` when it is no payment's id.
@@ -51,7 +51,7 @@ pub fn order_id_of_payment(payment_id: &str) -> Option<&str> {
 
 /// The id of an order's parcel.
 pub fn logistics_id(order_id: &str) -> String {
-    format!("{LOGISTICS_PREFIX}{order_id}")
+    [LOGISTICS_PREFIX, order_id].concat()
 }
 
 /// The order of a parcel; `None` when it is no parcel's id.

@@ -35,6 +35,9 @@ pub fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
 const ORDER_ID_FIELD: u32 = 1;
 const ADDRESS_FIELD: u32 = 5;
 const RECEIVER_FIELD: u32 = 6;
+/// Of `Receiver`.
+const RECEIVER_NAME_FIELD: u32 = 1;
+const RECEIVER_PHONE_FIELD: u32 = 2;
 /// Of `OrderNames` and `GoodsName`.
 const NAMES_FIELD: u32 = 100;
 const GOODS_ID_FIELD: u32 = 1;
@@ -45,15 +48,15 @@ pub fn id(order: &OrderRow) -> &str {
     id_in(&order.texts)
 }
 
-/// Looks at the parts of a request that are read only when somebody wants them.
+/// Looks at the parts of a request that are read only when somebody wants them, without making anything of them.
 ///
 /// # Errors
 /// What is wrong with them.
 pub fn check_request(request: &[u8]) -> Result<(), String> {
-    let (mut rest, mut seen) = (request, [false; 3]);
+    let (mut rest, mut seen, mut is_plain) = (request, [false; 3], true);
     while !rest.is_empty() {
         let (field, wire_type) = decode_key(&mut rest).map_err(|error| error.to_string())?;
-        let mut value = rest;
+        let value = rest;
         // Some of them are read from the front and some from the back.
         if let Some(place) = [ORDER_ID_FIELD, ADDRESS_FIELD, RECEIVER_FIELD].iter().position(|once| *once == field)
             && std::mem::replace(&mut seen[place], true)
@@ -61,19 +64,40 @@ pub fn check_request(request: &[u8]) -> Result<(), String> {
             return Err("an order has two ids, addresses or receivers".to_owned());
         }
         skip_field(wire_type, field, &mut rest, DecodeContext::default()).map_err(|error| error.to_string())?;
+        let value = &value[..value.len() - rest.len()];
         match field {
-            ORDER_ID_FIELD => {
-                let length = decode_varint(&mut value).unwrap_or_default() as usize;
-                let is_text = wire_type == WireType::LengthDelimited && std::str::from_utf8(&value[..length]).is_ok();
-                if !is_text {
-                    return Err("an order has an id that is no text".to_owned());
-                }
+            ORDER_ID_FIELD | ADDRESS_FIELD if !is_text(wire_type, value) => {
+                return Err("an order has an id or an address that is no text".to_owned());
             }
+            RECEIVER_FIELD => is_plain = wire_type == WireType::LengthDelimited && has_texts_alone(value),
             NAMES_FIELD => return Err("an order has names of goods before it has reserved them".to_owned()),
             _ => {}
         }
     }
-    OrderDestination::decode(request).map(drop).map_err(|error| error.to_string())
+    if is_plain { Ok(()) } else { OrderDestination::decode(request).map(drop).map_err(|error| error.to_string()) }
+}
+
+/// Whether a value that was skipped before can be read as a text.
+fn is_text(wire_type: WireType, mut value: &[u8]) -> bool {
+    wire_type == WireType::LengthDelimited && decode_varint(&mut value).is_ok() && std::str::from_utf8(value).is_ok()
+}
+
+/// Whether a message, behind its length, is made of the two texts of a receiver and nothing else.
+fn has_texts_alone(mut message: &[u8]) -> bool {
+    let is_next_a_text = |rest: &mut &[u8]| {
+        let (field, wire_type) = decode_key(rest).ok()?;
+        let value = *rest;
+        skip_field(wire_type, field, rest, DecodeContext::default()).ok()?;
+        let value = &value[..value.len() - rest.len()];
+        ([RECEIVER_NAME_FIELD, RECEIVER_PHONE_FIELD].contains(&field) && is_text(wire_type, value)).then_some(())
+    };
+    let is_long_enough = decode_varint(&mut message).is_ok();
+    while !message.is_empty() {
+        if is_next_a_text(&mut message).is_none() {
+            return false;
+        }
+    }
+    is_long_enough
 }
 
 /// The id that a request gives its order; empty when it gives none.

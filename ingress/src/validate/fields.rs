@@ -56,6 +56,9 @@ impl Check {
 
     fn read_by_people(&mut self, field: &str, text: &str, bytes: RangeInclusive<usize>, is_fine: fn(char) -> bool) {
         self.text(field, text, bytes);
+        if is_plain(text) {
+            return;
+        }
         if !text.chars().all(is_fine) {
             self.require(false, field, "must have no control characters, and no others that hide");
         } else if !text.chars().any(is_visible) {
@@ -200,6 +203,11 @@ pub fn one_form(name: &str) -> String {
 fn is_ordinary(character: char) -> bool {
     !character.is_control()
         && !matches!(character, '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+/// What most texts are, seen at once: printable ASCII that does not begin with a blank.
+fn is_plain(text: &str) -> bool {
+    text.as_bytes().first().is_some_and(u8::is_ascii_graphic) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// It leaves something on paper: no blank, joiner, selector or filler.
