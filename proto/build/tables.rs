@@ -60,11 +60,14 @@ impl Rule {
     fn of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Self, String> {
         let [access, owner, roles] = ["access", "owner", "roles"].map(|name| option(pool, method, name));
         let [access, owner] = [access, owner].map(|names| names.into_iter().next().unwrap_or_else(|| "Unspecified".to_owned()));
-        let has_user_id = method.input().get_field_by_name("user_id").is_some_and(|field| field.kind() == Kind::Uint64);
+        let is_user_id = |field: &FieldDescriptor| field.kind() == Kind::Uint64 && !field.is_list();
+        let has_user_id = method.input().get_field_by_name("user_id").is_some_and(|field| is_user_id(&field));
         let wrong = match (access.as_str(), owner.as_str()) {
             ("Unspecified", _) => "has no option (access)",
             ("Self", "Unspecified") => "is for ACCESS_SELF, but has no option (owner)",
             ("Self", "RequestUserId") if !has_user_id => "has OWNER_REQUEST_USER_ID, but its request has no uint64 user_id",
+            // One message is looked at, before its service begins.
+            ("Self", _) if method.is_client_streaming() => "is for ACCESS_SELF, but takes a stream",
             ("Self", _) => "",
             (_, "Unspecified") if matches!(access.as_str(), "Public" | "Super") && !roles.is_empty() => "is for no roles",
             (_, "Unspecified") => "",

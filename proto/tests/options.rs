@@ -20,9 +20,14 @@ impl FileResolver for Written {
 
 /// What the build makes of one RPC with these options, whose request has this field, and of one command.
 fn build(options: &str, request: &str, command: &str) -> Result<String, String> {
+    build_of("Request", options, request, command)
+}
+
+/// As [`build`], of an RPC that takes perhaps a stream.
+fn build_of(input: &str, options: &str, request: &str, command: &str) -> Result<String, String> {
     let text = format!(
         "syntax = \"proto3\"; package emshop.v1; import \"emshop/v1/access.proto\";
-         service S {{ rpc Call(Request) returns (Request) {{ {options} }} }}
+         service S {{ rpc Call({input}) returns (Request) {{ {options} }} }}
          message Request {{ {request} }} message Other {{}}
          message Command {{ oneof body {{ {command} }} }}"
     );
@@ -47,6 +52,7 @@ fn what_is_not_said_fails_the_build() {
         (of("SELF", ""), user, call, "has no option (owner)"),
         (of("SELF", own), "", call, "its request has no uint64 user_id"),
         (of("SELF", own), "string user_id = 1;", call, "its request has no uint64 user_id"),
+        (of("SELF", own), "repeated uint64 user_id = 1;", call, "its request has no uint64 user_id"),
         (of("ADMIN", own), user, call, "is not for ACCESS_SELF"),
         (of("PUBLIC", "option (roles) = ROLE_FINANCE;"), user, call, "is for no roles"),
         (of("SELF", own), user, "Other other = 1;", "no RPC says who may give other"),
@@ -55,6 +61,9 @@ fn what_is_not_said_fails_the_build() {
         let error = build(&options, request, command).expect_err(said);
         assert!(error.contains(said), "{error}");
     }
+    // One message is looked at, before its service begins.
+    let stream = build_of("stream Request", &of("SELF", own), user, call).expect_err("a stream");
+    assert!(stream.contains("takes a stream"), "{stream}");
     for (options, request) in [(of("SELF", own), user), (of("SELF", by_engine), ""), (of("ADMIN", ""), "")] {
         build(&options, request, call).expect("all is said");
     }

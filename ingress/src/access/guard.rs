@@ -83,7 +83,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    /// What needs no look at the body goes on without a future of its own.
+    /// Who is known goes on without a future of its own.
     type Future = Either<S::Future, BoxFuture<'static, Result<Response<Body>, S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {

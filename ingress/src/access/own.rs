@@ -1,11 +1,12 @@
 //! The request of somebody who acts for themself: no user but them is named in it.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body_util::combinators::Collect;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Frame;
 use tonic::Status;
 use tonic::body::Body;
@@ -44,6 +45,14 @@ impl<R: Fn() -> Status + Unpin> Own<R> {
     }
 }
 
+/// A message that is too large, or did not come, is what it is to who reads it without this.
+fn lost(error: Box<dyn Error + Send + Sync>) -> Status {
+    match error.downcast::<LengthLimitError>() {
+        Ok(error) => Status::out_of_range(error.to_string()),
+        Err(error) => Status::from_error(error),
+    }
+}
+
 fn invalid(error: &dyn ToString) -> Status {
     status::of_refusal(refusals::invalid_field("request", error.to_string()))
 }
@@ -56,7 +65,7 @@ impl<R: Fn() -> Status + Unpin> hyper::body::Body for Own<R> {
         let Some(gathering) = &mut self.gathering else { return Poll::Ready(None) };
         let gathered = ready!(Pin::new(gathering).poll(context));
         self.gathering = None;
-        let bytes = gathered.map_err(|error| invalid(&error)).and_then(|gathered| self.look(gathered.to_bytes()));
+        let bytes = gathered.map_err(lost).and_then(|gathered| self.look(gathered.to_bytes()));
         Poll::Ready(Some(bytes.map(Frame::data)))
     }
 
