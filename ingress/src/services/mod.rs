@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use emshop_proto::access::{self, Access};
 use emshop_proto::v1::FieldViolation;
 use emshop_search::Search;
 use futures::future::BoxFuture;
@@ -77,12 +78,15 @@ macro_rules! services {
         /// Full names of the services, as in the descriptors.
         pub const NAMES: &[&str] = &[$(emshop_proto::v1::$module::SERVICE_NAME,)* PipelineServer::NAME];
 
-        /// The largest request that the service of this path takes.
+        /// The largest request that the method of this path takes. It is all in memory before anybody looks at it, so that whoever is none
+        /// of the staff may send less than some of them need.
         pub fn request_bytes_max(path: &str) -> usize {
-            match service_name(path) {
+            let of_service = match service_name(path) {
                 $(emshop_proto::v1::$module::SERVICE_NAME => $request_bytes_max,)*
                 _ => 0,
-            }
+            };
+            let is_for_staff = || access::method(path).is_some_and(|method| !matches!(method.access, Access::Public | Access::Self_));
+            if of_service <= OF_ANYBODY_BYTES_MAX || is_for_staff() { of_service } else { OF_ANYBODY_BYTES_MAX }
         }
 
         impl Service<Request<Body>> for Services {
@@ -102,7 +106,7 @@ macro_rules! services {
                 match service_name(request.uri().path()) {
                     $(emshop_proto::v1::$module::SERVICE_NAME => {
                         let server = emshop_proto::v1::$module::$server::from_arc(self.gateway.clone());
-                        server.max_decoding_message_size($request_bytes_max).call(request)
+                        server.max_decoding_message_size(request_bytes_max(request.uri().path())).call(request)
                     })*
                     PipelineServer::NAME => PipelineServer::new(self.gateway.clone(), self.peer.clone()).call(request),
                     _ => Box::pin(self.others.call(request)),
@@ -112,7 +116,7 @@ macro_rules! services {
     };
 }
 
-// What the largest good request takes, and no more: it is all kept in memory before anybody looks at it.
+// What the largest good request takes, and no more.
 services! {
     order_service_server::OrderServiceServer: 64 * KIB,
     cart_service_server::CartServiceServer: 64 * KIB,
@@ -130,6 +134,8 @@ services! {
 }
 
 const KIB: usize = 1024;
+/// As much as a list of a hundred things takes.
+const OF_ANYBODY_BYTES_MAX: usize = 64 * KIB;
 
 /// The service that needs the index of the goods.
 pub const SEARCHING: &str = emshop_proto::v1::goods_service_server::SERVICE_NAME;
@@ -186,6 +192,16 @@ mod tests {
     use emshop_proto::access::METHODS;
 
     use super::*;
+
+    #[test]
+    fn only_staff_sends_much() {
+        let most = |path: &str| request_bytes_max(path) / KIB;
+        let of_goods = ["CreateGoods", "BatchGetGoods"].map(|name| most(&format!("/emshop.v1.GoodsService/{name}")));
+        assert_eq!(of_goods, [2_048, 64]);
+        assert_eq!(most("/emshop.v1.UserService/Login"), 16);
+        let of_anybody = METHODS.iter().filter(|method| matches!(method.access, Access::Public | Access::Self_));
+        assert!(of_anybody.map(|method| most(method.path)).all(|most| (1..=64).contains(&most)));
+    }
 
     #[test]
     fn every_method_names_a_service_that_is_served() {
