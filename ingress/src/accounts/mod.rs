@@ -1,5 +1,6 @@
 //! What registering and logging in take, apart from log and engine.
 
+mod aside;
 pub mod password;
 pub mod service_key;
 pub mod session;

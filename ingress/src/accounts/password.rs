@@ -1,61 +1,42 @@
 //! Passwords: argon2id hashes, made and compared aside of the threads that serve.
 
-use std::sync::Arc;
-
 use argon2::password_hash::phc::{Error as PhcError, PasswordHash};
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::Refusal;
-use emshop_sync::tasks::{Semaphore, spawn_blocking};
 use sha2::{Digest, Sha256};
 
-use crate::refusals;
-
-/// Hashes that wait for their turn; beyond it calls are refused. Each takes about 20 ms of one core.
-const WAITING_MAX: usize = 256;
+use super::aside::Aside;
 
 /// Stands in for the hash of a user who is not there, so that the time taken tells nothing. No password has it.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 pub type Salt = [u8; 16];
 
-/// Bounds how many hashes are under way: each takes a core and 19 MiB.
+/// Bounds how many hashes are under way: each takes a core for about 20 ms, and 19 MiB.
 pub struct Passwords {
-    at_once: Arc<Semaphore>,
-    waiting: Semaphore,
+    aside: Aside,
 }
 
 impl Passwords {
     /// Hashes `at_once` passwords side by side.
     pub fn new(at_once: usize) -> Self {
-        Self { at_once: Arc::new(Semaphore::new(at_once)), waiting: Semaphore::new(WAITING_MAX) }
+        Self { aside: Aside::new(at_once) }
     }
 
     /// The PHC string of a password: the same for the same salt.
     pub async fn hash(&self, password: String, salt: Salt) -> Result<String, Refusal> {
-        let hashed = self.aside(move || Argon2::default().hash_password_with_salt(password.as_bytes(), &salt)).await?;
+        let hashed = self.aside.run(move || Argon2::default().hash_password_with_salt(password.as_bytes(), &salt)).await?;
         hashed.map(|hash| hash.to_string()).map_err(|_| Code::EncryptionFailed.refusal())
     }
 
     /// Whether a password has this hash; without one it takes as long, and the answer is no.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Refusal> {
-        let verified = self.aside(move || {
+        let verified = self.aside.run(move || {
             let hash = PasswordHash::new(hash.as_deref().unwrap_or(NOBODY))?;
             Ok::<_, PhcError>(Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         });
         verified.await?.map_err(|_| Code::EncryptionFailed.refusal())
-    }
-
-    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        let _waiting = self.waiting.try_acquire().map_err(|_| refusals::overloaded())?;
-        // Moves into the work, which goes on when the caller is gone.
-        let turn = Arc::clone(&self.at_once).acquire_owned().await.expect("never closed");
-        let done = spawn_blocking(move || {
-            let result = work();
-            drop(turn);
-            result
-        });
-        done.await.map_err(|_| Code::EncryptionFailed.refusal())
     }
 }
 
@@ -111,20 +92,6 @@ mod tests {
         assert_eq!(nobody.hash.map(|hash| hash.len()), real.hash.map(|hash| hash.len()));
     }
 
-    #[tokio::test]
-    async fn too_many_are_told_to_come_back() {
-        let passwords = Passwords::new(1);
-        let turn = passwords.at_once.acquire().await.expect("open");
-        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(passwords.verify("x".to_owned(), None))).collect();
-        for one in &mut waiting {
-            assert!(futures::poll!(one.as_mut()).is_pending());
-        }
-        let refused = passwords.verify("x".to_owned(), None).await.expect_err("one too many");
-        assert_eq!(refused.code, Code::Overloaded.number());
-        drop((waiting, turn));
-        assert_eq!(passwords.verify("x".to_owned(), None).await, Ok(false));
-    }
-
     #[test]
     fn salts_tell_numbers_and_keys_apart() {
         let salt = salt_of_registration;
@@ -136,43 +103,5 @@ mod tests {
         assert_eq!(salt(7, "k"), salt(7, "k"));
         assert_ne!(salt(7, "k"), salt(8, "k"));
         assert_ne!(salt(7, "k"), salt(7, "l"));
-    }
-}
-
-#[cfg(all(test, feature = "shuttle"))]
-mod handoffs {
-    use emshop_sync::tasks::{select, sleep};
-    use emshop_sync::threads::atomic::{AtomicUsize, Ordering};
-    use emshop_sync::{block_on, check, spawn};
-
-    use super::*;
-
-    /// Below the model checker; see `emshop_sync`. A hash goes on when its caller has given up.
-    #[test]
-    fn no_more_hashes_are_made_at_once_than_there_are_turns() {
-        check(|| {
-            let (passwords, at_work) = (Arc::new(Passwords::new(1)), Arc::new(AtomicUsize::new(0)));
-            let callers: Vec<_> = (0..3)
-                .map(|_| {
-                    let (passwords, at_work) = (passwords.clone(), at_work.clone());
-                    let work = move || {
-                        assert_eq!(at_work.fetch_add(1, Ordering::SeqCst), 0, "another one is at work");
-                        at_work.fetch_sub(1, Ordering::SeqCst);
-                    };
-                    spawn(async move {
-                        select! {
-                            done = passwords.aside(work) => done.expect("few wait"),
-                            () = sleep(Default::default()) => {}
-                        }
-                    })
-                })
-                .collect();
-            for caller in callers {
-                block_on(caller).expect("nobody ends it");
-            }
-            // Waits for ever if a turn is lost.
-            block_on(passwords.aside(|| {})).expect("nobody waits");
-            assert_eq!(passwords.waiting.available_permits(), WAITING_MAX);
-        });
     }
 }

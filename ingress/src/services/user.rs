@@ -32,7 +32,7 @@ use crate::accounts::{nick_name_of, user_id_of_registration};
 use crate::queries::{questions, unexpected};
 use crate::way::dispatch::idempotency_key;
 use crate::way::prepare::random_hex;
-use crate::{access, page_token, status, validate};
+use crate::{access, page_token, refusals, status, validate};
 
 const PAGE_SIZE_DEFAULT: u32 = 20;
 /// Nobody has this user id.
@@ -58,7 +58,7 @@ impl UserService for Gateway {
     }
 
     async fn get_captcha(&self, _: Request<GetCaptchaRequest>) -> Result<Response<GetCaptchaResponse>, Status> {
-        let (captcha_id, drawing) = self.captchas()?.draw();
+        let (captcha_id, drawing) = self.captchas()?.draw().await.map_err(status::of_refusal)?;
         Ok(Response::new(GetCaptchaResponse {
             captcha_id,
             image: drawing.image,
@@ -93,11 +93,12 @@ impl UserService for Gateway {
         // Whoever is registered by it: the user's id is made of the key, so that the record needs none.
         let command = AccountBody::RegisterUser(command);
         let outcome = self.dispatcher.account(&metadata, Some(&extensions), String::new(), command).await;
-        let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key)]))?;
+        let outcome = outcome.map_err(|refusal| status::of(refusal, [("idempotency_key", key.clone())]))?;
         let Outcome { repeated, position, .. } = outcome;
         let user = user_of(outcome)?;
+        let given = self.log_in(&metadata, user.clone()).await.map_err(|status| once_registered(status, key))?;
         self.audit.signed_in(audit::origin(&extensions), &user, "registration");
-        let LoginResponse { user, token, refresh_token } = self.log_in(&metadata, user).await?;
+        let LoginResponse { user, token, refresh_token } = given;
         Ok(Response::new(RegisterResponse { user, token, repeated, position, refresh_token }))
     }
 
@@ -427,6 +428,16 @@ impl Gateway {
 fn key_of_call(metadata: &MetadataMap) -> Result<String, Status> {
     let key = idempotency_key(metadata)?;
     Ok(if key.is_empty() { random_hex() } else { key })
+}
+
+/// That nothing was done is not so once there is a user: a repeat under the same key logs them in.
+fn once_registered(status: Status, idempotency_key: String) -> Status {
+    match status.code() {
+        tonic::Code::Unavailable | tonic::Code::ResourceExhausted => {
+            status::of(refusals::outcome_unknown(), [("idempotency_key", idempotency_key)])
+        }
+        _ => status,
+    }
 }
 
 fn unless_missing<T>(found: Result<T, Status>) -> Result<Option<T>, Status> {

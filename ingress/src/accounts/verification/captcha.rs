@@ -10,13 +10,17 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use captcha::Captcha;
 use captcha::filters::{Dots, Noise, Wave};
 use emshop_proto::errors::Code;
+use emshop_proto::v1::Refusal;
 use prost::Message;
 
+use crate::accounts::aside::Aside;
 use crate::accounts::token::{Key, Tokens};
 
 /// How long a captcha is good.
 pub const CAPTCHA_SECONDS: u32 = 120;
 
+/// Captchas that are drawn at the same time.
+const AT_ONCE: usize = 1;
 const CHARS: u32 = 5;
 /// No two of them look alike.
 const ALPHABET: &[char] =
@@ -79,6 +83,8 @@ impl CaptchaProvider for Plain {
 /// Draws captchas, and looks at what was read.
 pub struct Captchas {
     provider: Arc<dyn CaptchaProvider>,
+    /// A picture takes a core for a millisecond or more, and anybody may ask for one.
+    aside: Aside,
     /// Share their keys: what was drawn with one that is believed still is good still.
     tokens: Tokens,
     /// Until when, in Unix seconds.
@@ -113,12 +119,20 @@ struct Seal {
 
 impl Captchas {
     pub fn new(provider: Arc<dyn CaptchaProvider>, tokens: Tokens) -> Self {
-        Self { provider, tokens, wrong: Mutex::default() }
+        Self { provider, aside: Aside::new(AT_ONCE), tokens, wrong: Mutex::default() }
     }
 
     /// A captcha, and its id.
-    pub fn draw(&self) -> (String, Drawing) {
-        let drawing = self.provider.draw();
+    ///
+    /// # Errors
+    /// As [`Aside::run`].
+    pub async fn draw(&self) -> Result<(String, Drawing), Refusal> {
+        let provider = self.provider.clone();
+        let drawing = self.aside.run(move || provider.draw()).await?;
+        Ok(self.sealed(drawing))
+    }
+
+    fn sealed(&self, drawing: Drawing) -> (String, Drawing) {
         let seal = self.tokens.with_signing(Seal::of);
         (seal.seal(rand::random(), now() + u64::from(CAPTCHA_SECONDS), &drawing.answer), drawing)
     }
@@ -213,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_captcha_is_read_by_who_shares_the_secret_until_it_is_over() {
-        let (id, Drawing { answer, .. }) = captchas().draw();
+        let (id, Drawing { answer, .. }) = captchas().sealed(Plain.draw());
         assert_eq!(id.len(), 75);
         let (_, (_, expires)) = captchas().parts(&id).expect("an id");
         let read = captchas().read_at(&id, &answer, expires - 7).expect("right");
@@ -232,17 +246,17 @@ mod tests {
     #[test]
     fn a_captcha_is_read_wrong_once() {
         let captchas = captchas();
-        let (id, Drawing { answer, .. }) = captchas.draw();
+        let (id, Drawing { answer, .. }) = captchas.sealed(Plain.draw());
         assert_eq!(captchas.read(&id, "nonsense"), Err(Code::CaptchaIncorrect));
         assert_eq!(captchas.read(&id, &answer), Err(Code::CaptchaIncorrect));
-        let (id, Drawing { answer, .. }) = captchas.draw();
+        let (id, Drawing { answer, .. }) = captchas.sealed(Plain.draw());
         assert_eq!(captchas.read(&id, &answer), captchas.read(&id, &answer), "whether it was used the log says");
     }
 
     #[test]
     fn a_use_is_of_one_request_under_one_key() {
         let captchas = captchas();
-        let (id, Drawing { answer, .. }) = captchas.draw();
+        let (id, Drawing { answer, .. }) = captchas.sealed(Plain.draw());
         let read = captchas.read(&id, &answer).expect("right");
         let of = |key: &str, password: &str| {
             read.key_of_use(key, &LoginRequest { password: password.to_owned(), ..LoginRequest::default() })
@@ -256,7 +270,7 @@ mod tests {
     #[test]
     fn what_nobody_drew_is_no_captcha() {
         let captchas = captchas();
-        let (id, Drawing { answer, .. }) = captchas.draw();
+        let (id, Drawing { answer, .. }) = captchas.sealed(Plain.draw());
         let mut longer = BASE64_URL_SAFE_NO_PAD.decode(&id).expect("an id");
         // It would be good for ever.
         longer[NONCE_BYTES + TIME_BYTES - 1] ^= 1;
