@@ -8,12 +8,13 @@ use emshop_proto::v1::logistics_service_client::LogisticsServiceClient;
 use emshop_proto::v1::order_service_client::OrderServiceClient;
 use emshop_proto::v1::payment_service_client::PaymentServiceClient;
 use emshop_proto::v1::pipeline_service_client::PipelineServiceClient;
+use emshop_proto::v1::user_operation_service_client::UserOperationServiceClient;
 use emshop_proto::v1::{
-    Availability, BatchGetGoodsRequest, CancelOrderRequest, CancelPaymentRequest, Command, CommandBatch, CompleteOrderRequest,
-    ConfirmPaymentRequest, CreateGoodsRequest, GetAvailabilityRequest, GetGoodsRequest, GetLogisticsOrderRequest,
-    GetOrderRequest, GetPaymentRequest, GetStockRequest, Goods, InspectRequest, ListGoodsRequest, ListOrdersRequest,
-    ListTracksRequest, Operator, OperatorKind, PayWithBalanceRequest, RequestReturnRequest, Role, SetStockRequest,
-    SubmitOrderRequest, list_tracks_request, outcome,
+    AddFavouriteRequest, Availability, BatchGetGoodsRequest, CancelOrderRequest, CancelPaymentRequest, Command, CommandBatch,
+    CompleteOrderRequest, ConfirmPaymentRequest, CreateGoodsRequest, GetAvailabilityRequest, GetGoodsRequest,
+    GetLogisticsOrderRequest, GetOrderRequest, GetPaymentRequest, GetStockRequest, Goods, InspectRequest, ListGoodsRequest,
+    ListOrdersRequest, ListTracksRequest, Operator, OperatorKind, PayWithBalanceRequest, RequestReturnRequest, Role,
+    SetStockRequest, SubmitOrderRequest, list_tracks_request, outcome,
 };
 use futures::stream;
 use tempfile::TempDir;
@@ -186,6 +187,19 @@ async fn what_is_off_sale_and_what_was_sold_is_for_staff() {
         let asked = || GetAvailabilityRequest { goods_ids: vec![2, 1, 3] };
         let seen = inventory.get_availability(with!(asked())).await.expect("for everybody").into_inner();
         assert_eq!((seen.entries, seen.unknown_goods_ids), (vec![Availability { goods_id: 1, available: 100 }], vec![2, 3]));
+    }
+    // Nor by what an order or a favourite comes to: 3 is nothing at all.
+    let mut favourites = UserOperationServiceClient::new(channel.clone());
+    for goods_id in [2, 3] {
+        let order_id = format!("of-{goods_id}");
+        let refused = orders.submit_order(by(&user, submit(&order_id, &[(goods_id, 1)]))).await;
+        assert_eq!(told(refused).1, "GOODS_NOT_FOUND", "{goods_id}");
+        let order = orders.get_order(by(&user, GetOrderRequest { order_id })).await.expect("one's own").into_inner().order;
+        let line = order.expect("an order").lines.remove(0);
+        let price = line.unit_price.map_or(0, |price| price.amount_minor);
+        assert_eq!((line.goods_name.as_str(), price), ("", 0), "{goods_id}");
+        let favourite = AddFavouriteRequest { user_id: BUYER, goods_id };
+        assert_eq!(told(favourites.add_favourite(by(&user, favourite)).await).1, "GOODS_NOT_FOUND", "{goods_id}");
     }
     assert_eq!(told(inventory.get_stock(by(&user, GetStockRequest { goods_id: 1 })).await).1, "PERMISSION_DENIED");
 

@@ -97,7 +97,9 @@ fn check<'l>(
             wrong.released_before = true;
         }
         if let Some(terms) = terms.as_deref_mut() {
-            let Some(goods) = turn.state.goods.get(&goods_id) else {
+            // What is off sale is nothing to users, or they would learn what a shop prepares.
+            let is_for_staff = terms.user_id == 0;
+            let Some(goods) = turn.state.goods.get(&goods_id).filter(|goods| is_for_staff || !goods.off_sale) else {
                 wrong.refusal.unknown_goods_ids.push(goods_id);
                 continue;
             };

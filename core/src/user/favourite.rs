@@ -93,11 +93,11 @@ impl Ask for FavouriteRequest {
             return None;
         }
         let refused_code = match goods {
-            Some(goods) => {
+            Some(goods) if !goods.off_sale => {
                 goods.favourites += 1;
                 0
             }
-            None => Code::GoodsNotFound.number(),
+            _ => Code::GoodsNotFound.number(),
         };
         Some(FavouriteReply { goods_id: self.goods_id, refused_code })
     }
