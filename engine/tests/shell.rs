@@ -11,7 +11,7 @@ use emshop_engine::EngineError;
 use emshop_engine::shell::clock::AheadOfTime;
 use emshop_engine::shell::relay::{NotPublished, Places};
 use emshop_engine::shell::start::Facts;
-use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell};
+use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, ReplyTo, Shell};
 use emshop_log::{Bounds, Entry};
 use emshop_proto::envelope;
 use emshop_proto::internal::{Envelope, Query, Record, ShopLimits, UserQuery, query, record};
@@ -327,7 +327,8 @@ fn an_engine_without_its_lease_is_silent() {
         let actions = std::iter::from_fn(|| world.shell.action(world.now()));
         actions.filter(|action| matches!(action, Action::Answer { .. })).count()
     };
-    world.shell.take(Input::Query { query: query(), reply_to: "somebody".into() }, world.now()).expect("a query");
+    let reply_to = ReplyTo { subject: "somebody".into(), nonce: [0; 16] };
+    world.shell.take(Input::Query { query: query(), reply_to }, world.now()).expect("a query");
     assert_eq!(answers(&mut world), 0);
     let asked_at = world.elapsed;
     world.shell.take(Input::Renewed { asked_at }, world.now()).expect("a renewal");

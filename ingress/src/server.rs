@@ -8,6 +8,7 @@ use std::time::Duration;
 use emshop_log::CommandLog;
 use emshop_log::audit::AuditLog;
 use emshop_log::jetstream::Connection;
+use emshop_proto::letters::Letters;
 use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::{API_DESCRIPTOR_SET, subjects};
@@ -184,7 +185,8 @@ pub async fn bind(
 
     let (writer, waiters) = (outcomes.writer(), outcomes.waiters);
     let subscription = connection.core().subscribe(subjects::outcome(writer)).await.map_err(BindError::Outcomes)?;
-    helping.spawn(outcomes::receive(subscription, waiters.clone()));
+    let letters: Arc<[Letters]> = logs.iter().map(|log| Letters::of(log.seal())).collect();
+    helping.spawn(outcomes::receive(subscription, writer, waiters.clone(), letters.clone()));
     helping.spawn(outcomes::expire(waiters.clone(), options.outcome_wait_max));
 
     let progress = connection.core().subscribe(subjects::ALL_PROGRESS).await.map_err(BindError::Outcomes)?;
@@ -206,7 +208,7 @@ pub async fn bind(
 
     let admission = Arc::new(Admission::new(options.under_way, partitioner.logs()));
     metrics::watch(registry, &admission, &batchers, &engines);
-    let queries = Arc::new(Queries::new(connection, partitioner, admission.clone(), engines.clone()));
+    let queries = Arc::new(Queries::new(connection, partitioner, admission.clone(), engines.clone(), letters));
     let outcome_wait_max = options.outcome_wait_max;
     let defaults = Defaults { completes_after_seconds: options.completes_after_seconds };
     let (trail, writing) = Trail::new(audit_log.clone());

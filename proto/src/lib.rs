@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod errors;
 pub mod events;
 pub mod ids;
+pub mod letters;
 pub mod logistics;
 pub mod money;
 pub mod partitioner;

@@ -58,7 +58,12 @@ pub struct Seal([u8; KEY_BYTES]);
 impl Seal {
     /// Of the times at which entries were taken: what is sealed as one of these is no envelope.
     pub fn of_times(&self) -> Self {
-        Self(*blake3::keyed_hash(&self.0, b"times").as_bytes())
+        self.of(b"times")
+    }
+
+    /// Of what else is sealed than envelopes: what is sealed as one kind of it is none of another.
+    pub(crate) fn of(&self, kind: &[u8]) -> Self {
+        Self(*blake3::keyed_hash(&self.0, kind).as_bytes())
     }
 
     /// The code over these parts, one behind the other.

@@ -14,7 +14,7 @@ use emshop_core::state::store::{StateReader, StateStore};
 use emshop_engine::EngineError;
 use emshop_engine::shell::relay::Places;
 use emshop_engine::shell::start::Facts;
-use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, Shell};
+use emshop_engine::shell::{Action, Input, LogEntry, Now, Options, Purpose, ReplyTo, Shell};
 use emshop_log::{Bounds, LogError};
 use emshop_proto::internal::{Envelope, GoodsQuery, Query, Record, ShopLimits, Tick, UserQuery, query, query_reply, record};
 use emshop_proto::partitioner::Partitioner;
@@ -232,7 +232,8 @@ impl Running {
             return None;
         }
         let query = Query { body: Some(body), ..Query::default() };
-        self.shell.take(Input::Query { query, reply_to: NOBODY.into() }, now).expect("a query stops nobody");
+        let reply_to = ReplyTo { subject: NOBODY.into(), nonce: [0; 16] };
+        self.shell.take(Input::Query { query, reply_to }, now).expect("a query stops nobody");
         let answer = self.shell.action(now)?;
         let Action::Answer { reply, .. } = answer else { panic!("such queries are answered at once") };
         reply.body

@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
-use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
+use emshop_log::jetstream::{Access, Connection, NatsServer, ServerOptions, SyncMode, User};
+use emshop_proto::internal::{Query, QueryReply, UserQuery, query, query_reply};
+use emshop_proto::subjects;
+use emshop_proto::v1::inventory_service_client::InventoryServiceClient;
+use emshop_proto::v1::{BatchGetStockResponse, GetStockRequest, StockLevel};
+use futures::StreamExt;
+use prost::Message;
 use tempfile::TempDir;
+use tokio::time::timeout;
+use tonic::Code;
 
 use crate::model::Model;
 use crate::process::{Process, cluster_key, command, nats_as, path, shared_key};
@@ -51,6 +59,57 @@ async fn what_a_stranger_publishes_changes_nothing_and_stops_nobody() {
     }
     let inspected: Vec<_> = shop.inspect().await.iter().map(|log| log.strange_entries).collect();
     assert_eq!(inspected, published);
+}
+
+/// With a login of the NATS server, but without the key: hashes of passwords were told to whoever asked, and whoever answered sooner than the
+/// engine was believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_asks_is_not_answered_and_what_it_answers_is_not_believed() {
+    const GOODS: u64 = 1;
+    let data = TempDir::new().unwrap();
+    let process = Process::all(data.path());
+    let channel = process.channel().await;
+    Shop::new(channel.clone()).stock_up(&[5]).await;
+    let client = async |user| {
+        let access = Access::new(&nats_as(data.path(), user), user).expect("an address");
+        Connection::open(&access).await.expect("it lets them in").core().clone()
+    };
+    let asked = query::Body::Credentials(UserQuery { user_id: 1 });
+    let asked = Query { body: Some(asked), viewer: 0 }.encode_to_vec();
+    let answer = timeout(MOMENT, client(User::Ingress).await.request(subjects::query(0), asked.into())).await;
+    assert!(answer.is_err(), "the engine hears it, and says nothing: {answer:?}");
+
+    let mut inventory = InventoryServiceClient::new(channel);
+    let mut available = async || {
+        let level = inventory.get_stock(GetStockRequest { goods_id: GOODS }).await;
+        level.map(|level| level.into_inner().stock.expect("a level").available).map_err(|status| status.code())
+    };
+    let real = available().await.expect("it is served");
+    let engine = client(User::Engine).await;
+    let mut questions = engine.subscribe(subjects::query(0)).await.expect("it may");
+    engine.flush().await.expect("it is connected");
+    let answering = tokio::spawn(async move {
+        let forged = StockLevel { goods_id: GOODS, available: real + 1, ..StockLevel::default() };
+        let forged = BatchGetStockResponse { stocks: vec![forged], ..BatchGetStockResponse::default() };
+        let forged = QueryReply { body: Some(query_reply::Body::Stock(forged)) }.encode_to_vec();
+        while let Some(question) = questions.next().await {
+            let reply_to = question.reply.expect("they wait for it");
+            // Both as it is, and as whoever has heard a sealed answer might try.
+            for forged in [forged.clone(), [&[0; 16], &forged[..]].concat()] {
+                engine.publish(reply_to.clone(), forged.into()).await.expect("it may");
+            }
+            engine.flush().await.expect("it is connected");
+        }
+    });
+    for _ in 0..50 {
+        let seen = available().await;
+        assert!(matches!(seen, Ok(seen) if seen == real) || seen == Err(Code::Unavailable), "{seen:?}");
+    }
+    answering.abort();
+    let _ = answering.await;
+    tokio::time::sleep(MOMENT).await;
+    assert_eq!(available().await, Ok(real));
+    assert_eq!(process.terminate().code(), Some(0));
 }
 
 /// With another key an engine would take all of the log for a stranger's, and an ingress would write what counts as nothing.

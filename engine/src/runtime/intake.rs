@@ -10,6 +10,7 @@ use emshop_log::CommandLog;
 use emshop_proto::envelope::{self, DecodeError};
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{Query, QueryReply, Void, query_reply, record};
+use emshop_proto::letters::Letters;
 use emshop_proto::subjects;
 use futures::StreamExt;
 use prost::Message as _;
@@ -84,7 +85,7 @@ pub async fn read_log(log: Arc<dyn CommandLog>, from: u64, voids: BTreeSet<u64>,
     }
 }
 
-/// Tells of entries that count as empty, but not of each, since they may be many.
+/// Tells of what others write to a log, or ask of its engine, but not of each, since that may be much.
 #[derive(Default)]
 struct Strangers {
     seen: u64,
@@ -92,10 +93,28 @@ struct Strangers {
 }
 
 impl Strangers {
-    fn noticed(&mut self, log: u32, sequence: u64) {
+    /// Counts one more, and says whether it is to be told.
+    fn is_to_be_told(&mut self) -> bool {
         self.seen += 1;
-        if self.told_at.is_none_or(|told_at| told_at.elapsed() >= STRANGERS_INTERVAL) {
+        let is_due = self.told_at.is_none_or(|told_at| told_at.elapsed() >= STRANGERS_INTERVAL);
+        if is_due {
             self.told_at = Some(Instant::now());
+        }
+        is_due
+    }
+
+    fn asked(&mut self, log: u32) {
+        if self.is_to_be_told() {
+            tracing::error!(
+                log,
+                so_far = self.seen,
+                "a question is not sealed with the cluster's key, so it is not answered: somebody else writes to the NATS server"
+            );
+        }
+    }
+
+    fn noticed(&mut self, log: u32, sequence: u64) {
+        if self.is_to_be_told() {
             tracing::error!(
                 log,
                 sequence,
@@ -106,18 +125,29 @@ impl Strangers {
     }
 }
 
-/// Answers those who ask by core NATS.
-pub async fn serve_queries(log: u32, client: Client, inbox: Sender<Message>, post: Post) -> Result<(), EngineError> {
+/// Answers those of the cluster who ask by core NATS.
+pub async fn serve_queries(
+    log: u32,
+    client: Client,
+    letters: Letters,
+    inbox: Sender<Message>,
+    post: Post,
+) -> Result<(), EngineError> {
     let nats = |error: &dyn std::fmt::Display| EngineError::Nats(error.to_string());
     let mut subscription = client.subscribe(subjects::query(log)).await.map_err(|error| nats(&error))?;
     client.flush().await.map_err(|error| nats(&error))?;
-    let waiting = Arc::new(Semaphore::new(QUERIES_WAITING_MAX));
+    let (waiting, mut strangers) = (Arc::new(Semaphore::new(QUERIES_WAITING_MAX)), Strangers::default());
     tokio::spawn(async move {
         while let Some(message) = subscription.next().await {
             // Anything else is a subject on which an answer of ours could do something.
-            let Some(reply) = message.reply.filter(|reply| reply.starts_with(subjects::INBOXES)) else { continue };
-            let refusal = match (Query::decode(message.payload), Arc::clone(&waiting).try_acquire_owned()) {
-                (Ok(query), Ok(permit)) => match inbox.send(Message::Query { query, reply_to: reply, _waiting: permit }) {
+            let Some(subject) = message.reply.filter(|reply| reply.starts_with(subjects::INBOXES)) else { continue };
+            let Some((nonce, query)) = letters.read_question(message.payload) else {
+                strangers.asked(log);
+                continue;
+            };
+            let reply_to = ReplyTo { subject, nonce };
+            let refusal = match (Query::decode(query), Arc::clone(&waiting).try_acquire_owned()) {
+                (Ok(query), Ok(permit)) => match inbox.send(Message::Query { query, reply_to, _waiting: permit }) {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
@@ -125,7 +155,7 @@ pub async fn serve_queries(log: u32, client: Client, inbox: Sender<Message>, pos
                 (Err(_), _) => Code::ValidationFailed.refusal(),
             };
             let body = Some(query_reply::Body::Refusal(refusal));
-            post.send(reply, QueryReply { body }.encode_to_vec());
+            post.answer(reply_to, Box::new(QueryReply { body }));
         }
     });
     Ok(())

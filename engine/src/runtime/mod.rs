@@ -27,6 +27,7 @@ use emshop_log::lease::Holder;
 use emshop_log::{AppendError, CommandLog, LogError};
 use emshop_proto::envelope;
 use emshop_proto::internal::{EngineProgress, QueryReply, query_reply};
+use emshop_proto::letters::Letters;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::{self, Epoch};
 use emshop_telemetry::Registry;
@@ -39,7 +40,7 @@ use self::inspection::Inspector;
 use self::intake::Message;
 use self::lease::{Heartbeat, Hold};
 use self::metrics::Metrics;
-use self::post::{LocalIngress, Post};
+use self::post::{Author, LocalIngress, Post};
 use self::publisher::Publisher;
 use self::writer::Writer;
 use crate::shell::own::TIMER_INTERVAL;
@@ -133,7 +134,8 @@ impl Engine {
         let hold = Hold::new(number, clock);
         let logs = connections.logs.len() as u32;
         let metrics = Metrics::new(&connections.registry, number, logs, clock, hold.clone());
-        let post = Post::start(connections.core.clone(), connections.local, metrics.clone());
+        let (letters, author) = (Letters::of(log.seal()), Author { log: number, letters: Letters::of(log.seal()) });
+        let post = Post::start(connections.core.clone(), connections.local, author, metrics.clone());
         let (caught_up, caught_up_receiver) = oneshot::channel();
         let tell = |inbox: &Sender<Message>| {
             let inbox = inbox.clone();
@@ -186,7 +188,7 @@ impl Engine {
         std::thread::Builder::new().name(format!("engine-{number}")).spawn(run).expect("threads can be started");
         let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver, hold, lease };
         engine.wait_until(caught_up_receiver).await?;
-        intake::serve_queries(number, connections.core, engine.inbox.clone(), post).await?;
+        intake::serve_queries(number, connections.core, letters, engine.inbox.clone(), post).await?;
         Ok(engine)
     }
 
@@ -440,14 +442,14 @@ impl Hands {
             }
             Action::Publish { group, behind } => self.publisher.publish(group, behind),
             Action::Tell { writer, outcomes } => self.post.send_outcomes(writer, outcomes),
-            Action::Answer { reply_to, reply } => self.post.send(reply_to, reply.encode_to_vec()),
+            Action::Answer { reply_to, reply } => self.post.answer(reply_to, reply),
             Action::Write(checkpoint) => self.writer.write(checkpoint),
             Action::Inspect { reply_to } => {
                 let (post, inbox) = (self.post.clone(), self.inbox.clone());
                 self.inspector.start(move |inspection| {
                     if let Some(inspection) = inspection {
                         let reply = QueryReply { body: Some(query_reply::Body::Inspection(inspection)) };
-                        post.send(reply_to, reply.encode_to_vec());
+                        post.answer(reply_to, Box::new(reply));
                     }
                     let _ = inbox.send(Message::Input(Input::Inspected));
                 });

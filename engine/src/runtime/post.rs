@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use async_nats::{Client, Subject};
 use bytes::Bytes;
+use emshop_proto::internal::QueryReply;
+use emshop_proto::letters::Letters;
 use emshop_proto::subjects;
 use emshop_proto::v1::Outcome;
 use prost::Message;
@@ -12,7 +14,7 @@ use prost::encoding::{self, WireType, encode_key, encode_varint, encoded_len_var
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::metrics::Metrics;
-use crate::shell::Outcomes;
+use crate::shell::{Outcomes, ReplyTo};
 
 /// A server takes 1 MiB as one message, and the answers of a turn may be more: short commands are answered with whole carts.
 const OUTCOMES_BYTES_MAX: usize = 512 * 1024;
@@ -39,20 +41,32 @@ pub struct Post {
 
 enum Letter {
     Outcomes { writer: u64, outcomes: Outcomes },
+    Answer { to: ReplyTo, reply: Box<QueryReply> },
     Message { subject: Subject, payload: Bytes },
+}
+
+/// The engine whose letters these are.
+pub struct Author {
+    pub log: u32,
+    pub letters: Letters,
 }
 
 impl Post {
     /// Starts the task that sends. It ends when all copies of the post are gone.
-    pub fn start(client: Client, local: Option<LocalIngress>, metrics: Arc<Metrics>) -> Self {
+    pub fn start(client: Client, local: Option<LocalIngress>, author: Author, metrics: Arc<Metrics>) -> Self {
         let (letters, receiver) = unbounded_channel();
-        tokio::spawn(send_all(client, local, metrics, receiver));
+        tokio::spawn(send_all(client, local, author, metrics, receiver));
         Self { letters }
     }
 
     /// Answers those who wait at one ingress for what a turn came to.
     pub fn send_outcomes(&self, writer: u64, outcomes: Outcomes) {
         self.post(Letter::Outcomes { writer, outcomes });
+    }
+
+    /// Answers a question.
+    pub fn answer(&self, to: ReplyTo, reply: Box<QueryReply>) {
+        self.post(Letter::Answer { to, reply });
     }
 
     pub fn send(&self, subject: impl Into<Subject>, payload: impl Into<Bytes>) {
@@ -65,7 +79,13 @@ impl Post {
     }
 }
 
-async fn send_all(client: Client, local: Option<LocalIngress>, metrics: Arc<Metrics>, mut letters: UnboundedReceiver<Letter>) {
+async fn send_all(
+    client: Client,
+    local: Option<LocalIngress>,
+    author: Author,
+    metrics: Arc<Metrics>,
+    mut letters: UnboundedReceiver<Letter>,
+) {
     while let Some(letter) = letters.recv().await {
         if let Letter::Outcomes { outcomes, .. } = &letter {
             metrics.told(outcomes);
@@ -74,8 +94,13 @@ async fn send_all(client: Client, local: Option<LocalIngress>, metrics: Arc<Metr
             (Letter::Outcomes { writer, outcomes }, Some(local)) if local.writer == writer => (local.answer)(outcomes),
             (Letter::Outcomes { writer, outcomes }, _) => {
                 for message in encode(&outcomes) {
+                    let message = author.letters.outcomes(author.log, writer, &message);
                     publish(&client, subjects::outcome(writer).into(), message.into()).await;
                 }
+            }
+            (Letter::Answer { to, reply }, _) => {
+                let answer = author.letters.answer(&to.nonce, &reply.encode_to_vec());
+                publish(&client, to.subject, answer.into()).await;
             }
             (Letter::Message { subject, payload }, _) => publish(&client, subject, payload).await,
         }

@@ -7,6 +7,7 @@ use async_nats::Subject;
 use emshop_core::replica::Checkpoint;
 use emshop_log::{AppendError, LastSteps, LogError};
 use emshop_proto::internal::{Envelope, Query, QueryReply};
+use emshop_proto::letters::Nonce;
 use emshop_proto::v1::Outcome;
 
 use super::LogEntry;
@@ -14,8 +15,14 @@ use super::relay::{Group, NotPublished, Places};
 #[cfg(doc)]
 use super::{Shell, own};
 
-/// Who asked: where the answer goes.
-pub type ReplyTo = Subject;
+/// Who asked: where the answer goes, and to which question it is one.
+#[derive(Clone, Debug)]
+pub struct ReplyTo {
+    /// Where they wait for it.
+    pub subject: Subject,
+    /// Of the question.
+    pub nonce: Nonce,
+}
 
 /// Outcomes for one ingress, each with the ticket of whoever waits.
 pub type Outcomes = Vec<(u64, Outcome)>;

@@ -9,6 +9,7 @@ use async_nats::{RequestErrorKind, Subject};
 use bytes::Bytes;
 use emshop_log::jetstream::{Connection, Reachable};
 use emshop_proto::internal::{Query, QueryReply, query, query_reply};
+use emshop_proto::letters::Letters;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects;
 use futures::future::try_join_all;
@@ -38,12 +39,21 @@ pub struct Queries {
     pub partitioner: Partitioner,
     /// Where the engine of each log answers, by its number.
     subjects: Vec<Subject>,
+    letters: Arc<[Letters]>,
 }
 
 impl Queries {
-    pub fn new(connection: &Connection, partitioner: Partitioner, admission: Arc<Admission>, engines: Arc<[Engine]>) -> Self {
+    /// `letters` are those of all logs.
+    pub fn new(
+        connection: &Connection,
+        partitioner: Partitioner,
+        admission: Arc<Admission>,
+        engines: Arc<[Engine]>,
+        letters: Arc<[Letters]>,
+    ) -> Self {
         let subjects = (0..partitioner.logs()).map(|log| subjects::query(log).into()).collect();
-        Self { core: connection.core().clone(), admission, engines, reachable: connection.reachable(), partitioner, subjects }
+        let (core, reachable) = (connection.core().clone(), connection.reachable());
+        Self { core, admission, engines, reachable, partitioner, subjects, letters }
     }
 
     /// Asks the engine of one log. What it refuses, such as an id that it does not know, is the status.
@@ -75,7 +85,8 @@ impl Queries {
     async fn answer(&self, log: u32, query: Query) -> Result<query_reply::Body, Status> {
         let is_long = query.body.as_ref().is_some_and(questions::is_long);
         let wait = if matches!(query.body, Some(query::Body::Inspect(_))) { INSPECT_WAIT } else { REPLY_WAIT };
-        let payload = Bytes::from(query.encode_to_vec());
+        let nonce = rand::random();
+        let question = Bytes::from(self.letters[log as usize].question(&nonce, &query.encode_to_vec()));
         if self.engines[log as usize].is_gone() {
             return Err(status::of_refusal(refusals::no_engine()));
         }
@@ -89,10 +100,14 @@ impl Queries {
         if !*reachable.borrow_and_update() {
             return Err(status::of_refusal(refusals::unavailable()));
         }
-        let reply = tokio::select! {
-            reply = self.request(log, payload, wait) => reply?,
+        let answer = tokio::select! {
+            answer = self.request(log, question, wait) => answer?,
             // What was asked over a connection that breaks is not answered any more.
             _ = reachable.changed() => return Err(status::of_refusal(refusals::unavailable())),
+        };
+        let Some(reply) = self.letters[log as usize].read_answer(&nonce, answer) else {
+            tracing::error!(log, "an answer is not sealed with the cluster's key: somebody else answers in place of the engine");
+            return Err(status::of_refusal(refusals::unavailable()));
         };
         match QueryReply::decode(reply).map(|reply| reply.body) {
             Ok(Some(query_reply::Body::Refusal(refusal))) => Err(status::of_refusal(refusal)),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use async_nats::Subscriber;
 use bytes::Bytes;
 use emshop_proto::internal::TurnOutcomes;
+use emshop_proto::letters::{self, Letters};
 use emshop_proto::v1::Outcome;
 use futures::StreamExt;
 use prost::encoding::{self, WireType, encode_key, encode_varint, encoded_len_varint, key_len};
@@ -94,10 +95,14 @@ impl Default for LocalOutcomes {
     }
 }
 
-/// Takes outcomes that come by NATS to their waiters for as long as the subscription lasts.
-pub async fn receive(mut outcomes: Subscriber, waiters: Arc<Waiters>) {
+/// Takes outcomes that come by NATS to the waiters of this writer for as long as the subscription lasts. `letters` are those of all logs.
+pub async fn receive(mut outcomes: Subscriber, writer: u64, waiters: Arc<Waiters>, letters: Arc<[Letters]>) {
     while let Some(message) = outcomes.next().await {
-        match TurnOutcomes::decode(message.payload) {
+        let Some(outcomes) = letters::read_outcomes(&letters, writer, message.payload) else {
+            tracing::error!("outcomes are not sealed with the cluster's key: somebody else tells them in place of an engine");
+            continue;
+        };
+        match TurnOutcomes::decode(outcomes) {
             Ok(turn) => {
                 let answers = turn.outcomes.into_iter();
                 waiters.answer(answers.map(|answer| (answer.ticket, Answer::Encoded(answer.outcome))));

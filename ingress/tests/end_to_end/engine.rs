@@ -17,6 +17,7 @@ use emshop_proto::internal::{
     StockChanges, StockChangesQuery, Stocks, TicketOutcome, TurnOutcomes, UserOrdersQuery, UserQuery, WaitingOrders,
     WaitingQuery, query, query_reply, record,
 };
+use emshop_proto::letters::Letters;
 use emshop_proto::seal::Seal;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::outcome::Result as OutcomeResult;
@@ -53,6 +54,7 @@ const TELL_EVERY: Duration = Duration::from_millis(10);
 pub struct Engine {
     log: u32,
     seal: Seal,
+    letters: Letters,
     core: Client,
     /// By this it answers, if it does not by NATS.
     local: Option<LocalOutcomes>,
@@ -70,7 +72,8 @@ impl Engine {
         let mut entries = log.read(1);
         let (log, seal, password_hash) = (log.number(), log.seal().clone(), hash_of(PASSWORD));
         let (orders, on_sale) = (HashMap::new(), HashMap::new());
-        let mut engine = Self { log, seal, core, local, commands, orders, on_sale, password_hash };
+        let letters = Letters::of(&seal);
+        let mut engine = Self { log, seal, letters, core, local, commands, orders, on_sale, password_hash };
         let (mut applied, mut tells) = (0, tokio::time::interval(TELL_EVERY));
         loop {
             tokio::select! {
@@ -84,9 +87,11 @@ impl Engine {
                     engine.core.publish(subjects::progress(log), progress.into()).await.expect("published");
                 }
                 Some(message) = queries.next() => {
-                    let Some(body) = Query::decode(message.payload).expect("a query").body else { panic!("an empty query") };
+                    let (nonce, query) = engine.letters.read_question(message.payload).expect("a question");
+                    let Some(body) = Query::decode(query).expect("a query").body else { panic!("an empty query") };
                     let reply = QueryReply { body: Some(engine.read(body)) }.encode_to_vec();
-                    engine.core.publish(message.reply.expect("a request"), reply.into()).await.expect("published");
+                    let answer = engine.letters.answer(&nonce, &reply);
+                    engine.core.publish(message.reply.expect("a request"), answer.into()).await.expect("published");
                 }
             }
         }
@@ -117,6 +122,7 @@ impl Engine {
         }
         let encoded = |(ticket, outcome): (u64, Outcome)| TicketOutcome { ticket, outcome: outcome.encode_to_vec().into() };
         let message = TurnOutcomes { outcomes: outcomes.into_iter().map(encoded).collect() }.encode_to_vec();
+        let message = self.letters.outcomes(self.log, envelope.writer, &message);
         self.core.publish(subjects::outcome(envelope.writer), message.into()).await.expect("published");
     }
 
