@@ -1,8 +1,9 @@
 //! The admin port: what programs of an operator ask for. What is measured (`/metrics`), whether the process goes on (`/livez`), whether calls
 //! should come here (`/readyz`), and what runs (`/version`). It is up before everything else, and goes last.
 //!
-//! It has no TLS and knows nobody, so it is on a loopback address unless the settings say otherwise. All that somebody can do there is to read;
-//! a connection has one request, a few seconds and one of a few places, so that nobody takes the process down by it.
+//! It knows nobody, so it is on a loopback address unless the settings say otherwise; where others reach it, it has the TLS of the other port.
+//! All that somebody can do there is to read; a connection has one request, a few seconds and one of a few places, so that nobody takes the
+//! process down by it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use emshop_core::rules;
+use emshop_ingress::Acceptor;
 use emshop_log::jetstream::FORMAT;
 use emshop_telemetry::{Registry, TEXT_FORMAT, catalogue};
 use hyper::body::Incoming;
@@ -22,7 +24,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
@@ -30,6 +33,8 @@ use tower::Service;
 
 use crate::config::Settings;
 
+/// What is spoken behind TLS.
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 /// Connections at the same time. Others wait.
 const CONNECTIONS_MAX: usize = 16;
 /// How long the headers of a request may take,
@@ -92,11 +97,20 @@ impl Admin {
         })?;
         let address = listener.local_addr()?;
         let mut serving = JoinSet::new();
-        serving.spawn(serve(listener, routes(registry, readiness)));
-        tracing::info!(listen = %address, "the admin port is open");
-        if !address.ip().is_loopback() {
+        let is_reached = !address.ip().is_loopback();
+        let tls = match settings.tls_files()?.filter(|_| is_reached) {
+            None => None,
+            Some(files) => {
+                let (tls, follow) = emshop_ingress::acceptor(files, PROTOCOLS)?;
+                serving.spawn(follow);
+                Some(tls)
+            }
+        };
+        tracing::info!(listen = %address, tls = tls.is_some(), "the admin port is open");
+        if is_reached && tls.is_none() {
             tracing::warn!(listen = %address, "others reach the admin port, which has no TLS: whoever does can read what is measured");
         }
+        serving.spawn(serve(listener, tls, routes(registry, readiness)));
         Ok(Some(Self { _serving: serving }))
     }
 }
@@ -160,7 +174,7 @@ async fn nowhere() -> (StatusCode, &'static str) {
     (StatusCode::NOT_FOUND, "There are /metrics, /livez, /readyz and /version\n")
 }
 
-async fn serve(listener: TcpListener, routes: Router) {
+async fn serve(listener: TcpListener, tls: Option<Acceptor>, routes: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -168,9 +182,19 @@ async fn serve(listener: TcpListener, routes: Router) {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
-                let routes = routes.clone();
+                let (routes, tls) = (routes.clone(), tls.as_ref().map(|tls| tls.borrow().clone()));
                 connections.spawn(async move {
-                    answer(stream, routes).await;
+                    let answered = async {
+                        match tls {
+                            None => answer(stream, routes).await,
+                            Some(tls) => answer(tls.accept(stream).await?, routes).await,
+                        }
+                    };
+                    match timeout(CONNECTION_MAX, answered).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::debug!(%error, "a connection of the admin port broke"),
+                        Err(_) => tracing::debug!("a connection of the admin port took too long"),
+                    }
                     drop(place);
                 });
             }
@@ -182,13 +206,9 @@ async fn serve(listener: TcpListener, routes: Router) {
     }
 }
 
-async fn answer(stream: TcpStream, routes: Router) {
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, routes: Router) -> Result<()> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WAIT_MAX).keep_alive(false);
     let service = service_fn(move |request: hyper::Request<Incoming>| routes.clone().call(request.map(Body::new)));
-    match timeout(CONNECTION_MAX, builder.serve_connection(TokioIo::new(stream), service)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection of the admin port broke"),
-        Err(_) => tracing::debug!("a connection of the admin port took too long"),
-    }
+    Ok(builder.serve_connection(TokioIo::new(stream), service).await?)
 }

@@ -148,7 +148,7 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// Address of the admin port, which has no TLS and lets everybody read; port 0 takes a free one, and `off` none.
+    /// Address of the admin port, which lets everybody read, by TLS where it is set and others reach the address; port 0 takes a free one, and `off` none.
     pub listen: Listen,
 }
 
@@ -560,9 +560,9 @@ impl Settings {
         );
         if let Some(listen) = self.admin.listen.0 {
             ensure!(
-                listen.ip().is_loopback() || self.insecure,
-                "others reach {listen}, and the admin port has no TLS: let admin.listen (--admin) be on 127.0.0.1, or say --insecure where only \
-                 your own programs get there"
+                listen.ip().is_loopback() || cert.is_some() || self.insecure,
+                "others reach {listen}, and without TLS whoever is on the way reads what is measured: let admin.listen (--admin) be on 127.0.0.1, \
+                 set tls.cert and tls.key (--tls-cert, --tls-key), or say --insecure where only your own programs get there"
             );
         }
         let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;

@@ -33,7 +33,7 @@ pub use accounts::verification::captcha::{Picture, Plain};
 pub use accounts::verification::sms::{Http, LogLines, Message};
 pub use accounts::verification::{CaptchaProvider, SmsProvider, Verification};
 pub use connections::Limits as ConnectionLimits;
-pub use connections::tls::{TlsError, TlsFiles};
+pub use connections::tls::{Acceptor, TlsError, TlsFiles, acceptor};
 pub use payment::PaymentOptions;
 pub use server::{BindError, Ingress, Options, bind};
 pub use signature::{SharedSecret, Unsigned};

@@ -48,6 +48,8 @@ use crate::way::metrics;
 use crate::way::outcomes::{self, LocalOutcomes};
 use crate::way::prepare::Defaults;
 
+/// gRPC, and what payment providers speak.
+const PROTOCOLS: tls::Protocols = &[b"h2", b"http/1.1"];
 /// For what the audit trail was told last, once clients are gone.
 const TELL_MAX: Duration = Duration::from_secs(2);
 /// Of tokens whose key is made by chance.
@@ -177,7 +179,7 @@ pub async fn bind(
     let tls = match options.tls {
         None => None,
         Some(files) => {
-            let (acceptor, follow) = tls::acceptor(files)?;
+            let (acceptor, follow) = tls::acceptor(files, PROTOCOLS)?;
             helping.spawn(follow);
             Some(acceptor)
         }

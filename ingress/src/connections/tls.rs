@@ -17,7 +17,10 @@ use tokio_rustls::TlsAcceptor;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What is spoken behind TLS, the preferred first.
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+pub type Protocols = &'static [&'static [u8]];
+
+/// What connections are accepted by, as of the files now.
+pub type Acceptor = watch::Receiver<TlsAcceptor>;
 
 /// Files in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,17 +55,17 @@ struct Contents {
     client_ca: Option<Vec<u8>>,
 }
 
-/// Gives what connections are accepted by, as of the files now; and a future that keeps it up to date for as long as somebody has it.
+/// Gives what connections are accepted by, and a future that keeps it up to date for as long as somebody has it.
 ///
 /// # Errors
 /// When the files cannot be read or used.
-pub fn acceptor(files: TlsFiles) -> Result<(watch::Receiver<TlsAcceptor>, impl Future<Output = ()> + Send), TlsError> {
+pub fn acceptor(files: TlsFiles, protocols: Protocols) -> Result<(Acceptor, impl Future<Output = ()> + Send), TlsError> {
     let contents = files.read()?;
-    let (current, receiver) = watch::channel(files.acceptor(&contents)?);
-    Ok((receiver, follow(files, contents, current)))
+    let (current, receiver) = watch::channel(files.acceptor(&contents, protocols)?);
+    Ok((receiver, follow(files, protocols, contents, current)))
 }
 
-async fn follow(files: TlsFiles, mut last: Contents, current: watch::Sender<TlsAcceptor>) {
+async fn follow(files: TlsFiles, protocols: Protocols, mut last: Contents, current: watch::Sender<TlsAcceptor>) {
     while !current.is_closed() {
         tokio::time::sleep(LOOK_EVERY).await;
         // While they are being replaced, one may be missing, or not fit the other yet.
@@ -70,7 +73,7 @@ async fn follow(files: TlsFiles, mut last: Contents, current: watch::Sender<TlsA
         if contents == last {
             continue;
         }
-        match files.acceptor(&contents) {
+        match files.acceptor(&contents, protocols) {
             Ok(acceptor) => {
                 current.send_replace(acceptor);
                 tracing::info!("the certificates were read again");
@@ -87,7 +90,7 @@ impl TlsFiles {
         Ok(Contents { cert: read(&self.cert)?, key: read(&self.key)?, client_ca: self.client_ca.as_ref().map(read).transpose()? })
     }
 
-    fn acceptor(&self, contents: &Contents) -> Result<TlsAcceptor, TlsError> {
+    fn acceptor(&self, contents: &Contents, protocols: Protocols) -> Result<TlsAcceptor, TlsError> {
         let chain = certificates(&self.cert, &contents.cert)?;
         let unreadable = |error| TlsError::Pem { path: self.key.clone(), error };
         let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(unreadable)?;
@@ -104,7 +107,7 @@ impl TlsFiles {
             _ => config.with_no_client_auth(),
         };
         let mut config = config.with_single_cert(chain, key)?;
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }
