@@ -2,12 +2,13 @@
 //! come with the record.
 //!
 //! Reading order: [`entry`] (what is applied), [`context`] (where, when and by whom), [`apply`] (which handler a command goes to), `sound` (what is taken for granted of it), [`idempotency`] (once, however often it comes), [`order`], [`stock`], [`goods`] and
-//! [`user`] (what it does), `limits` (how much of it users may do), [`replica`] (one log: turns over its records), [`rules`], [`effects`], [`events`] and [`outbox`] (what follows),
+//! [`user`] (what it does), [`books`] (what comes together of it), `limits` (how much of it users may do), [`replica`] (one log: turns over its records), [`rules`], [`effects`], [`events`] and [`outbox`] (what follows),
 //! [`state`] (rows and keys, and the store behind them), [`queries`] (reads), [`invariants`] (what must hold, recomputed).
 
 #![warn(missing_docs)]
 
 pub mod apply;
+pub mod books;
 pub mod context;
 pub mod effects;
 pub mod entry;

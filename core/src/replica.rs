@@ -2,7 +2,6 @@
 //! begins; so log order is what a client can rely on.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use emshop_proto::events::EventType;
@@ -11,6 +10,7 @@ use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::{LogMark, Outcome};
 use prost::Message as _;
 
+use crate::books::Books;
 use crate::context::{Context, SYSTEM, Turn};
 use crate::effects::Effects;
 use crate::entry::{Body, Entry, EntryRecord};
@@ -77,6 +77,7 @@ pub struct Replica {
     /// The tables.
     pub state: State,
     effects: Effects,
+    /// Without its books, which are the state's.
     log: LogRow,
     /// Steps for other logs.
     pub outbox: Outbox,
@@ -148,9 +149,10 @@ impl Replica {
     pub fn open(store: &Arc<dyn StateStore>, cluster_id: &str, log: u32, partitioner: Partitioner) -> Result<Self, OpenError> {
         let cluster = cluster_row(cluster_id, log, &partitioner);
         check_cluster(store.as_ref(), &cluster)?;
-        let log: LogRow = read(store.as_ref(), Kind::Log).unwrap_or_default();
+        let mut log: LogRow = read(store.as_ref(), Kind::Log).unwrap_or_default();
         rules::check(log.rules)?;
-        let (state, outbox) = (State::new(store), Outbox::load(store.as_ref()));
+        let (mut state, outbox) = (State::new(store), Outbox::load(store.as_ref()));
+        state.books = Books(log.books.take().unwrap_or_default());
         let (events, untold) = (Events::after(&log), Untold::load(store.as_ref(), &log));
         let effects = Effects { events, untold, ..Effects::default() };
         Ok(Self { cluster, partitioner, state, effects, log, outbox, checkpoints: 0, taking: None })
@@ -220,16 +222,6 @@ impl Replica {
     pub fn next_due_ms(&mut self) -> Option<i64> {
         let timer = timer::next_due_ms(&mut self.state);
         timer.into_iter().chain(self.effects.untold.due_ms()).min()
-    }
-
-    /// How many sagas wait for an operator, of which no more than `most` are counted.
-    pub fn stuck_sagas(&self, most: usize) -> usize {
-        let mut found = 0;
-        self.state.stuck_orders.scan(&0, |_, ()| {
-            found += 1;
-            if found < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        found
     }
 
     /// The first entry that is not of a day before this time's.
@@ -365,7 +357,8 @@ impl Replica {
     pub fn begin_checkpoint(&mut self) -> u64 {
         self.checkpoints += 1;
         self.state.begin_take(self.checkpoints);
-        self.taking = Some(Moment { number: self.checkpoints, log: self.log.clone(), outbox: self.outbox.take_changes() });
+        let log = LogRow { books: Some(self.state.books.0.clone()), ..self.log.clone() };
+        self.taking = Some(Moment { number: self.checkpoints, log, outbox: self.outbox.take_changes() });
         self.checkpoints
     }
 

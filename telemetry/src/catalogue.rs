@@ -95,7 +95,6 @@ catalogue! {
     (LAG_ENVELOPES, Gauge, "emshop_engine_lag_envelopes", ["log"], "Envelopes that the log is known to have and that are not applied."),
     (LAG_SECONDS, Gauge, "emshop_engine_lag_seconds", ["log"], "For how long the oldest envelope has been in the log that is read but not applied; 0 when there is none."),
     (TIMERS_LATE, Gauge, "emshop_engine_timers_late_seconds", ["log"], "How late the first timer is that is due, such as the expiry of an order; 0 when none is."),
-    (STUCK_SAGAS, Gauge, "emshop_engine_stuck_sagas", ["log"], "Orders whose saga is stuck and waits for an operator, counted every 10 s and up to 1000."),
     (OUTBOX_STEPS, Gauge, "emshop_engine_outbox_steps", ["log", "target"], "Steps that another log is not known to have."),
     (CHANGED_ROWS, Gauge, "emshop_engine_changed_rows", ["log"], "Rows that the next checkpoint will carry."),
     (EVENTS_PUBLISHED, Counter, "emshop_events_published_total", ["log"], "Events that are in their streams."),
@@ -107,6 +106,16 @@ catalogue! {
     (CHECKPOINT_ROWS, Counter, "emshop_checkpoint_rows_total", ["log"], "Rows that checkpoints have written."),
     (CHECKPOINT_BYTES, Counter, "emshop_checkpoint_bytes_total", ["log"], "Bytes of keys and values that checkpoints have written."),
     (CHECKPOINT_AGE, Gauge, "emshop_checkpoint_age_seconds", ["log"], "How long ago the last checkpoint was written, or the engine started; where nothing changes none is written."),
+
+    // The shop, by the books of its logs.
+    (ORDERS, Gauge, "emshop_orders", ["log", "status"], "Orders by their status."),
+    (PAYMENTS, Gauge, "emshop_payments", ["log", "method", "status"], "Orders by how they are paid, and how that stands."),
+    (PAID, Gauge, "emshop_money_paid_minor", ["log", "currency"], "What orders were paid, in the smallest unit of a currency, whatever was refunded since."),
+    (REFUNDED, Gauge, "emshop_money_refunded_minor", ["log", "currency"], "What was refunded of it."),
+    (SAGAS, Gauge, "emshop_sagas", ["log", "status"], "Orders by how their last saga stands; one that is `stuck` waits for an operator."),
+    (STOCK_UNITS, Gauge, "emshop_stock_units", ["log", "state"], "Units of all SKUs that are `available`, `reserved` by orders and reservations, or `sold`."),
+    (SKUS_LOW, Gauge, "emshop_skus_low", ["log"], "SKUs that are at their threshold or below it."),
+    (INVARIANTS_OK, Gauge, "emshop_invariants_ok", ["log"], "Whether the books of a log agree with each other (1) or not (0): each unit received is in one place, and whoever holds some has them in the stock. `emshop inspect` looks at every row."),
 
     // The stores of their states.
     (STORE_BYTES, Gauge, "emshop_store_bytes", ["log"], "Bytes of the files of a state."),

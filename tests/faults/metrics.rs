@@ -195,7 +195,7 @@ async fn what_was_done_is_what_is_measured() {
         let applied = of_logs("emshop_engine_applied_sequence");
         applied == of_logs("emshop_log_last_sequence")
             && applied == of_logs("emshop_checkpoint_durable_sequence")
-            && ["events_waiting", "engine_lag_envelopes", "engine_outbox_steps", "search_lag_messages", "engine_stuck_sagas"]
+            && ["events_waiting", "engine_lag_envelopes", "engine_outbox_steps", "search_lag_messages", "skus_low"]
                 .iter()
                 .all(|name| scrape.sum(&format!("emshop_{name}"), &[]) == 0.0)
     };

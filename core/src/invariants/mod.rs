@@ -1,6 +1,7 @@
 //! Reads the whole state of a log and recomputes what must hold, independently of the code that keeps it so.
 
 mod accounts;
+mod books;
 mod catalogue;
 mod keeps;
 mod limits;
@@ -27,6 +28,7 @@ use crate::state::rows;
 use crate::state::table::Rows;
 use crate::state::timers::{self, TimerKind};
 use accounts::Accounts;
+use books::Books;
 use keeps::Keeps;
 use limits::Limits;
 use orders::Orders;
@@ -69,6 +71,7 @@ struct Check {
     keeps: Keeps,
     remembered: Remembered,
     limits: Limits,
+    books: Books,
 }
 
 impl Check {
@@ -97,6 +100,7 @@ impl Check {
             keeps: Keeps::default(),
             remembered: Remembered::default(),
             limits: Limits::default(),
+            books: Books::default(),
         }
     }
 
@@ -110,13 +114,16 @@ impl Check {
             }
             Kind::Stock => {
                 self.counts.stocks += 1;
-                self.stocks.stock(rows::Stocks::decode_key(key), read(value), self.log.untold_from_sequence);
+                let row = read(value);
+                self.books.stock(&row);
+                self.stocks.stock(rows::Stocks::decode_key(key), row, self.log.untold_from_sequence);
             }
             Kind::StockHistory => self.stocks.history(rows::StockHistory::decode_key(key), read(value)),
             Kind::Hold => {
                 let (goods_id, row) = (rows::Holds::decode_key(key).goods_id, read::<HoldRow>(value));
                 self.stocks.hold(goods_id, row.stock(), row.quantity);
                 self.limits.hold(goods_id, &row);
+                self.books.hold(&row);
             }
             Kind::Reservation => self.reservation(rows::Reservations::decode_key(key), &read(value)),
             Kind::Goods => {
@@ -182,6 +189,7 @@ impl Check {
         self.stocks.lines(&row.lines, self.cluster.log, &self.partitioner);
         self.orders.order(number, row, self.log.log_time_ms);
         self.limits.order(row, self.cluster.log, &self.partitioner);
+        self.books.order(row, self.cluster.log, &self.partitioner);
         self.payments.order(row);
     }
 
@@ -190,6 +198,7 @@ impl Check {
         self.counts.sagas_running += u64::from(row.saga.is_some());
         self.stocks.lines(&row.lines, self.cluster.log, &self.partitioner);
         self.stocks.reservation(number, row);
+        self.books.reservation(&row.lines, self.cluster.log, &self.partitioner);
     }
 
     fn timer(&mut self, timer: timers::Timer) {
@@ -216,6 +225,7 @@ impl Check {
         violations.extend(self.keeps.violations(self.cluster.logs));
         violations.extend(self.remembered.violation());
         violations.extend(self.limits.violations());
+        violations.extend(self.books.violations(&self.log));
         if self.log.events_by_type.values().any(|last| *last > self.log.events) {
             violations.push("an event has a number above the last one".to_owned());
         }

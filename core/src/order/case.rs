@@ -10,6 +10,7 @@ use emshop_proto::v1::{
 
 use super::row::{self, By, completion, set_status};
 use super::{parcel, payment, route, steps, view};
+use crate::books::OrderMark;
 use crate::context::{Turn, WAITERS_MAX, is_waited_for};
 use crate::effects::{Answer, Answered, Handled};
 use crate::limits;
@@ -35,7 +36,9 @@ impl Case<'_, '_> {
     /// When there is no order of this number.
     pub fn open<T>(turn: &mut Turn, number: u64, work: impl FnOnce(&mut Case) -> T) -> T {
         let mut row = turn.state.orders.take(&number).unwrap_or_else(|| panic!("there is no order of number {number}"));
+        let before = OrderMark::of(&row, turn.ctx.log, turn.ctx.partitioner);
         let done = work(&mut Case { row: row.make_mut(), number, turn, waiter: None });
+        turn.state.books.order_changed(&before, &OrderMark::of(&row, turn.ctx.log, turn.ctx.partitioner));
         turn.state.orders.put_back(number, row);
         done
     }

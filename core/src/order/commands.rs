@@ -34,6 +34,7 @@ pub(crate) fn submit(turn: &mut Turn, new: NewOrder) -> Handled {
     let number = turn.state.number_order(id, order.user_id, order.created_at_ms);
     let (by, waiter) = (By::command(&turn.ctx, ""), turn.ctx.waiter.clone());
     Case { row: &mut order, number, turn, waiter: None }.start(kind, by, Some(waiter));
+    turn.state.books.new_order(&turn.ctx, &order);
     turn.state.orders.insert_new(number, Shared::new(order));
     Ok(Answered::Later)
 }

@@ -19,6 +19,7 @@ use self::order_index::{Entries, IdHash, OrderIndex};
 use self::rows::*;
 use self::store::StateStore;
 use self::table::{Changed, Table};
+use crate::books::Books;
 use crate::timer::First;
 
 macro_rules! tables {
@@ -35,6 +36,8 @@ macro_rules! tables {
             new_orders: Option<Entries>,
             /// See [`timer`](crate::timer), by which alone timers are set and removed.
             pub first_timer: First,
+            /// What is counted of all that.
+            pub books: Books,
         }
 
         /// Rows that changed since the checkpoint before.
@@ -51,6 +54,7 @@ macro_rules! tables {
                     order_index: OrderIndex::load(Arc::clone(store)),
                     new_orders: None,
                     first_timer: First::default(),
+                    books: Books::default(),
                 }
             }
 

@@ -96,6 +96,8 @@ pub(crate) fn tell(state: &mut State, goods_id: u64, fx: &mut Effects) {
         fx.event(EventType::StockLow, level());
     }
     if is_low != stock.told_low {
-        state.stocks.insert(goods_id, StockRow { told_low: is_low, ..stock });
+        let told = StockRow { told_low: is_low, ..stock };
+        state.books.stock_changed(&stock, &told);
+        state.stocks.insert(goods_id, told);
     }
 }

@@ -15,6 +15,7 @@ use emshop_proto::v1::{
 };
 
 use self::allocation::{Shortcomings, Terms, transition};
+use crate::books::Held;
 use crate::context::Turn;
 use crate::effects::{Answer, Handled, Refused};
 use crate::limits;
@@ -49,6 +50,7 @@ fn put_available(turn: &mut Turn, goods_id: u64, stock: StockRow, available: u64
     }
     let mut row = StockRow { available, received: on_hand + stock.sold, ..stock };
     history::note(&turn.ctx, goods_id, &stock, &mut row, cause, None, turn.fx);
+    turn.state.books.stock_changed(&stock, &row);
     turn.state.stocks.insert(goods_id, row);
     Answer::new(outcome::Result::Stock(level(goods_id, &row))).now()
 }
@@ -198,11 +200,13 @@ fn move_hold(state: &mut State, key: Hold, action: StockAction, asked: HoldRow) 
     let (from, to) = transition(action);
     if action == StockAction::Reserve {
         state.holds.insert(key, HoldRow { stock: to.into(), ..asked });
+        state.books.add_held(Held::of(to, asked.quantity));
         return Some(asked);
     }
     match state.holds.change(&key) {
         Some(hold) if hold.stock() == from => {
             hold.set_stock(to);
+            state.books.held_changed(Held::of(from, hold.quantity), Held::of(to, hold.quantity));
             Some(*hold)
         }
         Some(_) => None,
@@ -225,6 +229,7 @@ fn count(turn: &mut Turn, owner: &Owner, cause: StockCause, goods_id: u64, chang
         "received = available + reserved + sold is broken for goods {goods_id}"
     );
     history::note(&turn.ctx, goods_id, &before, stock, cause, Some(*owner), turn.fx);
+    turn.state.books.stock_changed(&before, stock);
 }
 
 fn less(counter: u64, quantity: u64) -> u64 {

@@ -12,6 +12,7 @@ use emshop_proto::v1::{
 };
 
 use super::allocation::{self, Progress};
+use crate::books::Held;
 use crate::context::{Turn, WAITERS_MAX, is_waited_for};
 use crate::effects::{Answer, Answered, Handled, Refused};
 use crate::planted::{self, Bug};
@@ -112,8 +113,10 @@ pub(crate) fn expire(turn: &mut Turn, number: u64) {
 pub(crate) fn reply(turn: &mut Turn, number: u64, reply: StockReply) {
     let row = turn.state.reservations.take(&number);
     let mut row = row.unwrap_or_else(|| panic!("a reply to reservation {number}, which is not there"));
+    let before = held(turn, &row);
     let settled = allocation::settle(&mut row.lines, None, reply);
     carry_on(turn, number, &mut row, settled);
+    turn.state.books.held_changed(before, held(turn, &row));
     turn.state.reservations.put_back(number, row);
 }
 
@@ -128,9 +131,15 @@ fn begin(turn: &mut Turn, number: u64, status: SagaStatus, step: SagaStep) -> Ha
     saga.set_status(status);
     saga.set_step(step);
     row.saga = Some(saga);
+    let before = held(turn, &row);
     carry_on(turn, number, &mut row, Ok(()));
+    turn.state.books.held_changed(before, held(turn, &row));
     turn.state.reservations.put_back(number, row);
     Ok(Answered::Later)
+}
+
+fn held(turn: &Turn, row: &ReservationRow) -> Held {
+    Held::by(&row.lines, turn.ctx.log, turn.ctx.partitioner)
 }
 
 /// Asks log after log, until one of them has to reply or the saga has ended. `settled` is how the last one went.

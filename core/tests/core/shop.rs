@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use emshop_core::books::OrderMark;
 use emshop_core::entry::Entry;
 use emshop_core::order::view;
 use emshop_core::replica::Replica;
@@ -273,14 +274,17 @@ impl Shop {
 
     /// Makes the saga of a pending order one that is stuck while it takes the order back.
     pub fn stick(&mut self, order_id: &str) {
-        let log = self.partitioner.of_order(order_id).log;
+        let partitioner = self.partitioner;
+        let log = partitioner.of_order(order_id).log;
         let state = &mut self.logs[log as usize].replica.state;
         let number = state.order_number(order_id).expect("there is such an order");
         let row = state.orders.change(&number).expect("an indexed order exists").make_mut();
+        let before = OrderMark::of(row, log, &partitioner);
         row.set_close_reason(CloseReason::Cancelled);
         let saga = row.saga.as_mut().expect("orders have a saga");
         saga.set_status(SagaStatus::Stuck);
         saga.set_step(SagaStep::ReserveStock);
+        state.books.order_changed(&before, &OrderMark::of(row, log, &partitioner));
         state.stuck_orders.insert(number, ());
     }
 

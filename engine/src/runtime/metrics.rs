@@ -116,7 +116,6 @@ pub struct Metrics {
     durable: Gauge,
     changed_rows: Gauge,
     timers_late: Gauge,
-    stuck_sagas: Gauge,
     /// By target.
     outbox: Vec<(u32, Gauge)>,
     /// When the log took the oldest entry that is read but not applied, in Unix milliseconds; 0 when there is none.
@@ -158,7 +157,6 @@ impl Metrics {
             durable: registry.gauge(&catalogue::DURABLE_SEQUENCE, &labels),
             changed_rows: registry.gauge(&catalogue::CHANGED_ROWS, &labels),
             timers_late: registry.gauge(&catalogue::TIMERS_LATE, &labels),
-            stuck_sagas: registry.gauge(&catalogue::STUCK_SAGAS, &labels),
             outbox: (0..logs).filter(|log| *log != number).map(target).collect(),
             oldest_ms: AtomicI64::new(0),
             checkpoint_at_ms: AtomicU64::new(clock.now().elapsed.as_millis() as u64),
@@ -295,11 +293,6 @@ impl Metrics {
         for (target, waiting) in &self.outbox {
             waiting.set(vitals.outbox.get(target).copied().unwrap_or(0) as f64);
         }
-    }
-
-    /// So many sagas wait for an operator.
-    pub fn stuck(&self, sagas: usize) {
-        self.stuck_sagas.set(sagas as f64);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Carries out what the shell of one log decides: the log is read and appended to, checkpoints are written, events published, clients answered.
 //!
 //! Reading order: [`lease`] (whose log it is), [`facts`] (what a start finds), [`intake`] (entries and queries on their way to the loop), this file (the loop), [`writer`] (state to disk), [`publisher`]
-//! (events), [`post`] (answers), [`inspection`] (a long read beside all that), [`metrics`] (what is measured of it).
+//! (events), [`post`] (answers), [`inspection`] (a long read beside all that), [`metrics`] (what is measured of it),
+//! [`business`] (and of the shop).
 
+pub mod business;
 pub mod facts;
 #[cfg(all(test, feature = "shuttle"))]
 mod handoffs;
@@ -36,6 +38,7 @@ use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::business::Business;
 use self::inspection::Inspector;
 use self::intake::Message;
 use self::lease::{Heartbeat, Hold};
@@ -56,12 +59,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const TELL_AFTER: Duration = Duration::from_millis(10);
 /// … and how often at least, so that they know it is there.
 const TELL_EVERY: Duration = Duration::from_millis(500);
-/// How often it is measured how the engine is,
+/// How often it is measured how the engine is, and the shop.
 const MEASURE_EVERY: Duration = Duration::from_millis(250);
-/// and what has to be looked for in the store.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Sagas that are counted which wait for an operator: more are no less of an alarm.
-const STUCK_COUNTED_MAX: usize = 1_000;
 
 /// What the engine is connected to.
 pub struct Connections {
@@ -134,6 +133,7 @@ impl Engine {
         let hold = Hold::new(number, clock);
         let logs = connections.logs.len() as u32;
         let metrics = Metrics::new(&connections.registry, number, logs, clock, hold.clone());
+        let business = Business::new(&connections.registry, number);
         let (letters, author) = (Letters::of(log.seal()), Author { log: number, letters: Letters::of(log.seal()) });
         let post = Post::start(connections.core.clone(), connections.local, author, metrics.clone());
         let (caught_up, caught_up_receiver) = oneshot::channel();
@@ -172,11 +172,11 @@ impl Engine {
             heartbeat,
             hold: hold.clone(),
             metrics,
+            business,
             entries: VecDeque::new(),
             last_progress: Instant::now(),
             told,
             next_measure: Duration::ZERO,
-            next_look: Duration::ZERO,
         };
         let run = move || {
             if let Err(error) = engine_loop.run(&messages) {
@@ -272,12 +272,12 @@ struct Loop {
     heartbeat: Heartbeat,
     hold: Hold,
     metrics: Arc<Metrics>,
+    business: Business,
     /// Read, but not applied yet; the reader goes on when they are.
     entries: VecDeque<(LogEntry, OwnedSemaphorePermit)>,
     last_progress: Instant,
     told: Told,
     next_measure: Duration,
-    next_look: Duration,
 }
 
 /// What ingresses heard last of how far the engine is, and when.
@@ -361,10 +361,7 @@ impl Loop {
         if now.elapsed >= self.next_measure {
             self.next_measure = now.elapsed + MEASURE_EVERY;
             self.metrics.note(&self.shell.vitals(now));
-        }
-        if now.elapsed >= self.next_look {
-            self.next_look = now.elapsed + LOOK_EVERY;
-            self.metrics.stuck(self.shell.stuck_sagas(STUCK_COUNTED_MAX));
+            self.business.note(self.shell.books());
         }
     }
 

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use emshop_core::books::Books;
 use emshop_core::planted::{self, Bug};
 use emshop_core::queries;
 use emshop_core::replica::{BrokenChannel, OpenError, Replica, TurnEffects};
@@ -251,9 +252,9 @@ impl Shell {
         }
     }
 
-    /// How many sagas wait for an operator, of which no more than `most` are counted. It reads the store.
-    pub fn stuck_sagas(&self, most: usize) -> usize {
-        self.replica.stuck_sagas(most)
+    /// What is counted of its log.
+    pub fn books(&self) -> &Books {
+        &self.replica.state.books
     }
 
     /// The next action that is to be carried out now. What others would see waits while the lease is not held.

@@ -22,7 +22,7 @@ const CLUSTER_POLL: Duration = Duration::from_millis(250);
 /// The oldest release of nats-server that is known to do what we need.
 pub(super) const SERVER_VERSION_MIN: (u64, u64) = (2, 12);
 /// Of what the streams' metadata, subjects and envelopes and the rows of the states mean together.
-pub const FORMAT: u32 = 11;
+pub const FORMAT: u32 = 12;
 /// In the metadata of log 0 while a restore is under way.
 const INCOMPLETE: &str = "emshop-incomplete";
 
