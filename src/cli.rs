@@ -188,7 +188,7 @@ pub struct ArchiveFlags {
     /// Data folder with the state of an engine; several where engines have their own
     #[arg(long, value_name = "DIR", required = true)]
     pub data: Vec<PathBuf>,
-    /// NATS server of the shop [default: that of the first data folder]
+    /// NATS server of the shop [default: the one that emshop runs in a data folder]
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
     /// File of the cluster's key [default: cluster.key in the first data folder that has one]
@@ -226,7 +226,7 @@ pub struct VoidFlags {
     /// Data folder of the engine of that log
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// NATS server of the shop [default: that of the data folder]
+    /// NATS server of the shop [default: the one that emshop runs in the data folder]
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
     /// File of the cluster's key [default: cluster.key in the data folder]
@@ -285,7 +285,7 @@ pub struct ConsumerFlags {
     /// Data folder of the shop
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// NATS server of the shop [default: that of the data folder]
+    /// NATS server of the shop [default: the one that emshop runs in the data folder]
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock            held while a process uses the folder; names it
-//! cluster         id of the cluster that the folder is of
+//! cluster         id of the cluster that the folder is of, and below it the address of its nats-server, unless that is the folder's own
 //! cluster.key     seals what is written to the logs, unless another file does
 //! auth.key        signs tokens, unless another file does
 //! nats/           JetStream files of the server that emshop starts, and the passwords of its users
@@ -99,16 +99,18 @@ impl DataFolder {
         [STATE, NATS, CLUSTER, CLUSTER_KEY, KEY].iter().all(|name| !self.layout.path.join(name).exists())
     }
 
-    /// From now on the folder is of this cluster.
+    /// From now on the folder is of this cluster, whose logs are on that server, unless it is the folder's own.
     ///
     /// # Errors
     /// When that cannot be written.
-    pub fn note_cluster(&self, id: &str) -> Result<()> {
-        if self.cluster()?.is_some() {
+    pub fn note_cluster(&self, id: &str, elsewhere: Option<&str>) -> Result<()> {
+        if self.cluster()?.as_deref() == Some(id) && self.nats_elsewhere()?.as_deref() == elsewhere {
             return Ok(());
         }
         let mut file = NamedTempFile::new_in(&self.layout.path)?;
-        writeln!(file, "{id}")?;
+        for line in [Some(id), elsewhere].into_iter().flatten() {
+            writeln!(file, "{line}")?;
+        }
         file.as_file().sync_all()?;
         file.persist(self.layout.path.join(CLUSTER)).context("the cluster of the data folder cannot be written")?;
         Ok(())
@@ -144,6 +146,10 @@ impl Layout {
         Self { path: data.to_owned() }
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What signs tokens, unless another file does.
     pub fn key(&self) -> PathBuf {
         self.path.join(KEY)
@@ -159,15 +165,34 @@ impl Layout {
     /// # Errors
     /// When that cannot be read.
     pub fn cluster(&self) -> Result<Option<String>> {
+        self.noted(0)
+    }
+
+    /// Where its cluster's nats-server was when the folder was last opened with it; `None` when that is the folder's own.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn nats_elsewhere(&self) -> Result<Option<String>> {
+        self.noted(1)
+    }
+
+    /// A line of what is noted of the cluster.
+    fn noted(&self, line: usize) -> Result<Option<String>> {
         match fs::read_to_string(self.path.join(CLUSTER)) {
-            Ok(id) => Ok(Some(id.trim().to_owned())),
+            Ok(text) => Ok(text.lines().nth(line).map(|line| line.trim().to_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context("the cluster of the data folder cannot be read"),
         }
     }
 
+    /// Of the nats-server that emshop starts here.
     pub fn nats(&self) -> PathBuf {
         self.path.join(NATS)
+    }
+
+    /// Whether a nats-server was ever started here.
+    pub fn has_nats(&self) -> bool {
+        self.nats().exists()
     }
 
     pub fn search(&self) -> PathBuf {
@@ -198,5 +223,24 @@ fn holder(lock: &mut File) -> String {
     match lock.read_to_string(&mut process_id) {
         Ok(_) if !process_id.is_empty() => format!("emshop process {process_id}"),
         _ => "another emshop process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_notes_where_the_logs_of_its_cluster_are() {
+        let data = TempDir::new().unwrap();
+        let folder = DataFolder::create(data.path()).unwrap();
+        let noted = || (folder.cluster().unwrap(), folder.nats_elsewhere().unwrap());
+        assert_eq!(noted(), (None, None));
+        for elsewhere in [None, Some("nats://127.0.0.1:4222"), Some("nats://shop.example:4222"), None] {
+            folder.note_cluster("c1", elsewhere).unwrap();
+            assert_eq!(noted(), (Some("c1".to_owned()), elsewhere.map(str::to_owned)));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use emshop_log::jetstream::{Access, Login, NatsServer, ServerOptions, Tls, User};
 
 use crate::config::{Nats, Role, Unacceptable};
@@ -18,13 +18,23 @@ pub fn user(role: Role) -> User {
     }
 }
 
-/// The server of the settings, which is started in this process's data folder unless they name one.
+/// The server of the settings, which is started in this process's data folder unless they name one. In a folder of a shop whose logs are
+/// not there none is: an empty one looks like a loss of all of them.
 ///
 /// # Errors
 /// Why it does not start, or what of the settings is wrong.
 pub async fn start(nats: &Nats, layout: &Layout, user: User) -> Result<(Option<NatsServer>, Access)> {
     if let Some(access) = of_settings(nats, user)? {
         return Ok((None, access));
+    }
+    check_here(layout)?;
+    if let (Some(id), false) = (layout.cluster()?, layout.has_nats()) {
+        bail!(
+            "{} is of cluster {id}, but has no nats-server: if the shop has one elsewhere, name it (--nats, nats.url). Otherwise its storage \
+             was lost: keep the data folder, whose state may be the last copy, and restore {}, or all of one backup",
+            layout.path().display(),
+            layout.nats().display()
+        );
     }
     let server = NatsServer::start(ServerOptions { data_dir: layout.nats(), sync: nats.sync_interval }).await?;
     let access = server.access(user)?;
@@ -36,11 +46,28 @@ pub async fn start(nats: &Nats, layout: &Layout, user: User) -> Result<(Option<N
 /// # Errors
 /// When there is none, or what of the settings is wrong.
 pub fn running(nats: &Nats, layout: &Layout, user: User) -> Result<Access> {
-    match of_settings(nats, user)? {
-        Some(access) => Ok(access),
-        None => NatsServer::access_of(&layout.nats(), user)
-            .with_context(|| format!("{} has no nats-server: name that of the shop (--nats)", layout.nats().display())),
+    if let Some(access) = of_settings(nats, user)? {
+        return Ok(access);
     }
+    check_here(layout)?;
+    NatsServer::access_of(&layout.nats(), user)
+        .with_context(|| format!("{} has no nats-server: name that of the shop (--nats)", layout.nats().display()))
+}
+
+/// What a data folder notes of the server that its cluster was opened on; nothing of one that was started in it.
+pub fn elsewhere(server: Option<&NatsServer>, access: &Access) -> Option<String> {
+    server.is_none().then(|| access.to_string())
+}
+
+/// Settings that name no server mean the one in the folder, which has nothing of a shop whose logs are on another one.
+///
+/// # Errors
+/// When the folder is of such a shop.
+pub fn check_here(layout: &Layout) -> Result<()> {
+    let Some(url) = layout.nats_elsewhere()? else { return Ok(()) };
+    let data = layout.path().display();
+    Err(anyhow!("the logs of {data} are on a NATS server of your own, at {url} the last time: name it (--nats, nats.url)")
+        .context(Unacceptable))
 }
 
 /// `None` when the settings name no server.

@@ -71,7 +71,7 @@ impl Node {
         };
         let key = cluster_key::of(settings, &folder, &connection).await?;
         let cluster = Cluster::open(&connection, settings.cluster_options(), create, &key).await?;
-        folder.note_cluster(&cluster.id)?;
+        folder.note_cluster(&cluster.id, nats::elsewhere(server.as_ref(), &access).as_deref())?;
         let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
 
         // Without an ingress here nobody has this writer's number.

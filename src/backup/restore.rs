@@ -31,7 +31,8 @@ pub async fn run(flags: &RestoreFlags, settings: &Settings) -> Result<ExitCode> 
     ensure!(folder.is_new(), "{name} has data already: restore to a folder of its own");
     let (server, access) = nats::start(&settings.nats, &folder, User::Operator).await?;
     let connection = Connection::open(&access).await?;
-    let restored = restore(&archive, &folder, &connection).await;
+    let elsewhere = nats::elsewhere(server.as_ref(), &access);
+    let restored = restore(&archive, &folder, &connection, elsewhere.as_deref()).await;
     connection.expect_end();
     if let Some(server) = server {
         server.stop().await;
@@ -44,7 +45,8 @@ pub async fn run(flags: &RestoreFlags, settings: &Settings) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-async fn restore(archive: &Reader, folder: &DataFolder, connection: &Connection) -> Result<String> {
+/// `elsewhere` is where the nats-server is when it is not the folder's own.
+async fn restore(archive: &Reader, folder: &DataFolder, connection: &Connection, elsewhere: Option<&str>) -> Result<String> {
     let manifest = &archive.manifest;
     let logs = (0..).zip(&manifest.logs).map(|(log, archived)| (subjects::log_stream(log), archived.applied + 1));
     let events = manifest.streams.iter().map(|ArchivedStream { name, first }| (name.clone(), *first));
@@ -68,7 +70,7 @@ async fn restore(archive: &Reader, folder: &DataFolder, connection: &Connection)
     }
     let epoch = restore.epoch().to_string();
     restore.finish().await?;
-    folder.note_cluster(&manifest.cluster)?;
+    folder.note_cluster(&manifest.cluster, elsewhere)?;
     Ok(epoch)
 }
 

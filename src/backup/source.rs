@@ -9,11 +9,12 @@ use anyhow::{Context, Result, bail, ensure};
 use emshop_core::replica::{self, Replica};
 use emshop_core::state::store::{StateReader, StateStore};
 use emshop_engine::shell::start;
-use emshop_log::jetstream::{Connection, NatsServer, User};
+use emshop_log::jetstream::{Access, Connection, NatsServer, User};
 use emshop_proto::internal::{ClusterRow, LogRow};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::seal::{ClusterKey, Seals};
 use emshop_state::{RocksRows, RocksStore};
+use tempfile::TempDir;
 
 use crate::cli::ArchiveFlags;
 use crate::config::Settings;
@@ -30,12 +31,16 @@ pub struct Source {
     pub partitioner: Partitioner,
     /// By the number of the log.
     pub states: BTreeMap<u32, State>,
+    /// The way into its nats-server.
+    pub access: Access,
     pub connection: Connection,
     pub key: SourceKey,
     /// What signs tokens, if it was found.
     pub token_key: Option<Vec<u8>>,
     /// Of a shop that does not run: it is ours meanwhile.
     nats: Option<NatsServer>,
+    /// Where that one runs when the storage of the shop's is lost: what is found is left as it is.
+    _scratch: Option<TempDir>,
     /// Those that nobody else uses.
     _folders: Vec<Option<DataFolder>>,
 }
@@ -66,11 +71,12 @@ impl State {
 }
 
 impl Source {
-    /// Of the data folders, and of the server of the settings, or the one that has its files in the first of them.
+    /// Of the data folders, and of the server of the settings, or the one that has its files in one of them. The storage of that one may
+    /// be lost where the shop is to be repaired.
     ///
     /// # Errors
     /// When something of the shop cannot be reached.
-    pub async fn open(ArchiveFlags { data, .. }: &ArchiveFlags, settings: &Settings) -> Result<Self> {
+    pub async fn open(ArchiveFlags { data, .. }: &ArchiveFlags, settings: &Settings, is_repair: bool) -> Result<Self> {
         let layouts = || data.iter().map(|path| Layout::of(path));
         let key_file =
             settings.cluster.key_file.clone().or_else(|| layouts().map(|it| it.cluster_key()).find(|path| path.exists()));
@@ -89,10 +95,19 @@ impl Source {
             }
             folders.push(folder);
         }
-        let first = Layout::of(&data[0]);
-        let (nats, access) = match folders[0] {
-            Some(_) => nats::start(&settings.nats, &first, User::Operator).await?,
-            None => (None, nats::running(&settings.nats, &first, User::Operator)?),
+        let home = layouts().position(|it| it.has_nats()).unwrap_or(0);
+        let layout = Layout::of(&data[home]);
+        let scratch = match is_repair && settings.nats.url.is_none() && !layout.has_nats() {
+            true => {
+                nats::check_here(&layout)?;
+                Some(TempDir::with_prefix("emshop-repair-").context("there is no place for a nats-server")?)
+            }
+            false => None,
+        };
+        let (nats, access) = match (&scratch, &folders[home]) {
+            (Some(scratch), _) => nats::start(&settings.nats, &Layout::of(scratch.path()), User::Operator).await?,
+            (None, Some(_)) => nats::start(&settings.nats, &layout, User::Operator).await?,
+            (None, None) => (None, nats::running(&settings.nats, &layout, User::Operator)?),
         };
         let heads = states.values().filter_map(|state| replica::head(state.rows()));
         let clusters: Vec<ClusterRow> = heads.map(|(cluster, _)| cluster).collect();
@@ -104,7 +119,18 @@ impl Source {
         let connection = Connection::open(&access).await?;
         let key = cluster_key::parse(&text)?;
         let key = SourceKey { seals: key.seals(&cluster_id), key, text };
-        Ok(Self { cluster: cluster_id, partitioner, states, connection, key, token_key, nats, _folders: folders })
+        Ok(Self {
+            cluster: cluster_id,
+            partitioner,
+            states,
+            access,
+            connection,
+            key,
+            token_key,
+            nats,
+            _scratch: scratch,
+            _folders: folders,
+        })
     }
 
     /// Whether any engine goes on meanwhile.

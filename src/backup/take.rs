@@ -31,7 +31,7 @@ const END_OF_ROWS: [u8; 16] = [u8::MAX; 16];
 
 /// `emshop backup`.
 pub async fn backup(flags: &ArchiveFlags, settings: &Settings) -> Result<ExitCode> {
-    let source = Source::open(flags, settings).await?;
+    let source = Source::open(flags, settings, false).await?;
     for log in 0..source.partitioner.logs() {
         ensure!(
             source.states.contains_key(&log),
@@ -48,7 +48,7 @@ pub async fn backup(flags: &ArchiveFlags, settings: &Settings) -> Result<ExitCod
 
 /// `emshop repair`.
 pub async fn repair(flags: &ArchiveFlags, settings: &Settings) -> Result<ExitCode> {
-    let source = Source::open(flags, settings).await?;
+    let source = Source::open(flags, settings, true).await?;
     ensure!(!source.is_running(), "an engine uses a data folder: stop every engine and ingress first");
     let taken = take(&source, flags, true).await;
     source.close().await;
@@ -165,7 +165,11 @@ impl Taking<'_> {
             Ok(None)
         };
         let Some(Bounds { first, last }) = bounds else {
-            return lost(format!("log {log} is gone: what its state does not have is lost"));
+            let access = &self.source.access;
+            return lost(format!(
+                "log {log} is gone from the nats-server at {access}, or that is not the shop's (--nats): what its state does not have is \
+                 lost"
+            ));
         };
         if last < applied_sequence {
             return lost(format!(

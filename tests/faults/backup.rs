@@ -84,6 +84,7 @@ async fn a_backup_under_load_over_two_logs_becomes_the_shop_again() {
         process.kill();
     }
     nats.stop().await;
+    refused_without_its_server(&own, &data.path().join("without"));
 
     let restored = data.path().join("restored");
     let told = done(&["restore", "--from", path(&to), "--data", path(&restored)]);
@@ -100,6 +101,25 @@ async fn a_backup_under_load_over_two_logs_becomes_the_shop_again() {
     model.end(load).await;
     model.check_orders(&shop).await;
     assert_eq!(process.terminate().code(), Some(0));
+}
+
+/// The logs are safe on a server of one's own: nothing may take an empty one for it, nor what that lacks for lost.
+fn refused_without_its_server(own: &Path, to: &Path) {
+    let noted = fs::read_to_string(own.join("cluster")).expect("noted at the first start");
+    assert!(noted.contains("\nnats://127.0.0.1:") && !noted.contains('@'), "{noted}");
+    let (data, key) = (["--data", path(own)], ["--cluster-key-file", path(shared_key())]);
+    for what in [
+        &["backup", "--to", path(to)][..],
+        &["repair", "--to", path(to)],
+        &["void", "--log", "0", "--sequence", "1", "--reason", "none"],
+        &["serve", "--listen", "127.0.0.1:0", "--auth", "off"],
+    ] {
+        let refusal = refused(&[what, &data, &key].concat());
+        assert!(refusal.contains("are on a NATS server of your own, at nats://127.0.0.1:"), "{what:?}: {refusal}");
+    }
+    let refusal = refused(&[&["consumer-credentials", "--name", "printer"][..], &data].concat());
+    assert!(refusal.contains("name it (--nats, nats.url)"), "{refusal}");
+    assert!(!own.join("nats").exists() && !to.exists(), "nothing was made");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,8 +160,11 @@ async fn a_shop_whose_streams_are_lost_goes_on_from_its_state() {
     assert_eq!(process.terminate().code(), Some(0));
     fs::remove_dir_all(shop_data.join("nats")).unwrap();
 
+    let refusal = refused(&["backup", "--data", path(&shop_data), "--to", path(&to)]);
+    assert!(refusal.contains("but has no nats-server") && !to.exists(), "{refusal}");
     let told = done(&["repair", "--data", path(&shop_data), "--to", path(&to)]);
     assert!(told.contains("log 0 is gone") && told.contains("events order.submitted of log 0 after number 0"), "{told}");
+    assert!(!shop_data.join("nats").exists(), "the folder is as it was found");
     done(&["restore", "--from", path(&to), "--data", path(&restored)]);
     let process = Process::all(&restored);
     let shop = Shop::new(process.channel().await);

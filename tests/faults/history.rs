@@ -116,6 +116,11 @@ async fn a_server_that_comes_back_empty_is_refused_and_nothing_is_made_in_it() {
     let kept = data.path().join("kept");
     fs::rename(data.path().join("nats"), &kept).unwrap();
     let text = refusal(data.path());
+    assert!(text.contains("but has no nats-server") && text.contains("keep the data folder"), "{text}");
+    assert!(!data.path().join("nats").exists(), "an empty one is in its place");
+
+    server(data.path()).await.stop().await;
+    let text = refusal(data.path());
     assert!(text.contains("has no stream EMSHOP_LOG_0") && text.contains("Keep the data folder"), "{text}");
 
     let nats = server(data.path()).await;

@@ -161,8 +161,9 @@ async fn admit(link: &Link, create: &Create) -> Result<(), LogError> {
             )),
             Some(_) => Ok(()),
             None => unfit(format!(
-                "this data folder is of cluster {id}, but the nats-server has no stream {first}: its storage was lost or replaced. Keep the \
-                 data folder, whose state may be the last copy, and restore the storage of the nats-server, or all of one backup"
+                "this data folder is of cluster {id}, but the nats-server has no stream {first}: it is not the one of this shop (--nats, \
+                 nats.url), or its storage was lost or replaced. Keep the data folder, whose state may be the last copy, and restore the \
+                 storage of the nats-server, or all of one backup"
             )),
         },
     }
