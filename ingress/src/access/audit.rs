@@ -21,6 +21,7 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use tonic::Extensions;
 use tonic_types::StatusExt;
 
+use super::refused::Refused;
 use super::trail::Trail;
 use crate::accounts::token::Tokens;
 
@@ -113,9 +114,15 @@ impl Audit {
 
     /// A call was not let through.
     pub fn refused(&self, origin: Option<Origin>, path: &str, code: Code, by: Option<Operator>) {
+        self.refused_because(origin, path, Refused { by, ..code.into() });
+    }
+
+    /// As [`Audit::refused`], with what only the line tells.
+    pub fn refused_because(&self, origin: Option<Origin>, path: &str, Refused { code, cause, by }: Refused) {
         let Some(untold) = self.tells(origin) else { return };
         let reason = code.name();
-        tracing::warn!(target: "security", path, reason, by = %By(by.as_ref()), from = %From(origin), untold, "a call is refused");
+        let cause = cause.as_deref();
+        tracing::warn!(target: "security", path, reason, cause, by = %By(by.as_ref()), from = %From(origin), untold, "a call is refused");
         self.trail.tell(AuditEvent {
             outcome: AuditOutcome::Refused.into(),
             reason: reason.to_owned(),

@@ -20,9 +20,10 @@ use tonic::codegen::http::{HeaderMap, Request, Response, header};
 use tower::{Layer, Service};
 
 use super::audit::{Audit, Origin};
-use super::outside::{Issuer, Unbelieved};
+use super::outside::{self, Issuer, Unbelieved};
 use super::own::Own;
 use super::rates::Rates;
+use super::refused::Refused;
 use super::revoked::Revoked;
 use super::service_accounts::ServiceAccounts;
 use super::{Acting, Identity, Nobody};
@@ -146,7 +147,7 @@ impl Watch {
                 match stranger {
                     Stranger::Token(issuer, token) => match issuer.verify(&token) {
                         Ok(identity) => Ok(identity),
-                        Err(Unbelieved::Refused(code)) => Err(code),
+                        Err(Unbelieved::Refused(refused)) => Err(refused),
                         Err(Unbelieved::KeyUnknown) => {
                             return Ok(Some(Question { method, stranger: Stranger::Token(issuer, token) }));
                         }
@@ -154,13 +155,13 @@ impl Watch {
                     key @ Stranger::Key(_) => return Ok(Some(Question { method, stranger: key })),
                 }
             }
-            Err(code) => Err(code),
+            Err(refused) => Err(refused),
         };
         self.pass(identified, method, peer, request).map(|()| None)
     }
 
     /// Who somebody is, as far as that is known here.
-    fn identify(&self, headers: &HeaderMap) -> Result<Bearer, Code> {
+    fn identify(&self, headers: &HeaderMap) -> Result<Bearer, Refused> {
         let bearer = bearer(headers)?;
         if let Some(issuer) = &self.issuer {
             if let Some(identity) = issuer.known(bearer) {
@@ -172,7 +173,8 @@ impl Watch {
             }
         }
         if !bearer.starts_with(service_key::PREFIX) {
-            let identity = self.tokens.verify(bearer)?;
+            let verified = self.tokens.verify(bearer);
+            let identity = verified.map_err(|code| outside::disown(self.issuer.as_deref(), code, bearer))?;
             self.revoked.check(&identity)?;
             return Ok(Bearer::Known(identity));
         }
@@ -185,7 +187,7 @@ impl Watch {
     /// Lets a call by somebody go on. What a service sees of the call of somebody who acts for themself names nobody else.
     fn pass(
         self: &Arc<Self>,
-        identified: Result<Identity, Code>,
+        identified: Result<Identity, Refused>,
         method: &'static Method,
         peer: IpAddr,
         request: &mut Request<Body>,
@@ -198,7 +200,7 @@ impl Watch {
                 self.note_origin(method, peer, request);
                 return Ok(());
             }
-            Err(code) => return Err(self.refuse(code, method.path, None, self.origin(peer, request))),
+            Err(refused) => return Err(self.disbelieve(refused, method.path, self.origin(peer, request))),
         };
         let caller = identity.caller;
         let as_staff = match method.access {
@@ -206,7 +208,7 @@ impl Watch {
             _ if method.is_for(caller.role) => true,
             // Who has no account has nothing of their own.
             Access::Self_ if identity.subject.is_none() => false,
-            _ => return Err(self.refuse(Code::PermissionDenied, method.path, Some(&identity), self.origin(peer, request))),
+            _ => return Err(self.refuse(Code::PermissionDenied, method.path, &identity, self.origin(peer, request))),
         };
         if method.access != Access::Public {
             self.rates.caller(caller)?;
@@ -230,7 +232,7 @@ impl Watch {
         request: &mut Request<Body>,
     ) {
         let (watch, by, origin) = (self.clone(), identity.clone(), self.origin(peer, request));
-        let refuse = move || watch.refuse(Code::PermissionDenied, method.path, Some(&by), origin);
+        let refuse = move || watch.refuse(Code::PermissionDenied, method.path, &by, origin);
         let most = services::request_bytes_max(method.path) + FRAME_BYTES_MAX;
         let body = std::mem::take(request.body_mut());
         *request.body_mut() = Body::new(Own::new(body, most, field, identity.caller.user_id, refuse));
@@ -241,9 +243,9 @@ impl Watch {
         let Question { method, stranger } = question;
         let identified = match stranger {
             Stranger::Key(key) => match self.service_accounts.ask(&key).await {
-                Ok(identified) => identified,
+                Ok(identified) => identified.map_err(Refused::from),
                 // Nobody needs a key for these.
-                Err(_) if method.access == Access::Public => Err(Code::TokenInvalid),
+                Err(_) if method.access == Access::Public => Err(Code::TokenInvalid.into()),
                 Err(status) => return Err(status),
             },
             Stranger::Token(issuer, token) => issuer.verify_anew(&token).await,
@@ -263,8 +265,15 @@ impl Watch {
         Origin(self.rates.address(peer, request.headers()))
     }
 
-    fn refuse(&self, code: Code, path: &str, by: Option<&Identity>, origin: Origin) -> Status {
-        self.audit.refused(Some(origin), path, code, by.map(Identity::operator));
+    fn refuse(&self, code: Code, path: &str, by: &Identity, origin: Origin) -> Status {
+        self.audit.refused(Some(origin), path, code, Some(by.operator()));
+        status::of_refusal(code.refusal())
+    }
+
+    /// Refuses somebody who has not shown who they are, or not that they are somebody here.
+    fn disbelieve(&self, refused: Refused, path: &str, origin: Origin) -> Status {
+        let code = refused.code;
+        self.audit.refused_because(Some(origin), path, refused);
         status::of_refusal(code.refusal())
     }
 }

@@ -7,6 +7,7 @@ mod guard;
 pub mod outside;
 mod own;
 pub mod rates;
+mod refused;
 pub mod remembered;
 pub mod revoked;
 pub mod service_accounts;

@@ -19,7 +19,7 @@ use crate::access::remembered::Remembered;
 use crate::access::{Caller, Identity, Login};
 
 /// `iss` of all tokens.
-const ISSUER: &str = "emshop";
+pub const ISSUER: &str = "emshop";
 /// No token is good for longer.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks of two machines may differ by this.

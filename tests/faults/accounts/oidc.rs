@@ -206,6 +206,9 @@ async fn staff_of_an_outside_issuer_needs_no_account() {
     for roles in [&["customer"][..], &["admin", "super"]] {
         assert_eq!(refused(orders.get(&first.token("x", roles)).await), "ROLE_NOT_MAPPED", "{roles:?}");
     }
+    let line = process.says("ROLE_NOT_MAPPED");
+    assert!(line.contains(r#""by":"staff \"x\" of https://login.example/realms/shop""#), "{line}");
+    assert!(line.contains(r#"its realm_access.roles is [\"customer\"]"#), "{line}");
     let of_warehouse = Person::new(channel.clone(), &first.token("x", &["shop-warehouse"]));
     for user_id in [0, 7] {
         assert_eq!(refused(of_warehouse.get(user_id).await), "PERMISSION_DENIED", "users are for support");
@@ -219,6 +222,15 @@ async fn staff_of_an_outside_issuer_needs_no_account() {
         (forged(&|claims| claims["exp"] = json!(get_current_timestamp() - 60)), "TOKEN_EXPIRED"),
     ] {
         assert_eq!(refused(orders.get(&token).await), code, "{token}");
+    }
+    // Whoever runs the shop is told why; whoever shows the token is not.
+    for cause in [
+        r#"its signature is not by its key (kid) \"first\""#,
+        r#"its aud is \"others\", without auth.oidc.audience \"emshop\""#,
+        r#"its iss is \"https://login.example/realms/others\", and not auth.oidc.issuer"#,
+        "its exp is ",
+    ] {
+        process.says(cause);
     }
 
     // Streams end with their token.

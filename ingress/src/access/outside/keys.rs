@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Unbelieved;
+use crate::access::refused::quote;
 use crate::access::remembered::Remembered;
 
 /// More than any issuer has.
@@ -78,13 +79,21 @@ impl Keys {
     /// The key that a token names. The name may be missing where there is no choice.
     pub fn find(&self, header: &Header) -> Result<&Key, Unbelieved> {
         let Some(id) = &header.kid else {
-            let [only] = self.all.as_slice() else { return Err(Unbelieved::TOKEN_INVALID) };
+            let [only] = self.all.as_slice() else {
+                return Err(Unbelieved::invalid(&format!("it names no key (kid), and the issuer has {}", self.all.len())));
+            };
             return Ok(only);
         };
         let named = || self.all.iter().filter(|key| key.id.as_ref() == Some(id));
         // Keys of different kinds may have the same name.
         let fitting = named().find(|key| key.validation.algorithms.contains(&header.alg));
-        fitting.ok_or_else(|| if named().next().is_some() { Unbelieved::TOKEN_INVALID } else { Unbelieved::KeyUnknown })
+        fitting.ok_or_else(|| match named().next() {
+            Some(_) => {
+                let id = quote(&id.as_str().into());
+                Unbelieved::invalid(&format!("its key (kid) {id} does not sign with {:?}", header.alg))
+            }
+            None => Unbelieved::KeyUnknown,
+        })
     }
 }
 

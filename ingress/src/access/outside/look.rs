@@ -9,7 +9,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::source::Rhythm;
-use super::{Identity, Issuer, Unbelieved};
+use super::{Identity, Issuer, Unbelieved, key_of};
+use crate::access::refused::Refused;
 
 /// A little longer than an answer of the issuer may take.
 const LOOK_WAIT: Duration = Duration::from_secs(6);
@@ -67,7 +68,7 @@ impl Issuer {
     }
 
     /// As [`Issuer::verify`], of a token whose key is not known: once the issuer was asked again, unless that was just now.
-    pub async fn verify_anew(&self, token: &str) -> Result<Identity, Code> {
+    pub async fn verify_anew(&self, token: &str) -> Result<Identity, Refused> {
         let mut looks = self.looking.looks.subscribe();
         self.looking.wanted.notify_one();
         if !self.looking.rests.load(Ordering::Acquire) {
@@ -76,9 +77,14 @@ impl Issuer {
             let _ = timeout(LOOK_WAIT, looks.changed()).await;
         }
         self.verify(token).map_err(|unbelieved| match unbelieved {
-            Unbelieved::KeyUnknown if self.keys().is_none() => Code::IssuerUnavailable,
-            Unbelieved::KeyUnknown => Code::SignatureInvalid,
-            Unbelieved::Refused(code) => code,
+            Unbelieved::KeyUnknown if self.keys().is_none() => {
+                Refused::because(Code::IssuerUnavailable, "the keys of the issuer could not be read yet")
+            }
+            Unbelieved::KeyUnknown => {
+                let id = jsonwebtoken::decode_header(token).map_or_else(|_| String::new(), |header| key_of(&header));
+                Refused::because(Code::SignatureInvalid, &format!("its key (kid) {id} is not among those of the issuer"))
+            }
+            Unbelieved::Refused(refused) => refused,
         })
     }
 

@@ -14,14 +14,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use emshop_proto::access::ROLES;
 use emshop_proto::errors::Code;
-use emshop_proto::v1::{Role, Subject};
-use jsonwebtoken::{Algorithm, Validation, dangerous, get_current_timestamp};
+use emshop_proto::v1::{Operator, OperatorKind, Role, Subject};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::{Algorithm, Header, Validation, dangerous, get_current_timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::keys::{Keys, NoKeySet};
 use self::look::Looking;
 use self::source::Source;
+use super::refused::{Refused, quote};
 use super::{Caller, Identity};
 use crate::accounts::token::{self, CLOCK_SKEW_SECONDS, LIFETIME_MAX};
 
@@ -59,20 +61,22 @@ pub enum IssuerError {
 }
 
 /// Why a token is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Unbelieved {
     /// It names a key that the issuer has not told, yet.
     KeyUnknown,
-    Refused(Code),
+    Refused(Refused),
 }
 
 impl Unbelieved {
-    const TOKEN_INVALID: Self = Self::Refused(Code::TokenInvalid);
+    fn invalid(cause: &str) -> Self {
+        Self::Refused(Refused::because(Code::TokenInvalid, cause))
+    }
 }
 
-impl From<Code> for Unbelieved {
-    fn from(code: Code) -> Self {
-        Self::Refused(code)
+impl From<Refused> for Unbelieved {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 
@@ -133,33 +137,74 @@ impl Issuer {
     /// Who a token of this issuer says that somebody is.
     pub fn verify(&self, token: &str) -> Result<Identity, Unbelieved> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(Unbelieved::TOKEN_INVALID);
+            return Err(Unbelieved::invalid(&too_long()));
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| Unbelieved::TOKEN_INVALID)?;
+        let header = jsonwebtoken::decode_header(token);
+        let header = header.map_err(|error| Unbelieved::invalid(&format!("its header cannot be read: {error}")))?;
         // What its reader must understand, this one does not.
         if header.crit.is_some() {
-            return Err(Unbelieved::TOKEN_INVALID);
+            return Err(Unbelieved::invalid("its header has crit"));
         }
         let keys = self.keys().ok_or(Unbelieved::KeyUnknown)?;
         let key = keys.find(&header)?;
         let decoded = jsonwebtoken::decode::<Claims>(token, &key.verifying, &key.validation);
-        let claims = decoded.map_err(|error| token::refusal_of(&error))?.claims;
+        let claims = decoded.map_err(|error| self.refused(token, &header, &error))?.claims;
         let identity = self.identity(claims)?;
         keys.remembered.note(token, identity.clone());
         Ok(identity)
     }
 
-    fn identity(&self, Claims { iss, sub, iat, exp, others }: Claims) -> Result<Identity, Code> {
-        let is_someone = (1..=SUBJECT_BYTES_MAX).contains(&sub.len());
-        // Nobody tells the shop of those that are revoked, so none is good for longer than one of its own.
-        let is_brief = iat <= get_current_timestamp() + CLOCK_SKEW_SECONDS && exp.saturating_sub(iat) <= LIFETIME_MAX.as_secs();
-        if iss != self.options.issuer || !is_someone || !is_brief {
-            return Err(Code::TokenInvalid);
+    /// What is wrong with a token that cannot be decoded with the key that it names.
+    fn refused(&self, token: &str, header: &Header, error: &Error) -> Refused {
+        let IssuerOptions { issuer, audience, .. } = &self.options;
+        let said = |claim: &str| {
+            let claims = dangerous::insecure_decode_claims::<Map<String, Value>>(token);
+            quote(&claims.ok().and_then(|mut claims| claims.remove(claim)).unwrap_or_default())
+        };
+        let cause = match error.kind() {
+            ErrorKind::InvalidSignature => format!("its signature is not by its key (kid) {}", key_of(header)),
+            ErrorKind::InvalidAudience => format!("its aud is {}, without auth.oidc.audience {audience:?}", said("aud")),
+            ErrorKind::InvalidIssuer => misnamed(&said("iss"), issuer),
+            ErrorKind::ExpiredSignature => format!("its exp is {}, which is over", said("exp")),
+            ErrorKind::ImmatureSignature => format!("its nbf is {}, which is not yet", said("nbf")),
+            _ => error.to_string(),
+        };
+        Refused::because(token::refusal_of(error), &cause)
+    }
+
+    fn identity(&self, claims: Claims) -> Result<Identity, Refused> {
+        if let Some(cause) = self.misfit(&claims) {
+            return Err(Refused::because(Code::TokenInvalid, &cause));
         }
-        let role = claim(&others, &self.options.role_claim).and_then(|value| self.highest(value)).ok_or(Code::RoleNotMapped)?;
-        let caller = Caller { user_id: NO_ACCOUNT, role };
-        let subject = Some(Arc::new(Subject { issuer: iss, id: sub }));
+        let Claims { iss, sub, iat, exp, others } = claims;
+        let subject = Subject { issuer: iss, id: sub };
+        let (path, value) = (&self.options.role_claim, claim(&others, &self.options.role_claim));
+        let Some(role) = value.and_then(|value| self.highest(value)) else {
+            let cause = match value {
+                Some(value) => format!("its {path} is {}, nothing of which is in auth.oidc.roles", quote(value)),
+                None => format!("it has no {path}, where auth.oidc.role_claim says that roles are"),
+            };
+            let by = Operator { kind: OperatorKind::Admin.into(), subject: Some(Box::new(subject)), ..Operator::default() };
+            return Err(Refused { by: Some(by), ..Refused::because(Code::RoleNotMapped, &cause) });
+        };
+        let (caller, subject) = (Caller { user_id: NO_ACCOUNT, role }, Some(Arc::new(subject)));
         Ok(Identity { caller, login: None, subject, issued_at_s: iat, expires_at_s: exp })
+    }
+
+    /// What of the claims of a token is not as it must be.
+    fn misfit(&self, Claims { iss, sub, iat, exp, .. }: &Claims) -> Option<String> {
+        if *iss != self.options.issuer {
+            return Some(misnamed(&quote(&iss.as_str().into()), &self.options.issuer));
+        }
+        if !(1..=SUBJECT_BYTES_MAX).contains(&sub.len()) {
+            return Some(format!("its sub has {} bytes, and not 1 to {SUBJECT_BYTES_MAX}", sub.len()));
+        }
+        if *iat > get_current_timestamp() + CLOCK_SKEW_SECONDS {
+            return Some(format!("its iat is {iat}, which is not yet"));
+        }
+        // Nobody tells the shop of those that are revoked, so none is good for longer than one of its own.
+        let (lifetime, most) = (exp.saturating_sub(*iat), LIFETIME_MAX.as_secs());
+        (lifetime > most).then(|| format!("it is good for {lifetime} s from iat to exp, and may be for {most}"))
     }
 
     /// The highest role that somebody has by these values of the claim.
@@ -185,6 +230,35 @@ impl fmt::Debug for Issuer {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.debug_struct("Issuer").field("options", &self.options).finish_non_exhaustive()
     }
+}
+
+/// What is wrong with a token that is neither one of the shop's nor names this issuer, if there is one. It may be meant as its.
+pub fn disown(issuer: Option<&Issuer>, code: Code, token: &str) -> Refused {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Refused::because(code, &too_long());
+    }
+    let Ok(Said { iss }) = dangerous::insecure_decode_claims::<Said>(token) else {
+        return Refused::because(code, "it has no iss that can be read");
+    };
+    let said = quote(&iss.as_str().into());
+    match issuer {
+        _ if iss == token::ISSUER => code.into(),
+        Some(issuer) => Refused::because(code, &misnamed(&said, &issuer.options.issuer)),
+        None => Refused::because(code, &format!("its iss is {said}, and no auth.oidc.issuer is set")),
+    }
+}
+
+fn misnamed(said: &str, issuer: &str) -> String {
+    format!("its iss is {said}, and not auth.oidc.issuer {issuer:?}")
+}
+
+fn too_long() -> String {
+    format!("it is longer than {TOKEN_BYTES_MAX} bytes")
+}
+
+/// What a token names its key by.
+fn key_of(header: &Header) -> String {
+    header.kid.as_deref().map_or_else(|| "without a name".to_owned(), |id| quote(&id.into()))
 }
 
 /// The claim at the end of a path. A name may have dots in it, as those that are URLs have.

@@ -36,7 +36,7 @@ async fn a_file_is_followed() {
     let follows = tokio::spawn(async move { following.follow().await });
     issuer.looked().await;
     assert_eq!((role(&issuer, &old.good()), role(&issuer, &new.good())), (Ok(Role::Support), UNKNOWN));
-    let within = async |expected: [Result<Role, Unbelieved>; 2]| {
+    let within = async |expected: [Told; 2]| {
         let begun = Instant::now();
         while [&old, &new].map(|pair| role(&issuer, &pair.good())) != expected {
             assert!(begun.elapsed() < Duration::from_secs(10), "{expected:?}");
@@ -84,7 +84,10 @@ async fn who_forges_keys_does_not_flood_the_issuer() {
     let begun = Instant::now();
     for number in 0..1_000 {
         let forged = pair.sign(|header, _| header.kid = Some(format!("forged {number}")));
-        assert_eq!(issuer.verify_anew(&forged).await, Err(Code::SignatureInvalid));
+        let refused = issuer.verify_anew(&forged).await.expect_err("a forged key");
+        assert_eq!(refused.code, Code::SignatureInvalid);
+        let cause = format!("its key (kid) \"forged {number}\" is not among those of the issuer");
+        assert_eq!(refused.cause, Some(cause));
     }
     assert!(begun.elapsed() < Duration::from_secs(9), "nobody waits: {:?}", begun.elapsed());
     assert_eq!(asked.load(Ordering::Relaxed), 1);
@@ -170,6 +173,7 @@ async fn an_issuer_that_was_never_there_is_told_from_a_forged_key() {
     let following = issuer.clone();
     let follows = tokio::spawn(async move { following.follow().await });
     issuer.looked().await;
-    assert_eq!(issuer.verify_anew(&pair.good()).await, Err(Code::IssuerUnavailable));
+    let refused = issuer.verify_anew(&pair.good()).await.expect_err("its keys are not known");
+    assert_eq!(refused.code, Code::IssuerUnavailable);
     follows.abort();
 }
