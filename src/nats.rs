@@ -30,8 +30,8 @@ pub async fn start(nats: &Nats, layout: &Layout, user: User) -> Result<(Option<N
     check_here(layout)?;
     if let (Some(id), false) = (layout.cluster()?, layout.has_nats()) {
         bail!(
-            "{} is of cluster {id}, but has no nats-server: if the shop has one elsewhere, name it (--nats, nats.url). Otherwise its storage \
-             was lost: keep the data folder, whose state may be the last copy, and restore {}, or all of one backup",
+            "{} is of cluster {id}, but has no nats-server: if the shop has one elsewhere, name it (--nats, nats.url). Otherwise its \
+             storage was lost: keep the data folder, whose state may be the last copy, and restore {}, or all of one backup",
             layout.path().display(),
             layout.nats().display()
         );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use emshop_proto::errors::Code;
 use emshop_proto::v1::{Outcome, Refusal, outcome};
-use tonic::Status;
+use tonic::{Code as Grpc, Status};
 use tonic_types::StatusExt;
 
 /// Domain of the server's `google.rpc.ErrorInfo`.
@@ -29,11 +29,13 @@ pub struct Failure {
     /// Name in the server's table, or the gRPC status when the server named none.
     pub code: String,
     pub retry_after: Duration,
+    /// The server has decided: whoever gave the command need not ask again, and it changed nothing.
+    pub is_final: bool,
 }
 
 impl Failure {
     pub fn new(code: impl Into<String>) -> Self {
-        Self { code: code.into(), retry_after: PAUSE }
+        Self { code: code.into(), retry_after: PAUSE, is_final: false }
     }
 
     /// The server says that it did not even log the command.
@@ -48,10 +50,14 @@ impl Answer {
         match result {
             Ok(repeated) => Self::Accepted { repeated },
             Err(status) => {
-                let named = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
-                let code = named.map_or_else(|| format!("grpc {:?}", status.code()), |info| info.reason);
                 let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-                Self::of_refusal(code, retry_after)
+                match status.get_details_error_info().filter(|info| info.domain == DOMAIN) {
+                    Some(named) => Self::of_refusal(named.reason, status.code(), retry_after),
+                    None => {
+                        let failure = Failure::new(format!("grpc {:?}", status.code()));
+                        Self::Failed(Failure { retry_after: retry_after.unwrap_or(PAUSE), ..failure })
+                    }
+                }
             }
         }
     }
@@ -59,21 +65,23 @@ impl Answer {
     /// Of a command on a stream.
     pub fn of_outcome(outcome: Outcome) -> Self {
         match outcome.result {
-            Some(outcome::Result::Refusal(Refusal { reason, retry_after_ms, .. })) => {
+            Some(outcome::Result::Refusal(Refusal { reason, grpc_status, retry_after_ms, .. })) => {
                 let retry_after = (retry_after_ms > 0).then(|| Duration::from_millis(retry_after_ms));
-                Self::of_refusal(reason, retry_after)
+                Self::of_refusal(reason, grpc_status.into(), retry_after)
             }
             Some(_) => Self::Accepted { repeated: outcome.repeated },
             None => Self::Failed(Failure::new("outcome without result")),
         }
     }
 
-    fn of_refusal(code: String, retry_after: Option<Duration>) -> Self {
-        let shortages = [Code::StockInsufficient, Code::StockInsufficientForReservation];
-        if shortages.iter().any(|shortage| shortage.name() == code) {
+    fn of_refusal(code: String, status: Grpc, retry_after: Option<Duration>) -> Self {
+        let is_any = |codes: [Code; 2]| codes.iter().any(|known| known.name() == code);
+        if is_any([Code::StockInsufficient, Code::StockInsufficientForReservation]) {
             return Self::Refused;
         }
-        Self::Failed(Failure { code, retry_after: retry_after.unwrap_or(PAUSE) })
+        let is_open = matches!(status, Grpc::Unavailable | Grpc::DeadlineExceeded | Grpc::Internal | Grpc::Unknown);
+        let is_final = !is_open && !is_any([Code::Overloaded, Code::RateLimited]);
+        Self::Failed(Failure { code, retry_after: retry_after.unwrap_or(PAUSE), is_final })
     }
 }
 
@@ -101,12 +109,24 @@ mod tests {
             assert_eq!(call(*code, None), outcome(*code));
         }
         assert_eq!(call(Code::StockInsufficient, None), Answer::Refused);
-        assert_eq!(call(Code::GoodsNotFound, None), Answer::Failed(Failure::new("GOODS_NOT_FOUND")));
+        let not_found = Failure { is_final: true, ..Failure::new("GOODS_NOT_FOUND") };
+        assert_eq!(call(Code::GoodsNotFound, None), Answer::Failed(not_found));
+    }
+
+    #[test]
+    fn who_is_told_to_ask_again_has_no_answer_yet() {
+        let is_final = |code| matches!(call(code, None), Answer::Failed(Failure { is_final: true, .. }));
+        for code in [Code::UnpaidOrdersTooMany, Code::GoodsNotFound, Code::ValidationFailed, Code::PermissionDenied] {
+            assert!(is_final(code), "{code:?}");
+        }
+        for code in [Code::Overloaded, Code::RateLimited, Code::ServiceUnavailable, Code::OutcomeUnknown, Code::Unknown] {
+            assert!(!is_final(code), "{code:?}");
+        }
     }
 
     #[test]
     fn failures_say_when_to_go_on() {
-        let overloaded = Failure { code: "OVERLOADED".to_owned(), retry_after: Duration::from_millis(70) };
+        let overloaded = Failure { retry_after: Duration::from_millis(70), ..Failure::new("OVERLOADED") };
         assert!(overloaded.was_not_taken());
         assert_eq!(call(Code::Overloaded, Some(overloaded.retry_after)), Answer::Failed(overloaded));
         let broken = Answer::of_call(Err(Status::unavailable("connection reset")));

@@ -39,7 +39,7 @@ const FIGURES: [Figure; 9] = [
     number("goodput", |report| report.goodput_per_s),
     number("ok", |report| report.ok as f64),
     number("refused", |report| report.refused as f64),
-    number(ERRORS, |report| (report.errors + report.warmup.errors) as f64),
+    number(ERRORS, |report| report.errors as f64),
 ];
 
 type Relation = fn(&f64, &f64) -> bool;

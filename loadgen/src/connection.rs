@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, Error};
 use http::{HeaderValue, Uri};
 use hyper_util::rt::TokioIo;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
 use tower::service_fn;
 
 use crate::call::Line;
@@ -86,6 +87,19 @@ impl Server {
     /// A connection whose calls may last as long as the run.
     pub async fn connect_for_streams(&self) -> anyhow::Result<Connection> {
         self.open(&self.endpoint).await
+    }
+
+    /// What may be wrong when the first call of a run fails like this.
+    pub fn explain(&self, status: Status) -> Error {
+        let is_named = status.get_details_error_info().is_some();
+        let hint = match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => {
+                "the server wants the token of an admin: name one (--token, or EMSHOP_TOKEN), or the key that signs them (--key-file)"
+            }
+            Code::Unknown | Code::Unavailable | Code::Internal | Code::Cancelled if !is_named => self.dial.doubt(),
+            _ => return status.into(),
+        };
+        Error::from(status).context(hint)
     }
 
     async fn open(&self, endpoint: &Endpoint) -> anyhow::Result<Connection> {

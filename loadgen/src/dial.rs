@@ -104,6 +104,7 @@ pub struct Dial {
     /// Host and port.
     pub address: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    security: Security,
 }
 
 impl Dial {
@@ -123,12 +124,24 @@ impl Dial {
             }
             _ => bail!("the target begins neither with http:// nor with https://"),
         };
-        Ok(Self { address: format!("{host}:{}", target.port_u16().unwrap_or(port)), tls })
+        let security = files.security(&target.to_string());
+        Ok(Self { address: format!("{host}:{}", target.port_u16().unwrap_or(port)), tls, security })
     }
 
     /// The scheme that calls name.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Why a server that was reached may not talk.
+    pub fn doubt(&self) -> &'static str {
+        match self.security {
+            Security::None => "the server ended the connection: if it has TLS, its target begins with https://",
+            Security::Tls => {
+                "the server ended the connection: if it wants certificates of its clients, name one (--tls-cert and --tls-key)"
+            }
+            Security::Mutual => "the server ended the connection: it may not trust the certificate of --tls-cert",
+        }
     }
 
     /// # Errors
@@ -142,8 +155,18 @@ impl Dial {
         stream.set_nodelay(true)?;
         Ok(match &self.tls {
             None => Either::Left(stream),
-            Some((connector, name)) => Either::Right(connector.connect(name.clone(), stream).await?),
+            Some((connector, name)) => Either::Right(connector.connect(name.clone(), stream).await.map_err(without_tls)?),
         })
+    }
+}
+
+/// Says so of what is no TLS.
+fn without_tls(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            io::Error::new(error.kind(), format!("{error}: if the server has no TLS, its target begins with http://"))
+        }
+        _ => error,
     }
 }
 

@@ -53,8 +53,8 @@ pub struct Report {
     /// Orders that met an error, and outcomes that belonged to no order.
     pub errors: u64,
     pub errors_by_code: BTreeMap<String, u64>,
-    /// From the intended start (in a closed loop: the start) of a whole order to its last answer. An order that met an error counts with
-    /// at least the time-out.
+    /// From the intended start (in a closed loop: the start) of a whole order to its last answer. An order without an answer, or that is
+    /// told to come again, counts with at least the time-out.
     pub latency_ms: Percentiles,
     /// The same of accepted orders alone.
     pub accepted_latency_ms: Percentiles,
@@ -218,6 +218,7 @@ impl Report {
         };
         report.assertions = settings.assertions.iter().map(|assertion| assertion.check(&report)).collect();
         let errors_are_judged = settings.assertions.iter().any(Assertion::is_of_errors);
+        // Those of the warm-up are in no figure, so in no assertion, but nobody allowed them either.
         let no_error = report.errors + report.warmup.errors == 0;
         let all_hold = report.assertions.iter().all(|checked| checked.holds);
         report.good = report.verified && all_hold && (no_error || errors_are_judged);

@@ -101,7 +101,7 @@ pub struct Settings {
     /// How often each SKU is asked for: `uniform`, or `zipf[:EXPONENT]`, a few much more often than the rest.
     #[arg(long, value_name = "KIND", default_value = "uniform")]
     pub popularity: Popularity,
-    /// Users who order, in turn: 1 to this.
+    /// Users who order, in turn: 1 to this. A shop lets each have so many unpaid orders at a time (`shop.unpaid_orders_max`).
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
     /// Callers who read the orders of user 1 meanwhile, page after page.
@@ -116,11 +116,12 @@ pub struct Settings {
     /// Decides the ids of orders and SKUs, so that runs do not meet on one server [default: random].
     #[arg(long, value_name = "N")]
     pub run: Option<u32>,
-    /// How long the answer to one command may take.
+    /// How long the answer to one command may take. An order without one, or that is told to come again, counts with at least as much.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
     /// What must hold of the figures, such as p99<50ms, goodput>10000 or errors=0; may be given again. Otherwise the exit code says so.
-    /// Of p50, p90, p99, p99.9, max (of the latency), goodput (a second), ok, refused and errors. One of errors allows so many.
+    /// Of p50, p90, p99, p99.9, max (of the latency), goodput (a second), ok, refused and errors. One of errors allows so many,
+    /// and whatever the warm-up met.
     #[arg(long = "assert", value_name = "ASSERTION")]
     pub assertions: Vec<Assertion>,
     /// Process id of the server, on this machine: then the report tells what it and the processes that it started cost.

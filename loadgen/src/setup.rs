@@ -28,11 +28,12 @@ async fn create(server: &Server, commands: Vec<Command>) -> anyhow::Result<Optio
     let mut missing = commands.len();
     let batches = stream::iter(commands).chunks(BATCH).map(|commands| CommandBatch { commands });
     let mut client = PipelineServiceClient::new(server.connect_for_streams().await?);
-    let answer = client.submit(batches).await?;
+    let answer = client.submit(batches).await.map_err(|status| server.explain(status))?;
     let name = answer.metadata().get("server").and_then(|name| name.to_str().ok()).map(str::to_owned);
     let mut outcomes = answer.into_inner();
     while missing > 0 {
-        let batch = outcomes.message().await?.with_context(|| format!("{missing} outcomes did not come"))?;
+        let batch = outcomes.message().await.map_err(|status| server.explain(status))?;
+        let batch = batch.with_context(|| format!("{missing} outcomes did not come"))?;
         for outcome in batch.outcomes {
             let goods_id = outcome.tag;
             match Answer::of_outcome(outcome) {

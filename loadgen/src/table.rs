@@ -2,11 +2,17 @@
 
 use std::fmt;
 
+use emshop_proto::errors::Code;
+
 use crate::Mode;
 use crate::cost::CpuPerOrder;
 use crate::dial::Security;
 use crate::report::{Discipline, Percentiles, ReadsReport, Report, Warmup};
 use crate::settings::Auth;
+
+/// What a run of many orders by few users meets.
+const UNPAID: &str =
+    "(shop.unpaid_orders_max of each user in each log, for 15 minutes: more --users, --workload checkout, or a higher limit)";
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,6 +39,9 @@ impl fmt::Display for Report {
         row("errors", self.errors.to_string())?;
         for (code, count) in &self.errors_by_code {
             row("", format!("{count} × {code}"))?;
+            if code == Code::UnpaidOrdersTooMany.name() {
+                row("", UNPAID.to_owned())?;
+            }
         }
         row("", Percentiles::HEADER.to_owned())?;
         row("latency ms", self.latency_ms.to_string())?;

@@ -27,8 +27,8 @@ pub struct Tally {
     pub errors: BTreeMap<String, u64>,
     /// Orders that met an error in the warm-up.
     pub warmup_errors: u64,
-    /// Microseconds from the intended start to the last answer, of all orders. One that met an error counts with at least the time-out:
-    /// its customer waits on, so a server that fails fast must not look fast.
+    /// Microseconds from the intended start to the last answer, of all orders. One without an answer, or that is told to come again,
+    /// counts with at least the time-out: its customer waits on, so a server that fails fast must not look fast.
     pub latency_us: Histogram<u64>,
     /// The same of accepted orders alone.
     pub accepted_latency_us: Histogram<u64>,
@@ -114,7 +114,7 @@ impl Tally {
                 self.wrong_refusals.note(load.shelf.objection(&load.workload, number, before));
                 load.shelf.give_back(&load.workload, number);
             }
-            Answer::Failed(failure) if step == Step::Submit && failure.was_not_taken() => {
+            Answer::Failed(failure) if step == Step::Submit && (failure.was_not_taken() || failure.is_final) => {
                 load.shelf.give_back(&load.workload, number);
             }
             Answer::Failed(_) => self.unknown.push(number),
@@ -125,7 +125,7 @@ impl Tally {
     /// Puts an answer into the figures.
     fn measure(&mut self, load: &Load, intended: Instant, answer: &Answer, now: Instant) {
         let mut latency = now.saturating_duration_since(intended);
-        if matches!(answer, Answer::Failed(_)) {
+        if matches!(answer, Answer::Failed(failure) if !failure.is_final) {
             latency = latency.max(load.timeout);
         }
         load.series.record(answer, now, latency);

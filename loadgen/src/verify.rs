@@ -72,9 +72,9 @@ async fn resolve_unknown(caller: &Caller, load: &Load, tally: &mut Tally, found:
             async move { (number, resolve(&mut caller, workload, number).await) }
         })
         .buffer_unordered(CONCURRENCY);
-    while let Some((number, answer)) = answers.next().await {
+    while let Some((number, (step, answer))) = answers.next().await {
         match &answer {
-            Answer::Failed(failure) => {
+            Answer::Failed(failure) if !is_settled(step, &answer) => {
                 let order_id = workload.order_id(number);
                 found.differences.push(format!("order {order_id}: its outcome could not be found out: {}", failure.code));
             }
@@ -97,15 +97,23 @@ fn check_refusals(wrong: &WrongRefusals, found: &mut Verification) {
     found.differences.extend(example);
 }
 
-async fn resolve(caller: &mut Caller, workload: &Workload, number: u64) -> Answer {
+async fn resolve(caller: &mut Caller, workload: &Workload, number: u64) -> (Step, Answer) {
     for _ in 1..ATTEMPTS {
-        let (_, answer) = caller.carry_out(workload, number).await;
-        if !matches!(answer, Answer::Failed(_)) {
-            return answer;
+        let (step, answer) = caller.carry_out(workload, number).await;
+        if is_settled(step, &answer) {
+            return (step, answer);
         }
         tokio::time::sleep(ATTEMPT_PAUSE).await;
     }
-    caller.carry_out(workload, number).await.1
+    caller.carry_out(workload, number).await
+}
+
+/// Whether it is known what became of an order, by the answer to its last step. One that is refused for good at the first left nothing.
+fn is_settled(step: Step, answer: &Answer) -> bool {
+    match answer {
+        Answer::Failed(failure) => step == Step::Submit && failure.is_final,
+        _ => true,
+    }
 }
 
 async fn check_orders(caller: &Caller, workload: &Workload, numbers: &[u64], expected: Expected, found: &mut Verification) {

@@ -73,6 +73,18 @@ async fn who_gets_no_answer_in_time_counts_with_the_timeout() {
     }
 }
 
+/// Each of two users may have 20 unpaid orders, and is told at once that it is no more.
+#[tokio::test]
+async fn who_is_refused_for_good_counts_with_the_time_that_it_took() {
+    for mode in ["unary", "stream --batch 32"] {
+        let report = run_against(Fault::LimitsUnpaid, &format!("--mode {mode} --users 2 --orders 500")).await;
+        assert_eq!((report.ok, report.errors, report.errors_by_code["UNPAID_ORDERS_TOO_MANY"]), (40, 460, 460), "{report}");
+        assert!(report.verified && !report.good, "{mode}: {report} {:?}", report.differences);
+        assert!(report.latency_ms.max < report.timeout_ms, "{report}");
+        assert!(report.to_string().contains("shop.unpaid_orders_max of each user"), "{report}");
+    }
+}
+
 #[tokio::test]
 async fn an_open_loop_keeps_its_schedule() {
     for mode in ["unary", "stream --batch 16"] {
@@ -105,6 +117,8 @@ async fn a_warm_up_is_verified_and_in_no_figure() {
     assert!(!faulty.verified, "{faulty}");
     let failing = run_against(Fault::AnswersWithError, "--rate 1000 --warmup 500ms --duration 500ms").await;
     assert_eq!((failing.errors, failing.warmup.errors, failing.good), (0, 1, false));
+    let judged = run_against(Fault::AnswersWithError, "--rate 1000 --warmup 500ms --duration 500ms --assert errors=0").await;
+    assert_eq!((judged.warmup.errors, judged.assertions[0].has, judged.good), (1, 0.0, true), "the assertion is of the figure");
     let nothing = run(&Shop::open(Fault::None), "--warmup 500ms --orders 10").await.expect_err("all was warm-up");
     assert!(nothing.to_string().contains("over before its warm-up"), "{nothing:#}");
 }
@@ -179,7 +193,8 @@ async fn each_user_orders_with_a_token_of_their_own() {
     let another = run(&Shop::guarded(&[8; 32]).serve(), &format!("--orders 10 --key-file {key_file}")).await;
     assert!(format!("{:#}", another.expect_err("signed with another key")).contains("InvalidSignature"));
     let nobody = run(&Shop::guarded(&[7; 32]).serve(), "--orders 10").await;
-    assert!(nobody.is_err(), "nobody may do that");
+    let told = format!("{:#}", nobody.expect_err("nobody may do that"));
+    assert!(told.contains("--token") && told.contains("--key-file"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,11 +34,14 @@ pub enum Fault {
     RefusesWhatItHas,
     /// Carries out a batch of orders and then breaks the stream.
     BreaksStream,
+    /// Lets each user have [`UNPAID_MAX`] orders, always: that is no fault, but a run may meet it.
+    LimitsUnpaid,
 }
 
 /// Which order meets the fault.
 const FAULTY_ORDER: usize = 10;
 pub const LATE: Duration = Duration::from_millis(1_500);
+const UNPAID_MAX: usize = 20;
 
 #[derive(Clone)]
 pub struct Shop {
@@ -195,6 +198,11 @@ impl State {
                 self.reserve(&request.lines);
             }
             return Outcome { repeated: true, ..outcome_of(order) };
+        }
+        let of_user = self.orders.values().filter(|entry| entry.1.user_id == request.user_id).count();
+        if fault == Fault::LimitsUnpaid && of_user >= UNPAID_MAX {
+            let result = Some(outcome::Result::Refusal(Code::UnpaidOrdersTooMany.refusal()));
+            return Outcome { result, ..Outcome::default() };
         }
         let faulty = self.orders.len() == FAULTY_ORDER;
         let accepted = match fault {

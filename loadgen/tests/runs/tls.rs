@@ -62,7 +62,11 @@ async fn the_server_shows_who_it_is() {
     let error = run(&target, &[("--tls-ca", &theirs)], "").await.expect_err("somebody else signed");
     assert!(format!("{error:#}").contains("certificate"), "{error:#}");
     let plain = target.replace("https", "http");
-    assert!(run(&plain, &[], "").await.is_err(), "the server speaks nothing but TLS");
+    let error = run(&plain, &[], "").await.expect_err("the server speaks nothing but TLS");
+    assert!(format!("{error:#}").contains("if it has TLS, its target begins with https://"), "{error:#}");
+    let without = Shop::open(Fault::None).replace("http://127.0.0.1", "https://localhost");
+    let error = run(&without, &[("--tls-ca", &ca)], "").await.expect_err("the server speaks no TLS");
+    assert!(format!("{error:#}").contains("if the server has no TLS, its target begins with http://"), "{error:#}");
 }
 
 #[tokio::test]
@@ -79,5 +83,6 @@ async fn the_generator_shows_who_it_is() {
         let report = run(&target, &shown, mode).await.unwrap();
         assert!(report.good && report.tls == Security::Mutual, "{mode}: {report} {:?}", report.differences);
     }
-    assert!(run(&target, &shown[..1], "").await.is_err(), "a stranger is not served");
+    let error = run(&target, &shown[..1], "").await.expect_err("a stranger is not served");
+    assert!(format!("{error:#}").contains("name one (--tls-cert and --tls-key)"), "{error:#}");
 }
