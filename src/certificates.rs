@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
@@ -22,11 +22,12 @@ const AUTHORITY: &str = "emshop development authority";
 /// # Errors
 /// When there is such a folder, or a name is none.
 pub fn make(flags: &DevCertificatesFlags) -> Result<ExitCode> {
+    let folder = &flags.to;
+    ensure!(!folder.exists(), "{} is there already: name a new folder (--to)", folder.display());
     let issuer = CertifiedIssuer::self_signed(authority()?, KeyPair::generate()?)?;
     let names = || format!("{:?} are no names", flags.name);
     let server = signed(flags.name.clone(), ExtendedKeyUsagePurpose::ServerAuth, &issuer).with_context(names)?;
     let client = signed(vec!["client".to_owned()], ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
-    let folder = &flags.to;
     DirBuilder::new().mode(0o700).create(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     fs::write(folder.join("ca.pem"), issuer.pem())?;
     write(folder, "server", &server)?;

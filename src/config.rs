@@ -576,7 +576,7 @@ impl Settings {
         );
         ensure!(
             (TOKEN_LIFETIME_MIN..=LIFETIME_MAX).contains(&self.auth.token_lifetime),
-            "auth.token_lifetime must be 1s to 24h: tokens that are revoked are not remembered for longer"
+            "auth.token_lifetime (--lifetime of `emshop token`) must be 1s to 24h: tokens that are revoked are not remembered for longer"
         );
         ensure!(
             (self.auth.token_lifetime..=SESSION_LIFETIME_MAX).contains(&self.auth.session_lifetime),
@@ -676,11 +676,13 @@ impl Settings {
     }
 
     /// # Errors
-    /// [`Unacceptable`], when others than its owner can read the key.
+    /// [`Unacceptable`], when there could be no TLS by the files, or others than its owner can read the key.
     pub fn tls_files(&self) -> Result<Option<TlsFiles>> {
         let Tls { cert: Some(cert), key: Some(key), client_ca } = self.tls.clone() else { return Ok(None) };
         secret::read(&key).context("tls.key").context(Unacceptable)?;
-        Ok(Some(TlsFiles { cert, key, client_ca }))
+        let files = TlsFiles { cert, key, client_ca };
+        files.check().context(Unacceptable)?;
+        Ok(Some(files))
     }
 
     fn rate_limits(&self) -> RateLimits {

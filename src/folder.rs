@@ -27,7 +27,7 @@ const NATS: &str = "nats";
 
 /// Another process uses a data folder.
 #[derive(Debug, thiserror::Error)]
-#[error("the data folder {} is in use by {by}", path.display())]
+#[error("the data folder {} is in use by {by}: stop that one, or name another folder (--data)", path.display())]
 pub struct InUse {
     path: PathBuf,
     by: String,

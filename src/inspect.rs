@@ -1,9 +1,10 @@
 //! `emshop inspect`: what the state holds, and whether its invariants do.
 
+use std::error::Error;
 use std::path::Path;
 use std::{fs, iter};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use comfy_table::Table;
 use console::style;
 use emshop_proto::v1::admin_service_client::AdminServiceClient;
@@ -11,13 +12,13 @@ use emshop_proto::v1::{InspectRequest, LogInspection};
 use emshop_state::RocksStore;
 use serde_json::{Value, json};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 
 use crate::EXIT_BROKEN;
 use crate::cli::{InspectFlags, TlsFlags};
 use crate::exit::ExitCode;
-use crate::folder::DataFolder;
-use crate::table;
+use crate::folder::{DataFolder, InUse};
+use crate::{reach, table};
 
 pub async fn run(flags: &InspectFlags) -> Result<ExitCode> {
     let logs = match (&flags.source.data, &flags.source.target) {
@@ -35,17 +36,21 @@ pub async fn run(flags: &InspectFlags) -> Result<ExitCode> {
 }
 
 fn of_folder(data: &Path) -> Result<Vec<LogInspection>> {
-    let folder = DataFolder::open(data)?;
+    let folder = match DataFolder::open(data) {
+        Err(error) if error.is::<InUse>() => bail!("{error}; or ask it while it serves (--target)"),
+        folder => folder?,
+    };
     folder.state_logs()?.into_iter().map(|log| Ok(emshop_core::inspect(&RocksStore::open(&folder.state(log)?)?))).collect()
 }
 
 async fn of_server(target: &str, tls: &TlsFlags, token: Option<&str>) -> Result<Vec<LogInspection>> {
-    let unreachable = || format!("{target} cannot be reached");
-    let mut endpoint = Endpoint::from_shared(target.to_owned()).with_context(unreachable)?;
+    let mut endpoint =
+        Endpoint::from_shared(target.to_owned()).with_context(|| format!("{target:?} is no address of a server"))?;
     if endpoint.uri().scheme_str() == Some("https") {
-        endpoint = endpoint.tls_config(client_tls(tls)?).with_context(unreachable)?;
+        endpoint = endpoint.tls_config(client_tls(tls)?).map_err(|error| reach::failure(target, tls, &error))?;
     }
-    let mut admin = AdminServiceClient::new(endpoint.connect().await.with_context(unreachable)?);
+    let channel = endpoint.connect().await.map_err(|error| reach::failure(target, tls, &error))?;
+    let mut admin = AdminServiceClient::new(channel);
     let mut request = Request::new(InspectRequest {});
     if let Some(token) = token {
         let authorization = format!("Bearer {token}").parse().context("the token is none")?;
@@ -53,10 +58,21 @@ async fn of_server(target: &str, tls: &TlsFlags, token: Option<&str>) -> Result<
     }
     match admin.inspect(request).await {
         Ok(answer) => Ok(answer.into_inner().logs),
-        Err(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
-            bail!("{target} wants the token of an admin (--token; `emshop token` makes one): {}", status.message())
+        Err(status) => Err(refusal(target, tls, &status)),
+    }
+}
+
+fn refusal(target: &str, tls: &TlsFlags, status: &Status) -> anyhow::Error {
+    // What a server says has none.
+    if let Some(source) = status.source() {
+        return reach::failure(target, tls, source);
+    }
+    let message = status.message();
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => {
+            anyhow!("{target} wants the token of an admin (--token; `emshop token` makes one): {message}")
         }
-        Err(status) => bail!("{target} cannot tell: {}", status.message()),
+        _ => anyhow!("{target} cannot tell: {message}"),
     }
 }
 

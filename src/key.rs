@@ -34,8 +34,17 @@ pub fn load_or_make(path: &Path, auth: &Auth) -> Result<Tokens> {
 }
 
 /// Where the keys of these settings are.
-pub fn path(settings: &Settings) -> PathBuf {
-    settings.auth.key_file.clone().unwrap_or_else(|| Layout::of(&settings.data).key())
+///
+/// # Errors
+/// When they are not there.
+pub fn find(settings: &Settings) -> Result<PathBuf> {
+    let path = settings.auth.key_file.clone().unwrap_or_else(|| Layout::of(&settings.data).key());
+    ensure!(
+        path.exists(),
+        "there is no key in {}: `emshop serve` makes one in its data folder (--data), or has one of its own (--key-file)",
+        path.display()
+    );
+    Ok(path)
 }
 
 /// Takes the keys of the file whenever it changes, for ever. What cannot be used is told, and changes nothing.
@@ -71,7 +80,7 @@ pub async fn follow(path: PathBuf, tokens: Tokens) {
 
 /// Puts another key in front, for `emshop key rotate`. Tells the keys that are there then.
 pub fn rotate(flags: &RotateFlags, settings: &Settings) -> Result<String> {
-    let path = path(settings);
+    let path = find(settings)?;
     let keys = token_keys::parse(&read(&path)?);
     let text = emshop_ingress::new_key(settings.auth.algorithm);
     let keys =
@@ -85,7 +94,7 @@ pub fn rotate(flags: &RotateFlags, settings: &Settings) -> Result<String> {
 
 /// Tells the keys that there are, for `emshop key list`.
 pub fn list(settings: &Settings) -> Result<String> {
-    Ok(listed(&token_keys::parse(&read(&path(settings))?), now_s()))
+    Ok(listed(&token_keys::parse(&read(&find(settings)?)?), now_s()))
 }
 
 /// The keys with another one in front, without those that no token can be of any more.

@@ -18,6 +18,7 @@ mod key;
 mod nats;
 mod node;
 mod open_files;
+mod reach;
 mod secret;
 mod serve;
 mod signals;
@@ -26,7 +27,7 @@ mod telemetry;
 mod token;
 mod void;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, bail};
 use clap::Parser;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -96,6 +97,9 @@ fn quietly(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> 
 
 fn archive(cli: &Cli, flags: &ArchiveFlags, work: impl AsyncFnOnce(&Settings) -> Result<ExitCode>) -> Result<ExitCode> {
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    if let Some(missing) = flags.data.iter().find(|data| !data.is_dir()) {
+        bail!("there is no data folder {}: name that of an engine (--data)", missing.display());
+    }
     Runtime::new()?.block_on(work(&settings))
 }
 

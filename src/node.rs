@@ -1,7 +1,7 @@
 //! What runs in one process: nats-server, engines, search index and ingress, as the settings say, started and stopped in the order of the flow.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result, bail};
 use emshop_engine::runtime::Connections;
 use emshop_engine::runtime::post::LocalIngress;
 use emshop_engine::{Engine, EngineError};
-use emshop_ingress::{Ingress, Issuer, LocalOutcomes, PaymentOptions, TlsFiles, Tokens, Verification};
+use emshop_ingress::{BindError, Ingress, Issuer, LocalOutcomes, PaymentOptions, TlsFiles, Tokens, Verification};
 use emshop_log::CommandLog;
 use emshop_log::audit::AuditLog;
 use emshop_log::jetstream::{Cluster, Connection, Create, Leases, NatsServer};
@@ -59,6 +59,7 @@ impl Node {
             tls: settings.tls_files()?,
         };
         let folder = DataFolder::create(&settings.data)?;
+        try_address(settings)?;
         let (server, access) = nats::start(&settings.nats, &folder, nats::user(settings.role)).await?;
         let connection = Connection::open_measured(&access, registry).await?;
         if let Some(server) = &server {
@@ -138,6 +139,16 @@ impl Node {
             self.connection.expect_end();
             nats.stop().await;
         }
+    }
+}
+
+/// Whether an ingress could listen, asked before a cluster is made: a start that is refused for it leaves no shop behind. Clients are let in
+/// when it serves, and not before.
+fn try_address(settings: &Settings) -> Result<(), BindError> {
+    let listen = settings.listen;
+    match settings.role {
+        Role::Engine => Ok(()),
+        Role::All | Role::Ingress => TcpListener::bind(listen).map(drop).map_err(|error| BindError::Listen { listen, error }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -104,6 +104,8 @@ fn values_that_make_no_sense_are_refused_by_name() {
     assert_refused(&run(&["serve", "--config", "/no/such/file"]), 2, &["/no/such/file"]);
     assert_refused(&run(&["inspect"]), 2, &["--data", "--target"]);
     assert_refused(&run(&["inspect", "--data", "/no/such/folder"]), 1, &["/no/such/folder"]);
+    let nobody = "http://127.0.0.1:1";
+    assert_refused(&run(&["inspect", "--target", nobody]), 1, &[nobody, "cannot be reached", "Nobody listens there"]);
 }
 
 #[test]
@@ -241,9 +243,11 @@ fn a_data_folder_is_used_by_one_process_at_a_time() {
     let lock = File::create(folder.path().join("lock")).unwrap();
     lock.lock().unwrap();
     fs::write(folder.path().join("lock"), "4711").unwrap();
-    for command in ["serve", "inspect"] {
-        assert_refused(&run(&[command, "--data", data]), 1, &[data, "in use", "4711"]);
+    for (command, remedy) in [("serve", "another folder (--data)"), ("inspect", "--target")] {
+        assert_refused(&run(&[command, "--data", data]), 1, &[data, "in use", "4711", remedy]);
     }
+    let backup = run(&["backup", "--data", "/no/such/folder", "--to", "/no/such/archive"]);
+    assert_refused(&backup, 1, &["there is no data folder /no/such/folder", "--data"]);
 }
 
 #[test]
@@ -252,6 +256,9 @@ fn tokens_are_signed_with_the_key_there_is() {
     let data = folder.path().to_str().unwrap();
     let token = |flags: &[&str]| run(&[&["token", "--user", "1", "--role", "super"], flags].concat());
     assert_refused(&token(&["--data", data]), 1, &["auth.key", "emshop serve"]);
+    for command in ["rotate", "list"] {
+        assert_refused(&run(&["key", command, "--data", data]), 1, &["there is no key in", "auth.key", "emshop serve"]);
+    }
     assert_refused(&token(&["--key-file", "/no/such/key"]), 1, &["/no/such/key"]);
     assert_refused(&token(&["--data", data, "--key-file", "key"]), 2, &["--data", "--key-file"]);
     assert_refused(&run(&["token", "--user", "0", "--role", "super"]), 2, &["--user"]);
@@ -261,7 +268,9 @@ fn tokens_are_signed_with_the_key_there_is() {
     secret_file(&key, &"ab".repeat(32));
     let signed = stdout(&token(&["--data", data]));
     assert_eq!(signed.trim().split('.').count(), 3, "{signed}");
-    assert_refused(&token(&["--data", data, "--lifetime", "0s"]), 2, &["auth.token_lifetime"]);
+    for lifetime in ["0s", "25h"] {
+        assert_refused(&token(&["--data", data, "--lifetime", lifetime]), 2, &["auth.token_lifetime", "--lifetime", "24h"]);
+    }
     let eddsa = settings_file(&folder, "auth: {algorithm: eddsa}");
     let with_eddsa = ["token", "--user", "1", "--role", "super", "--config", &eddsa, "--data", data];
     assert_refused(&run(&with_eddsa), 1, &["auth.key", "auth.algorithm", "PKCS#8"]);
@@ -293,6 +302,35 @@ fn secrets_that_others_can_read_are_refused() {
     let file = settings_file(&folder, &format!("payment: {{webhook_secret_file: {}}}", secret.display()));
     let output = run(&["serve", "--listen", FREE_PORT, "--data", data, "--config", &file]);
     assert_refused(&output, 2, &["payment.webhook_secret_file", "others than its owner"]);
+}
+
+#[test]
+fn files_that_make_no_tls_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let make = |name: &str| run(&["dev-certificates", "--to", &path(name)]);
+    assert!(make("ours").status.success() && make("others").status.success());
+    assert_refused(&make("ours"), 1, &[&path("ours"), "is there already", "--to"]);
+    let serve = |cert: &str, key: &str| {
+        let files = ["--tls-cert", &path(cert), "--tls-key", &path(key)];
+        run(&[&["serve", "--listen", FREE_PORT, "--data", &path("data")], &files[..]].concat())
+    };
+    let mixed = serve("ours/server.pem", "others/server.key");
+    assert_refused(&mixed, 2, &["ours/server.pem", "others/server.key", "cannot be used together"]);
+    assert_eq!(String::from_utf8_lossy(&mixed.stderr).matches("KeyMismatch").count(), 1, "{mixed:?}");
+    assert_refused(&serve("ours/server.key", "ours/server.key"), 2, &["ours/server.key has no certificate in PEM"]);
+    assert!(!Path::new(&path("data")).exists(), "nothing is made for it");
+}
+
+#[test]
+fn a_start_that_cannot_listen_makes_no_shop() {
+    let folder = TempDir::new().unwrap();
+    let taken = TcpListener::bind(FREE_PORT).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = run(&["serve", "--listen", &address, "--data", folder.path().to_str().unwrap()]);
+    assert_refused(&refused, 1, &["cannot listen on", &address, "--listen"]);
+    let made: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(made, ["lock"]);
 }
 
 #[test]

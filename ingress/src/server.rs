@@ -125,7 +125,7 @@ impl Default for Options {
 /// Why the ingress cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    #[error("cannot listen on {listen}: {error}")]
+    #[error("cannot listen on {listen}: {error}. Name another address in listen (--listen)")]
     Listen { listen: SocketAddr, error: io::Error },
     #[error("the logs must be all of the cluster's, in the order of their numbers: number {found} stands in place {place}")]
     Logs { place: usize, found: u32 },
@@ -135,7 +135,7 @@ pub enum BindError {
     Outcomes(async_nats::SubscribeError),
     #[error("which tokens are revoked cannot be read: {0}")]
     Revoked(String),
-    #[error("TLS: {0}")]
+    #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("the API's descriptors cannot be read: {0}")]
     Descriptors(tonic_reflection::server::Error),

@@ -48,8 +48,12 @@ fn with(
 }
 
 fn quota(over: &OverLimit) -> QuotaViolation {
-    let subject = if over.goods_id == 0 { "unpaid_orders".to_owned() } else { format!("goods:{}", over.goods_id) };
-    QuotaViolation::new(subject, format!("requested {}, allowed {}", over.requested, over.allowed))
+    let OverLimit { goods_id, requested, allowed } = over;
+    match goods_id {
+        // How many there may be is a setting of the engine's, which tells how much room is left.
+        0 => QuotaViolation::new("unpaid_orders", format!("requested {requested} more, allowed {allowed} more")),
+        _ => QuotaViolation::new(format!("goods:{goods_id}"), format!("requested {requested}, allowed {allowed}")),
+    }
 }
 
 /// The status of a call that needs no identity to be asked again, such as a read.
@@ -139,7 +143,7 @@ mod tests {
         assert!(details.retry_info().is_none(), "to try again does not help");
         let told = &details.quota_failure().expect("QuotaFailure").violations;
         let told: Vec<_> = told.iter().map(|one| (one.subject.as_str(), one.description.as_str())).collect();
-        assert_eq!(told[..2], [("unpaid_orders", "requested 3, allowed 1"), ("goods:1", "requested 3, allowed 1")]);
+        assert_eq!(told[..2], [("unpaid_orders", "requested 3 more, allowed 1 more"), ("goods:1", "requested 3, allowed 1")]);
         assert_eq!(told.len(), 20);
     }
 

@@ -37,14 +37,14 @@ pub struct TlsFiles {
 pub enum TlsError {
     #[error("{} cannot be read: {error}", path.display())]
     File { path: PathBuf, error: io::Error },
-    #[error("{} holds no such thing in PEM: {error}", path.display())]
-    Pem { path: PathBuf, error: pem::Error },
+    #[error("{} has no {what} in PEM: {error}", path.display())]
+    Pem { path: PathBuf, what: &'static str, error: pem::Error },
     #[error("{} is no authority: {error}", path.display())]
     Authority { path: PathBuf, error: rustls::Error },
-    #[error("clients cannot be verified: {0}")]
-    Verifier(#[from] VerifierBuilderError),
-    #[error("certificate and key cannot be used: {0}")]
-    Unusable(#[from] rustls::Error),
+    #[error("clients cannot be verified by {}: {error}", path.display())]
+    Verifier { path: PathBuf, error: VerifierBuilderError },
+    #[error("the certificate in {} and the key in {} cannot be used together: {error}", cert.display(), key.display())]
+    Unusable { cert: PathBuf, key: PathBuf, error: rustls::Error },
 }
 
 /// The bytes of the files.
@@ -85,6 +85,14 @@ async fn follow(files: TlsFiles, protocols: Protocols, mut last: Contents, curre
 }
 
 impl TlsFiles {
+    /// Whether there could be TLS by these files as they are now.
+    ///
+    /// # Errors
+    /// As [`acceptor`].
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.acceptor(&self.read()?, &[]).map(drop)
+    }
+
     fn read(&self) -> Result<Contents, TlsError> {
         let read = |path: &PathBuf| fs::read(path).map_err(|error| TlsError::File { path: path.clone(), error });
         Ok(Contents { cert: read(&self.cert)?, key: read(&self.key)?, client_ca: self.client_ca.as_ref().map(read).transpose()? })
@@ -92,21 +100,24 @@ impl TlsFiles {
 
     fn acceptor(&self, contents: &Contents, protocols: Protocols) -> Result<TlsAcceptor, TlsError> {
         let chain = certificates(&self.cert, &contents.cert)?;
-        let unreadable = |error| TlsError::Pem { path: self.key.clone(), error };
+        let unreadable = |error| TlsError::Pem { path: self.key.clone(), what: "key", error };
+        let unusable = |error| TlsError::Unusable { cert: self.cert.clone(), key: self.key.clone(), error };
         let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(unreadable)?;
         let provider = Arc::new(ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        let config = config.map_err(unusable)?;
         let config = match (&self.client_ca, &contents.client_ca) {
             (Some(path), Some(bytes)) => {
                 let mut roots = RootCertStore::empty();
                 for authority in certificates(path, bytes)? {
                     roots.add(authority).map_err(|error| TlsError::Authority { path: path.clone(), error })?;
                 }
-                config.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                config.with_client_cert_verifier(verifier.map_err(|error| TlsError::Verifier { path: path.clone(), error })?)
             }
             _ => config.with_no_client_auth(),
         };
-        let mut config = config.with_single_cert(chain, key)?;
+        let mut config = config.with_single_cert(chain, key).map_err(unusable)?;
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
@@ -114,7 +125,7 @@ impl TlsFiles {
 
 /// One or more.
 fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |error| TlsError::Pem { path: path.to_owned(), error };
+    let unreadable = |error| TlsError::Pem { path: path.to_owned(), what: "certificate", error };
     let found = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     if found.is_empty() { Err(unreadable(pem::Error::NoItemsFound)) } else { Ok(found) }
 }
