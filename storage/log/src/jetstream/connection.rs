@@ -1,11 +1,11 @@
 //! The connections to nats-server and the news of their loss.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use emshop_telemetry::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -19,6 +19,10 @@ const OPEN_WAIT: Duration = Duration::from_secs(10);
 const OPEN_RETRY: Duration = Duration::from_millis(100);
 /// How long the server may take for an answer.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// The client waits a little longer than [`Link::ask`], which knows more of why there is no answer.
+const CLIENT_WAIT: Duration = Duration::from_millis(5_250);
+/// How the server begins what it says of a request that it does not permit.
+const VIOLATION: &str = "Permissions Violation";
 /// Two unanswered pings end a connection.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Short, because every command waits while the server is away.
@@ -115,6 +119,7 @@ pub(super) struct Link {
     pub client: Client,
     pub jetstream: jetstream::Context,
     reachable: Reachable,
+    refused: Refused,
 }
 
 impl Link {
@@ -145,10 +150,12 @@ impl Link {
         metrics: LinkMetrics,
     ) -> Result<Self, ConnectError> {
         let (state, mut reachable) = watch::channel(false);
+        let refused = Refused::default();
+        let noted = refused.clone();
         let client = options
             .name(format!("emshop {purpose}"))
             .ping_interval(PING_INTERVAL)
-            .request_timeout(Some(ANSWER_WAIT))
+            .request_timeout(Some(CLIENT_WAIT))
             .max_reconnects(None)
             .reconnect_delay_callback(|attempts| RECONNECT_DELAY_MAX.min(Duration::from_millis(20) * attempts as u32))
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
@@ -158,14 +165,15 @@ impl Link {
                 }
                 metrics.note(&event);
                 note(&event, &state);
+                noted.note(&event);
                 async {}
             })
             .connect(access.address().clone())
             .await?;
         // The client is connected, and the event that says so is on its way.
         let _ = reachable.wait_for(|up| *up).await;
-        let jetstream = ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone());
-        Ok(Self { client, jetstream, reachable })
+        let jetstream = ContextBuilder::new().timeout(CLIENT_WAIT).build(client.clone());
+        Ok(Self { client, jetstream, reachable, refused })
     }
 
     /// Waits for the connection. The receiver changes with its next loss.
@@ -181,6 +189,7 @@ impl Link {
     /// Without this, the client waits out the whole time for an answer that cannot come any more, and sends a request that was made
     /// while it was disconnected even minutes later.
     pub async fn ask<T>(&self, work: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        let began = Instant::now();
         let asked = async {
             let mut reachable = self.connected().await;
             tokio::select! {
@@ -189,16 +198,42 @@ impl Link {
                 _ = reachable.changed() => Err(NoAnswer::ConnectionLost),
             }
         };
-        timeout(ANSWER_WAIT, asked).await.unwrap_or(Err(NoAnswer::Late))
+        // The server answers no request that it does not permit.
+        let late = || self.refused.since(began).map_or(NoAnswer::Late, NoAnswer::Refused);
+        timeout(ANSWER_WAIT, asked).await.unwrap_or_else(|_| Err(late()))
     }
 }
 
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+/// What the server did not permit last, and when. Clones share it.
+#[derive(Clone, Default)]
+struct Refused(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl Refused {
+    fn note(&self, event: &Event) {
+        if let Event::ServerError(ServerError::Other(error)) = event
+            && error.starts_with(VIOLATION)
+        {
+            *self.last() = Some((Instant::now(), error.clone()));
+        }
+    }
+
+    fn since(&self, began: Instant) -> Option<String> {
+        self.last().clone().filter(|(at, _)| *at >= began).map(|(_, error)| error)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
     #[error("the connection to nats-server was lost")]
     ConnectionLost,
     #[error("nats-server did not answer within {} s", ANSWER_WAIT.as_secs())]
     Late,
+    #[error("nats-server refused: {0}. docs/OPERATIONS.md has a configuration with what each of its users may do")]
+    Refused(String),
 }
 
 impl From<NoAnswer> for LogError {

@@ -190,6 +190,17 @@ async fn engines_and_ingresses_do_with_what_they_may() {
 /// A shop with an event of goods and one of an order, and a downstream service.
 struct Downstream {
     setup: Setup,
+/// A request that is not permitted is not answered. What the server said of it is the reason, and not the time that passed.
+#[tokio::test]
+async fn who_may_not_ask_is_told_what() {
+    let setup = Setup::new(OPTIONS).await;
+    let ingress = connect(&setup.server, User::Ingress).await;
+    let refused = make_consumers(&ingress, "warehouse").await.expect_err("that is for an operator").to_string();
+    for words in ["Permissions Violation for Publish to", "$JS.API.CONSUMER.", "docs/OPERATIONS.md"] {
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
     client: Client,
     context: Context,
 }
