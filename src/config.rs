@@ -650,16 +650,33 @@ impl Settings {
         emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max, log_age_max, clock_tolerance, limits }
     }
 
+    /// Who sends codes: in development the log lines, where nobody else is named.
+    fn sms(&self) -> Option<Sms> {
+        self.verification.sms.or_else(|| self.dev.then_some(Sms::Log))
+    }
+
+    /// Likewise who draws captchas.
+    fn captcha(&self) -> Option<Captcha> {
+        self.verification.captcha.or_else(|| self.dev.then_some(Captcha::Plain))
+    }
+
+    /// What of that lets everybody in, in words.
+    pub fn open_doors(&self) -> Vec<&'static str> {
+        let codes = (self.sms() == Some(Sms::Log)).then_some("codes go to the log lines");
+        let captchas = (self.captcha() == Some(Captcha::Plain)).then_some("machines read captchas as well as humans");
+        codes.into_iter().chain(captchas).collect()
+    }
+
     /// # Errors
     /// [`Unacceptable`], when a secret cannot be read or is none, or an address is none.
     pub fn verification(&self) -> Result<emshop_ingress::Verification> {
-        let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;
-        let sms = sms.or(self.dev.then_some(Sms::Log)).map(|sms| match (sms, sms_url, sms_secret_file) {
+        let Verification { sms_url, sms_secret_file, .. } = &self.verification;
+        let sms = self.sms().map(|sms| match (sms, sms_url, sms_secret_file) {
             (Sms::Http, Some(url), Some(file)) => sms_server(url, file).context(Unacceptable),
             (Sms::Http, ..) => unreachable!("checked when the settings were read"),
             (Sms::Log, ..) => Ok(Arc::new(LogLines) as Arc<dyn SmsProvider>),
         });
-        let captcha = captcha.or(self.dev.then_some(Captcha::Plain)).map(|captcha| match captcha {
+        let captcha = self.captcha().map(|captcha| match captcha {
             Captcha::Picture => Arc::new(Picture) as Arc<dyn CaptchaProvider>,
             Captcha::Plain => Arc::new(Plain),
         });

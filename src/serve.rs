@@ -31,8 +31,9 @@ fn warn_of_open_doors(settings: &Settings) {
     if !settings.dev && (sms.is_none() || captcha.is_none()) {
         tracing::info!("nobody can register, or log in by SMS: verification.sms or verification.captcha is not set");
     }
-    if settings.dev {
-        tracing::warn!("for development: codes go to the log lines, and machines read captchas as well as humans");
+    match &settings.open_doors()[..] {
+        [] => {}
+        open => tracing::warn!("for development: {}", open.join(", and ")),
     }
 }
 
@@ -47,7 +48,10 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
     let _admin = Admin::start(settings, registry.clone(), readiness.clone()).await?;
     let node = tokio::select! {
         started = Node::start(settings, &registry) => started?,
-        () = signals.next() => return Ok(()),
+        () = signals.next() => {
+            tracing::info!("stopped before it served");
+            return Ok(());
+        }
     };
     readiness.follow(node.readiness());
     let ended = tokio::select! {
@@ -58,5 +62,6 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
     tracing::info!("stopping");
     readiness.refuse("it is about to stop");
     signals.unless_repeated(node.stop()).await;
+    tracing::info!("stopped");
     ended
 }

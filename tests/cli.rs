@@ -334,6 +334,28 @@ fn a_start_that_cannot_listen_makes_no_shop() {
 }
 
 #[test]
+fn what_is_for_development_is_warned_of_where_it_is_in_use() {
+    let folder = TempDir::new().unwrap();
+    let (secret, data) = (folder.path().join("secret"), folder.path().join("data"));
+    secret_file(&secret, "a secret of more than 16 bytes");
+    let sms = format!("{{sms: http, sms_url: 'http://127.0.0.1:1', sms_secret_file: {}}}", secret.display());
+    let file = settings_file(&folder, &format!("verification: {sms}"));
+    let flags = ["serve", "--dev", "--listen", FREE_PORT, "--data", data.to_str().unwrap()];
+    let warning = |more: &[&str]| {
+        let mut process = emshop(&[&flags[..], more].concat()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
+        let said = lines.find(|line| line.contains("for development")).expect("a warning");
+        process.kill().expect("it runs");
+        process.wait().expect("it ends");
+        said
+    };
+    let [codes, captchas] = ["codes go to the log lines", "machines read captchas"];
+    let (all, captchas_alone) = (warning(&[]), warning(&["--config", &file]));
+    assert!(all.contains(codes) && all.contains(captchas), "{all}");
+    assert!(!captchas_alone.contains(codes) && captchas_alone.contains(captchas), "{captchas_alone}");
+}
+
+#[test]
 fn data_is_the_users_own_wherever_one_stands() {
     let (home, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let of = |variables: &[(&str, &Path)]| {
@@ -387,7 +409,9 @@ fn a_server_tells_where_it_serves_and_stops_in_order() {
         TcpStream::connect(&server.address).expect("it said that it serves");
         kill(Pid::from_raw(server.process.id().cast_signed()), signal).unwrap();
         assert_eq!(server.process.wait().unwrap().code(), Some(0), "{signal}");
-        let warnings: Vec<_> = server.said().into_iter().filter(|line| line.contains(r#""level":"WARN""#)).collect();
+        let said = server.said();
+        assert!(said.last().is_some_and(|line| line.contains(r#""message":"stopped""#)), "{said:?}");
+        let warnings: Vec<_> = said.into_iter().filter(|line| line.contains(r#""level":"WARN""#)).collect();
         assert_eq!(warnings, Vec::<String>::new(), "after {signal}: it was asked to stop");
     }
     assert!(stdout(&run(&["inspect", "--data", data.to_str().unwrap()])).contains("all invariants hold"));

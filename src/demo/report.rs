@@ -92,7 +92,9 @@ pub fn print_next_steps(address: SocketAddr, facts: &Facts) {
     ) + r#""receiver": {"name": "Wang", "phone": "13800000000"}, "payment_method": "PAYMENT_METHOD_ALIPAY""#;
     let call = |method: &str, request: &str| println!("  grpcurl -plaintext -d '{{{request}}}' {address} emshop.v1.{method}");
     println!("{} http://{address} until Ctrl-C,", style("Serving on").bold());
-    println!("without authentication: whoever reaches it may do anything, which `emshop serve` does not allow. Try:\n");
+    println!(
+        "without authentication: whoever reaches it may do anything. `emshop serve` asks for tokens, unless it is told --auth off. Try:\n"
+    );
     println!("  grpcurl -plaintext {address} list");
     call("OrderService/GetOrder", &format!(r#""order_id": "{order_id}""#));
     call("InventoryService/GetStock", &format!(r#""goods_id": {goods_id}"#));

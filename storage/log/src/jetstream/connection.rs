@@ -265,6 +265,8 @@ fn note(event: &Event, state: &watch::Sender<bool>) {
 fn report(purpose: &str, event: &Event) {
     match event {
         Event::Connected => tracing::debug!(purpose, "connected to nats-server"),
+        // Nobody uses it any more: only that ends it.
+        Event::Closed => tracing::debug!(purpose, "left nats-server"),
         Event::Disconnected => tracing::warn!(purpose, "lost the connection to nats-server, reconnecting"),
         other => tracing::warn!(purpose, "nats-server connection: {other}"),
     }

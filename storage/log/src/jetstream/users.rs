@@ -123,7 +123,8 @@ fn engine_does_not_publish() -> Vec<String> {
 /// It follows the events of goods, for search, and those that revoke tokens, and writes and reads the audit trail.
 fn ingress_publishes() -> Vec<String> {
     let follows = |stream: &str| {
-        let requests = ["CREATE.{}", "CREATE.{}.>", "MSG.NEXT.{}.*"];
+        // The client asks about its consumer when it has been disconnected.
+        let requests = ["CREATE.{}", "CREATE.{}.>", "INFO.{}.*", "MSG.NEXT.{}.*"];
         requests.map(|request| format!("$JS.API.CONSUMER.{}", request.replace("{}", stream)))
     };
     let audit = [AUDIT_ENTRIES.to_owned(), format!("$JS.API.DIRECT.GET.{AUDIT_STREAM}")];

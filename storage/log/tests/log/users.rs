@@ -108,6 +108,9 @@ async fn each_user_may_do_what_its_part_does() {
         ("STREAM.SNAPSHOT.EMSHOP_LOG_0", "o"),
         ("CONSUMER.CREATE.EMSHOP_LOG_0", "seo"),
         ("CONSUMER.CREATE.EMSHOP_CATALOGUE.x", "seio"),
+        ("CONSUMER.INFO.EMSHOP_CATALOGUE.x", "sio"),
+        ("CONSUMER.INFO.EMSHOP_ACCESS.x", "sio"),
+        ("CONSUMER.INFO.EMSHOP_EVENTS.x", "o"),
         ("CONSUMER.DELETE.EMSHOP_EVENTS.x", "o"),
         ("DIRECT.GET.EMSHOP_AUDIT", "sio"),
     ];
@@ -187,9 +190,6 @@ async fn engines_and_ingresses_do_with_what_they_may() {
     assert_eq!(theirs.log(0).bounds().await.unwrap().first, 2);
 }
 
-/// A shop with an event of goods and one of an order, and a downstream service.
-struct Downstream {
-    setup: Setup,
 /// A request that is not permitted is not answered. What the server said of it is the reason, and not the time that passed.
 #[tokio::test]
 async fn who_may_not_ask_is_told_what() {
@@ -201,6 +201,9 @@ async fn who_may_not_ask_is_told_what() {
     }
 }
 
+/// A shop with an event of goods and one of an order, and a downstream service.
+struct Downstream {
+    setup: Setup,
     client: Client,
     context: Context,
 }
