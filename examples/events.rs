@@ -17,8 +17,9 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Credentials {
     url: String,
-    user: String,
-    password: String,
+    /// Of a NATS server of one's own: whoever has set it up adds them, unless it asks for no login.
+    user: Option<String>,
+    password: Option<String>,
     jetstream_api_prefix: String,
     consumer: String,
 }
@@ -27,7 +28,10 @@ struct Credentials {
 async fn main() -> Result<()> {
     let file = std::env::args().nth(1).context("name the file with the credentials")?;
     let credentials: Credentials = serde_json::from_reader(File::open(file)?)?;
-    let options = ConnectOptions::with_user_and_password(credentials.user, credentials.password);
+    let options = match credentials.user.zip(credentials.password) {
+        Some((user, password)) => ConnectOptions::with_user_and_password(user, password),
+        None => ConnectOptions::new(),
+    };
     let client = options.connect(credentials.url).await?;
     let jetstream = jetstream::with_prefix(client, &credentials.jetstream_api_prefix);
     let mut streams = Vec::new();

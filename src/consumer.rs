@@ -11,6 +11,9 @@ use crate::exit::ExitCode;
 use crate::folder::{DataFolder, Layout};
 use crate::nats;
 
+/// What requests of JetStream's API begin with for who is in the account of the streams.
+const API: &str = "$JS.API";
+
 #[derive(Serialize)]
 struct Credentials<'a> {
     description: String,
@@ -21,7 +24,7 @@ struct Credentials<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
     jetstream_api_prefix: &'a str,
-    /// Its name on both streams. The `nats` command has no use for it.
+    /// Its name on each stream. The `nats` command has no use for it.
     consumer: &'a str,
 }
 
@@ -31,40 +34,44 @@ pub async fn run(flags: &ConsumerFlags, settings: &Settings) -> Result<ExitCode>
     let layout = Layout::of(&settings.data);
     if settings.nats.url.is_some() {
         let access = nats::running(&settings.nats, &layout, User::Operator)?;
-        make(&access, &flags.name).await?;
-        print(&flags.name, access.to_string(), None)?;
+        let api = make(&access, &flags.name).await?;
+        print(&flags.name, access.to_string(), None, api)?;
         return Ok(ExitCode::SUCCESS);
     }
-    match DataFolder::try_open(&settings.data)? {
+    let api = match DataFolder::try_open(&settings.data)? {
         Some(folder) => {
             let (server, access) = nats::start(&settings.nats, &folder, User::Operator).await?;
             let made = make(&access, &flags.name).await;
             if let Some(server) = server {
                 server.stop().await;
             }
-            made?;
+            made?
         }
         None => make(&nats::running(&settings.nats, &layout, User::Operator)?, &flags.name).await?,
-    }
+    };
     let (url, password) = NatsServer::consumer_login_of(&layout.nats()).context("the login of downstream services")?;
-    print(&flags.name, url, Some(password))?;
+    print(&flags.name, url, Some(password), api)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn make(access: &Access, name: &str) -> Result<()> {
+/// Makes its consumers, and tells what its requests of JetStream's API begin with.
+async fn make(access: &Access, name: &str) -> Result<&'static str> {
     let connection = Connection::open(access).await?;
     let made = make_consumers(&connection, name).await;
+    // Where nobody logs in, nobody has an account of their own.
+    let api = if connection.core().server_info().auth_required { CONSUMER_API } else { API };
     connection.expect_end();
-    Ok(made?)
+    made?;
+    Ok(api)
 }
 
-fn print(name: &str, url: String, password: Option<String>) -> Result<()> {
+fn print(name: &str, url: String, password: Option<String>, api: &str) -> Result<()> {
     let credentials = Credentials {
         description: format!("events of emshop for {name}"),
         url,
         user: password.is_some().then_some(CONSUMER),
         password,
-        jetstream_api_prefix: CONSUMER_API,
+        jetstream_api_prefix: api,
         consumer: name,
     };
     println!("{}", serde_json::to_string_pretty(&credentials)?);

@@ -28,7 +28,11 @@ const MOMENT: Duration = Duration::from_millis(500);
 
 /// What a downstream service of this name is given.
 pub fn credentials(data: &Path, name: &str) -> Value {
-    let output = command(&["consumer-credentials", "--data", path(data), "--name", name]).output().expect("it runs");
+    credentials_by(&["--data", path(data), "--name", name])
+}
+
+fn credentials_by(flags: &[&str]) -> Value {
+    let output = command(&[&["consumer-credentials"], flags].concat()).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
@@ -43,7 +47,10 @@ struct Downstream {
 impl Downstream {
     async fn new(credentials: Value) -> Self {
         let text = |name: &str| credentials[name].as_str().expect("text").to_owned();
-        let options = ConnectOptions::with_user_and_password(text("user"), text("password"));
+        let options = match credentials.get("user") {
+            Some(_) => ConnectOptions::with_user_and_password(text("user"), text("password")),
+            None => ConnectOptions::new(),
+        };
         let client = options.connect(text("url")).await.expect("it is let in");
         Self { client, credentials, continuity: Continuity::default(), numbers: Vec::new() }
     }
@@ -214,4 +221,18 @@ fn a_server_that_asks_nobody_for_a_login_is_warned_of() {
     assert!(!here.iter().any(|line| line.contains(WARNING)), "nobody else reaches it, as far as anybody knows");
     let everywhere = serve("0.0.0.0").until_it_says(r#""message":"serving""#);
     assert!(everywhere.iter().any(|line| line.contains(WARNING) && line.contains("WARN")), "{everywhere:?}");
+}
+
+/// Nobody has an account of their own there, so the names of requests are those of everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_downstream_service_reads_events_from_a_server_that_asks_for_no_login() {
+    let (nats, data) = (Open::start(), TempDir::new().unwrap());
+    let url = format!("nats://127.0.0.1:{}", nats.port);
+    let process = Process::serve(&["--nats", &url, "--data", path(data.path())]);
+    let shop = Shop::new(process.channel().await);
+    shop.stock_up(&[5, 6, 7]).await;
+    let given = credentials_by(&["--nats", &url, "--name", "printer"]);
+    assert_eq!((given["url"].as_str(), given.get("user"), given.get("password")), (Some(&url[..]), None, None), "{given}");
+    Downstream::new(given).await.take(4).await;
+    assert_eq!(process.terminate().code(), Some(0));
 }
