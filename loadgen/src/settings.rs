@@ -62,7 +62,7 @@ pub struct Settings {
     #[arg(long, value_name = "TOKEN", env = "EMSHOP_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Key that the servers sign tokens with, `auth.key` in their data folder: then each user submits unary orders with a token of
-    /// their own, and an admin's does the rest. Streams are for admins alone.
+    /// their own, and an admin's does the rest, streams too: those are for staff.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// What an order is: `submit` two lines; `checkout` the same, then paid; `flash` one unit of the one SKU.

@@ -89,7 +89,7 @@ impl Report {
     fn tokens(&self) -> &'static str {
         match (self.auth, self.mode) {
             (Auth::None, _) => "none: authentication is off",
-            (Auth::Admin, Mode::Stream) => "an admin's: streams are for admins alone",
+            (Auth::Admin, Mode::Stream) => "an admin's: streams are for staff",
             (Auth::Admin, Mode::Unary) => {
                 "an admin's: the server looks less closely at those calls than at a user's (--key-file)"
             }
