@@ -47,8 +47,13 @@ fn page() -> String {
          `Command.idempotency_key` in a stream. The same call again under the same key answers as the first time did, with `repeated`, for\n\
          24 hours and whatever happened in between; another one under it is `IDEMPOTENCY_KEY_REUSED`. A key is one of a kind of command, of\n\
          whoever gives it, and of what it is about, so one key may serve for all that a client does at once. Where none is given the server\n\
-         makes one, and tells it in the metadata of an error: to be given with the same call again. Refusals that ask to come again are not\n\
-         remembered.\n\n\
+         makes one, and tells it in the metadata of an error: to be given with the same call again.\n\n\
+         A refusal by the rules of the shop is an answer, and is remembered: what was `BALANCE_INSUFFICIENT` stays so under its key, however much is\n\
+         deposited since. Not remembered is what decides nothing: a refusal by ABORTED (`…_IN_PROGRESS`), which asks to come again; by\n\
+         UNAUTHENTICATED (`PASSWORD_INCORRECT`), which asks for another proof; and whatever did not get into a log (`VALIDATION_FAILED`,\n\
+         `OVERLOADED`, `RATE_LIMITED` and the like). Accounts answer by their own state instead: of `Register`, `CreateServiceAccount` and\n\
+         `DeleteUser` a repeat finds what was done, and what was refused is decided anew (`USER_HAS_BALANCE`, until the money is paid out).\n\
+         `RefreshToken` answers a repeat by the same refresh token, as long as that was not used, and by an access token that is signed anew.\n\n\
          [service_config.json](service_config.json) is a gRPC service config: reads, and calls that name what they are about, are tried again\n\
          by the client's library when it is told that the service is unavailable, also by a connection that broke on the way. Others are safe\n\
          to be tried again under a key of the client's.\n\n\
