@@ -50,6 +50,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Which commit was built, if whoever built it said so by `EMSHOP_COMMIT`.
 const COMMIT: Option<&str> = option_env!("EMSHOP_COMMIT");
 
+const NOT_STARTED: &str = "it has not started yet";
+
 /// Why calls should not come to this process now; empty while they should.
 type Reasons = Vec<String>;
 
@@ -60,7 +62,12 @@ pub struct Readiness(Arc<Mutex<Box<dyn Fn() -> Reasons + Send>>>);
 impl Readiness {
     /// Of a process that is not ready before [`Readiness::follow`] says so.
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Box::new(|| vec!["it has not started yet".to_owned()]))))
+        Self(Arc::new(Mutex::new(Box::new(|| vec![NOT_STARTED.to_owned()]))))
+    }
+
+    /// It is not ready yet, and `waits` tells for what it waits.
+    pub fn starting(&self, waits: impl Fn() -> Reasons + Send + 'static) {
+        self.follow(move || [vec![NOT_STARTED.to_owned()], waits()].concat());
     }
 
     /// From now on `reasons` tells.

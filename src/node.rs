@@ -24,6 +24,7 @@ use futures::stream::FuturesUnordered;
 use futures::{StreamExt, future};
 use tokio::task::JoinSet;
 
+use crate::admin::Readiness;
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
 use crate::{cluster_key, key, nats, open_files};
@@ -47,11 +48,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// Returns when everything serves. What is measured of it is in the registry.
+    /// Returns when everything serves. What is measured of it is in the registry; while it waits, its readiness tells for what.
     ///
     /// # Errors
     /// Whatever keeps a part from starting, in a sentence that says what to do.
-    pub async fn start(settings: &Settings, registry: &Registry) -> Result<Self> {
+    pub async fn start(settings: &Settings, registry: &Registry, readiness: &Readiness) -> Result<Self> {
         let providers = Providers {
             payment: settings.payment_options()?,
             verification: settings.verification()?,
@@ -73,6 +74,8 @@ impl Node {
         let key = cluster_key::of(settings, &folder, &connection).await?;
         let cluster = Cluster::open(&connection, settings.cluster_options(), create, &key).await?;
         folder.note_cluster(&cluster.id, nats::elsewhere(server.as_ref(), &access).as_deref())?;
+        let leases = cluster.leases.clone();
+        readiness.starting(move || leases.waits());
         let logs: Vec<_> = (0..cluster.partitioner.logs()).map(|number| cluster.log(number) as Arc<dyn CommandLog>).collect();
 
         // Without an ingress here nobody has this writer's number.

@@ -47,7 +47,7 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
     // Before all that may wait, for a log or for a disk, and dropped after it.
     let _admin = Admin::start(settings, registry.clone(), readiness.clone()).await?;
     let node = tokio::select! {
-        started = Node::start(settings, &registry) => started?,
+        started = Node::start(settings, &registry, &readiness) => started?,
         () = signals.next() => {
             tracing::info!("stopped before it served");
             return Ok(());

@@ -35,11 +35,16 @@ impl Holder {
     pub fn relieves(&self, other: &Self) -> bool {
         (&self.boot, &self.folder) == (&other.boot, &other.folder)
     }
+
+    /// Which process it is, without what is where on its machine.
+    pub fn place(&self) -> String {
+        format!("emshop process {} on {}", self.process, self.host)
+    }
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "emshop process {} on {} with the data folder {}", self.process, self.host, self.folder)
+        write!(formatter, "{} with the data folder {}", self.place(), self.folder)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The leases of all logs: a key-value bucket, in which nobody writes over what he has not seen.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream::kv::{self, Operation, UpdateErrorKind};
@@ -25,6 +27,8 @@ pub struct Leases {
     pulse: Pulse,
     /// Who knows another one has no lease of this one.
     epoch: Epoch,
+    /// For what this process waits, by log.
+    waits: Arc<Mutex<BTreeMap<u32, String>>>,
 }
 
 /// What came of a renewal.
@@ -41,7 +45,16 @@ impl Leases {
         let link = &connection.core;
         let bucket = link.ask(link.jetstream.get_key_value(subjects::LEASE_BUCKET)).await?;
         let bucket = bucket.map_err(|error| LogError::Unreachable(format!("the bucket of leases: {error}")))?;
-        Ok(Self { link: link.clone(), bucket, pulse: connection.pulse(), epoch })
+        Ok(Self { link: link.clone(), bucket, pulse: connection.pulse(), epoch, waits: Arc::default() })
+    }
+
+    /// A sentence for each log whose lease is waited for now.
+    pub fn waits(&self) -> Vec<String> {
+        self.waiting().values().cloned().collect()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the log is this holder's, also for the server. It is at once where nobody has it, or somebody with the same data folder.
@@ -61,6 +74,7 @@ impl Leases {
         loop {
             let (found, revision) = match self.find(log).await {
                 Err(LogError::Unreachable(reason)) => {
+                    self.waiting().insert(log, format!("nobody says who serves log {log}: {reason}"));
                     tracing::warn!(log, reason, "nobody says who serves the log; asking again");
                     sleep(POLL).await;
                     continue;
@@ -78,6 +92,7 @@ impl Leases {
             match (fit, &before) {
                 // Another one has had it, and can go on.
                 (Err(error), Some(other)) if !holder.relieves(other) => {
+                    self.waiting().insert(log, format!("log {log} is free, but not for this engine: left to {}", other.place()));
                     if !std::mem::replace(&mut told_unfit, true) {
                         tracing::warn!(log, %error, "the log is free, but not for this engine: left to {other}");
                     }
@@ -88,14 +103,18 @@ impl Leases {
             }
             // What is not known to be written is found the next time.
             if free && let Ok(Some(lease)) = self.take(log, holder, epoch + 1, revision).await {
+                self.waiting().remove(&log);
                 if let Some(before) = before.filter(|_| told.is_some()) {
                     tracing::warn!(log, epoch = lease.record.epoch, "takes the log over from {before}");
                 }
                 return Ok(lease);
             }
-            if let Some(other) = before.filter(|other| told.as_ref() != Some(other)) {
-                tracing::info!(log, "served by {other}: waiting until it ends or does not renew its lease any more");
-                told = Some(other);
+            if let Some(other) = before {
+                self.waiting().insert(log, format!("log {log} is served by {}: this engine waits", other.place()));
+                if told.as_ref() != Some(&other) {
+                    tracing::info!(log, "served by {other}: waiting until it ends or does not renew its lease any more");
+                    told = Some(other);
+                }
             }
             sleep(POLL).await;
         }
