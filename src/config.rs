@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 use crate::cli::Override;
 use crate::secret;
 pub use oidc::Oidc;
-pub use units::{Listen, LogSet, Networks, ServerUrl};
+pub use units::{Listen, LogSet, Networks, SecretUrl, ServerUrl};
 
 /// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
 const ENVIRONMENT_PREFIX: &str = "EMSHOP";
@@ -441,7 +441,7 @@ pub struct Verification {
     /// Who sends codes: `http` for a server of the shop's, or `log` for development. Without it nobody can register, or log in by SMS.
     pub sms: Option<Sms>,
     /// Where that server takes them, in a JSON body that is signed.
-    pub sms_url: Option<String>,
+    pub sms_url: Option<SecretUrl>,
     /// File with the secret that they are signed with, 16 bytes or more.
     pub sms_secret_file: Option<PathBuf>,
     /// Who draws captchas: `picture`, or `plain` for development. Without it nobody can register, or be sent a code.
@@ -794,9 +794,9 @@ fn check_names(found: &Map<String, Value>, known: &Value, section: &str) -> Resu
     Ok(())
 }
 
-fn sms_server(url: &str, secret: &Path) -> Result<Arc<dyn SmsProvider>> {
+fn sms_server(url: &SecretUrl, secret: &Path) -> Result<Arc<dyn SmsProvider>> {
     let secret = shared_secret("verification.sms_secret_file", secret)?;
-    Ok(Arc::new(Http::new(url, secret).map_err(Error::msg).context("verification.sms_url")?))
+    Ok(Arc::new(Http::new(url.in_clear(), secret).map_err(Error::msg).context("verification.sms_url")?))
 }
 
 /// The bytes of the file of a setting, without white space at either end: editors add a line feed.

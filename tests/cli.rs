@@ -210,6 +210,25 @@ fn a_webhook_secret_that_is_none_is_refused() {
 }
 
 #[test]
+fn an_address_with_a_secret_is_not_printed() {
+    let folder = TempDir::new().unwrap();
+    let serve = |url: &str| {
+        let text = format!("verification: {{sms: http, sms_url: '{url}', sms_secret_file: f}}");
+        run(&["serve", "--config", &settings_file(&folder, &text), "--print-config"])
+    };
+    let printed = stdout(&serve("https://sms.example/send?key=s3cret"));
+    assert!(printed.contains("https://sms.example/***") && !printed.contains("s3cret"), "{printed}");
+
+    let secret = folder.path().join("secret");
+    secret_file(&secret, "a secret of more than 16 bytes");
+    let text = format!("verification: {{sms: http, sms_url: 'ftp://sms.example/s3cret', sms_secret_file: {}}}", secret.display());
+    let data = folder.path().join("data");
+    let refused = run(&["serve", "--config", &settings_file(&folder, &text), "--data", data.to_str().unwrap()]);
+    assert_refused(&refused, 2, &["verification.sms_url", "no URL of HTTP"]);
+    assert!(!String::from_utf8_lossy(&refused.stderr).contains("s3cret"), "{refused:?}");
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let folder = TempDir::new().unwrap();
     let file = settings_file(

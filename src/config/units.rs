@@ -134,6 +134,46 @@ impl fmt::Debug for ServerUrl {
     }
 }
 
+/// Address of a server that is called, which may have a secret in all of it but the host. Printed, it is the host.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// With all that is in it.
+    pub fn in_clear(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SecretUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl From<SecretUrl> for String {
+    fn from(url: SecretUrl) -> Self {
+        url.to_string()
+    }
+}
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return formatter.write_str("***") };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (login, host) = authority.rsplit_once('@').map_or(("", authority), |(_, host)| ("***@", host));
+        let path = if ["", "/"].contains(&path) { path } else { "/***" };
+        write!(formatter, "{scheme}://{login}{host}{path}")
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{:?}", self.to_string())
+    }
+}
+
 fn parse_time(text: &str) -> Result<Duration> {
     humantime::parse_duration(text).with_context(|| format!("{text:?} is not a time such as `250ms` or `2m`"))
 }
@@ -231,6 +271,22 @@ mod tests {
             ("s3cret@nats.example", "***@nats.example"),
         ] {
             let url = ServerUrl::from(url.to_owned());
+            assert_eq!((url.to_string(), format!("{url:?}")), (printed.to_owned(), format!("{printed:?}")));
+            assert_eq!(serde_json::to_string(&url).unwrap(), format!("{printed:?}"));
+        }
+    }
+
+    #[test]
+    fn of_an_address_that_may_have_a_secret_the_host_is_printed() {
+        for (url, printed) in [
+            ("https://sms.example", "https://sms.example"),
+            ("https://sms.example:8443/", "https://sms.example:8443/"),
+            ("https://sms.example/hooks/s3cret", "https://sms.example/***"),
+            ("https://sms.example?key=s3cret", "https://sms.example/***"),
+            ("http://shop:s3cret@sms.example/send?to=a@b", "http://***@sms.example/***"),
+            ("s3cret", "***"),
+        ] {
+            let url = SecretUrl::from(url.to_owned());
             assert_eq!((url.to_string(), format!("{url:?}")), (printed.to_owned(), format!("{printed:?}")));
             assert_eq!(serde_json::to_string(&url).unwrap(), format!("{printed:?}"));
         }

@@ -59,7 +59,7 @@ impl Phones {
     pub fn settings(&self, settings: &Settings) -> Settings {
         let verification = Verification {
             sms: Some(Sms::Http),
-            sms_url: Some(self.url.clone()),
+            sms_url: Some(self.url.clone().into()),
             sms_secret_file: Some(self.secret.path().to_owned()),
             captcha: Some(Captcha::Plain),
         };

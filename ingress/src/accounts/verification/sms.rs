@@ -60,9 +60,10 @@ impl Http {
     /// # Errors
     /// When the URL is none of HTTP.
     pub fn new(url: &str, secret: SharedSecret) -> Result<Self, String> {
-        let url: Url = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
+        // It may have a secret of its own, and is not told.
+        let url: Url = url.parse().map_err(|error| format!("it is no URL: {error}"))?;
         if !["http", "https"].contains(&url.scheme()) {
-            return Err(format!("{url} is no URL of HTTP"));
+            return Err(format!("it is no URL of HTTP, but of {:?}", url.scheme()));
         }
         // Somebody else in this process may have chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
