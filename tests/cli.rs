@@ -434,9 +434,10 @@ fn a_server_tells_where_it_serves_and_stops_in_order() {
         assert_eq!(warnings, Vec::<String>::new(), "after {signal}: it was asked to stop");
     }
     assert!(stdout(&run(&["inspect", "--data", data.to_str().unwrap()])).contains("all invariants hold"));
-    for (path, mode_expected) in [(data.clone(), 0o700), (data.join("state"), 0o700), (data.join("auth.key"), 0o600)] {
-        assert_eq!(mode(&path), mode_expected, "{}", path.display());
+    for folder in ["", "nats", "state", "state/0", "state/0/staging", "search"] {
+        assert_eq!(mode(&data.join(folder)), 0o700, "{folder}");
     }
+    assert_eq!(mode(&data.join("auth.key")), 0o600);
 }
 
 struct Server {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -288,10 +289,11 @@ fn writer(index: &tantivy::Index) -> tantivy::Result<IndexWriter> {
     Ok(writer)
 }
 
+/// For nobody but this user, as all that a shop has.
 fn empty(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => fs::create_dir_all(folder),
+        _ => fs::DirBuilder::new().recursive(true).mode(0o700).create(folder),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -113,7 +113,7 @@ impl Writer {
     }
 
     pub fn file(&self, name: &str) -> Result<FileWriter> {
-        let file = File::create_new(self.folder.join(name)).with_context(|| format!("{name} cannot be written"))?;
+        let file = create(&self.folder.join(name)).with_context(|| format!("{name} cannot be written"))?;
         Ok(FileWriter { name: name.to_owned(), file: BufWriter::new(file), hash: Sha256::new(), bytes: 0, items: 0 })
     }
 
@@ -133,12 +133,17 @@ impl Writer {
     /// Only now it is one.
     pub fn finish(self, manifest: impl FnOnce(Vec<ArchivedFile>) -> Manifest) -> Result<Manifest> {
         let manifest = manifest(self.files);
-        let mut file = File::create_new(self.folder.join(MANIFEST))?;
+        let mut file = create(&self.folder.join(MANIFEST))?;
         file.write_all(serde_json::to_string_pretty(&manifest)?.as_bytes())?;
         file.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
         Ok(manifest)
     }
+}
+
+/// A new file that nobody but this user reads, wherever it is copied to: hashes of passwords and addresses are in it.
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A file of rows or messages, each behind its length.

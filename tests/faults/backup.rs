@@ -1,6 +1,7 @@
 //! A shop is backed up while it sells, restored elsewhere, and repaired when there is no backup.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -134,6 +135,10 @@ async fn a_damaged_archive_is_refused() {
     model.end(load).await;
     done(&["backup", "--data", path(&shop_data), "--to", path(&to)]);
     assert_eq!(process.terminate().code(), Some(0));
+    for file in fs::read_dir(&to).unwrap() {
+        let (name, mode) = file.map(|file| (file.file_name(), file.metadata().unwrap().permissions().mode())).unwrap();
+        assert_eq!(mode & 0o777, 0o600, "{name:?} has hashes of passwords in it, or says where they are");
+    }
     let mut bytes = fs::read(to.join("state-0")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use emshop_core::state::batch::Batch;
@@ -30,7 +31,7 @@ impl Staging {
         let folder = database.join(FOLDER);
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir(&folder)?,
+            _ => fs::DirBuilder::new().mode(0o700).create(&folder)?,
         }
         Ok(Self { folder, of_appended: options::appended_file(cache), of_merged: options::merged_file(cache) })
     }
