@@ -1,10 +1,14 @@
 //! The command line.
 
+mod looks;
+
 use std::path::PathBuf;
 
-use clap::builder::TypedValueParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use emshop_proto::access::{ROLES, Role};
+
+pub use looks::ConsumeFlags;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -66,6 +70,9 @@ pub enum Command {
     /// Have events kept for a downstream service, and print what it needs to read them, a password with it
     #[command(after_help = SETTINGS)]
     ConsumerCredentials(ConsumerFlags),
+    /// Print the shop's events as lines of JSON
+    #[command(after_help = SETTINGS)]
+    Consume(ConsumeFlags),
 }
 
 #[derive(Debug, Subcommand)]
@@ -383,6 +390,5 @@ impl ConsumerFlags {
 }
 
 fn roles() -> impl TypedValueParser<Value = Role> {
-    clap::builder::PossibleValuesParser::new(ROLES.map(Role::name))
-        .map(|name| Role::of_name(&name).expect("one of the names of roles"))
+    PossibleValuesParser::new(ROLES.map(Role::name)).map(|name| Role::of_name(&name).expect("one of the names of roles"))
 }

@@ -1,31 +1,57 @@
 //! `emshop consumer-credentials`: what a downstream service needs to read the events, as a context of the `nats` command has it.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use emshop_log::jetstream::users::{CONSUMER, CONSUMER_API};
-use emshop_log::jetstream::{Access, Connection, NatsServer, User, make_consumers};
-use serde::Serialize;
+use emshop_log::jetstream::{API, Access, Connection, Login, NatsServer, User, make_consumers};
+use serde::{Deserialize, Serialize};
 
 use crate::cli::ConsumerFlags;
-use crate::config::Settings;
+use crate::config::{Nats, Settings};
 use crate::exit::ExitCode;
 use crate::folder::{DataFolder, Layout};
-use crate::nats;
+use crate::{nats, secret};
 
-/// What requests of JetStream's API begin with for who is in the account of the streams.
-const API: &str = "$JS.API";
-
-#[derive(Serialize)]
-struct Credentials<'a> {
+/// What a downstream service is given.
+#[derive(Serialize, Deserialize)]
+pub struct Credentials {
     description: String,
     url: String,
     /// Of a server of one's own, whoever has set it up knows them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
+    user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
-    jetstream_api_prefix: &'a str,
-    /// Its name on each stream. The `nats` command has no use for it.
-    consumer: &'a str,
+    jetstream_api_prefix: String,
+    /// Its name on all streams. The `nats` command has no use for it.
+    consumer: String,
+}
+
+impl Credentials {
+    /// As they were printed into a file.
+    ///
+    /// # Errors
+    /// When they cannot be read, or can be by others than their owner.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = secret::read(file).context("the credentials")?;
+        let sentence = || format!("{} does not have what `emshop consumer-credentials` prints", file.display());
+        serde_json::from_slice(&text).with_context(sentence)
+    }
+
+    /// The way to the events, with what the subjects of JetStream's API begin with there. Where no login is given, that of the settings is shown.
+    ///
+    /// # Errors
+    /// What of them is wrong.
+    pub fn access(self, settings: &Nats) -> Result<(Access, String)> {
+        let Self { url, user, password, jetstream_api_prefix, .. } = self;
+        // Its answers come on whatever subject it names, so the operator's will do.
+        let access = match user.zip(password) {
+            Some((user, password)) => Access::new(&url, User::Operator)?.with_login(Login::Password { user, password }),
+            None => nats::with_login_of(settings, &url, User::Operator)?,
+        };
+        Ok((access, jetstream_api_prefix))
+    }
 }
 
 /// # Errors
@@ -69,10 +95,10 @@ fn print(name: &str, url: String, password: Option<String>, api: &str) -> Result
     let credentials = Credentials {
         description: format!("events of emshop for {name}"),
         url,
-        user: password.is_some().then_some(CONSUMER),
+        user: password.is_some().then(|| CONSUMER.to_owned()),
         password,
-        jetstream_api_prefix: api,
-        consumer: name,
+        jetstream_api_prefix: api.to_owned(),
+        consumer: name.to_owned(),
     };
     println!("{}", serde_json::to_string_pretty(&credentials)?);
     Ok(())

@@ -1,7 +1,7 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
 //! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`],
-//! [`key`], [`mod@consumer`].
+//! [`key`], [`mod@consumer`], [`mod@consume`].
 
 mod admin;
 mod backup;
@@ -9,6 +9,7 @@ mod certificates;
 mod cli;
 mod cluster_key;
 mod config;
+mod consume;
 mod consumer;
 mod demo;
 mod exit;
@@ -33,7 +34,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use cli::{
-    ArchiveFlags, Cli, Command, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags, RotateFlags, ServeFlags,
+    ArchiveFlags, Cli, Command, ConsumeFlags, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags, RotateFlags, ServeFlags,
     TokenFlags, VoidFlags,
 };
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
@@ -63,6 +64,7 @@ fn main() -> ! {
         Command::Key(command) => keys(&cli, command),
         Command::DevCertificates(flags) => certificates::make(flags),
         Command::ConsumerCredentials(flags) => consumer_credentials(&cli, flags),
+        Command::Consume(flags) => consume(&cli, flags),
     };
     exit::in_order(ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -133,6 +135,11 @@ fn keys(cli: &Cli, command: &KeyCommand) -> Result<ExitCode> {
 fn consumer_credentials(cli: &Cli, flags: &ConsumerFlags) -> Result<ExitCode> {
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     Runtime::new()?.block_on(consumer::run(flags, &settings))
+}
+
+fn consume(cli: &Cli, flags: &ConsumeFlags) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(consume::run(flags, &settings))
 }
 
 /// Loads the settings and starts the log lines; `None` when the settings were only to be shown.

@@ -73,7 +73,15 @@ pub fn check_here(layout: &Layout) -> Result<()> {
 /// `None` when the settings name no server.
 fn of_settings(nats: &Nats, user: User) -> Result<Option<Access>> {
     let Some(url) = &nats.url else { return Ok(None) };
-    let access = Access::new(url.in_clear(), user).context("nats.url").context(Unacceptable)?;
+    with_login_of(nats, url.in_clear(), user).map(Some)
+}
+
+/// The way into the server at this address, with the login and the certificates of the settings.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn with_login_of(nats: &Nats, url: &str, user: User) -> Result<Access> {
+    let access = Access::new(url, user).context("nats.url").context(Unacceptable)?;
     let access = match login(nats).context(Unacceptable)? {
         Some(login) => access.with_login(login),
         None => access,
@@ -82,7 +90,7 @@ fn of_settings(nats: &Nats, user: User) -> Result<Option<Access>> {
     if let Some((_, key)) = &identity {
         secret::read(key).context("nats.tls_key").context(Unacceptable)?;
     }
-    Ok(Some(access.with_tls(Tls { ca: nats.tls_ca.clone(), identity })))
+    Ok(access.with_tls(Tls { ca: nats.tls_ca.clone(), identity }))
 }
 
 /// What the files of the settings have; `None` when they name none.

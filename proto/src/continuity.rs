@@ -49,6 +49,13 @@ impl Continuity {
         last.number = fresh.iter().map(|event| event.number).fold(after, u64::max);
         Ok(fresh)
     }
+
+    /// Goes on behind what is missing: nobody brings it any more, and whoever asks has been told.
+    pub fn skip(&mut self, log: u32, r#type: &str, missed: &Missed) {
+        if let Some(last) = self.last.get_mut(&(log, r#type.to_owned())) {
+            last.number = last.number.max(missed.up_to);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -101,5 +108,8 @@ mod tests {
         assert_eq!(take(&mut continuity, batch(0, "order.paid", 5, &[6])), Ok(vec![6]), "whoever comes late begins there");
         assert_eq!(take(&mut continuity, batch(0, "order.paid", 9, &[10])), Err(Missed { after: 6, up_to: 9 }));
         assert_eq!(take(&mut continuity, batch(0, "order.paid", 6, &[9, 10])), Ok(vec![9, 10]));
+        let missed = take(&mut continuity, batch(0, "order.paid", 20, &[21])).expect_err("11 to 20");
+        continuity.skip(0, "order.paid", &missed);
+        assert_eq!(take(&mut continuity, batch(0, "order.paid", 20, &[21])), Ok(vec![21]));
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod balance;
 mod carts;
+mod consume;
 mod delivery;
 mod events;
 mod full_log;

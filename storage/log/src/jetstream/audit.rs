@@ -3,15 +3,15 @@
 use std::time::UNIX_EPOCH;
 
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::{Client, Message};
 use bytes::Bytes;
 use emshop_proto::subjects::{AUDIT_STREAM, Epoch};
 use emshop_proto::v1::AuditKind;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
 use super::connection::Link;
+use super::direct::{self, Message};
 use super::{Connection, cluster};
 use crate::audit::{AuditEntry, AuditLog, PAYLOAD_BYTES_MAX};
 use crate::{Bounds, LogError};
@@ -20,12 +20,6 @@ use crate::{Bounds, LogError};
 pub(super) const KINDS_MAX: u64 = 16;
 /// The most that an entry takes on disk: with its subject, its id, and what the server adds.
 pub(super) const ENTRY_BYTES_MAX: u64 = PAYLOAD_BYTES_MAX as u64 + 152;
-
-/// Ends the answers to a request of many messages.
-const NO_MORE: u16 = 204;
-const NOT_FOUND: u16 = 404;
-const SEQUENCE: &str = "Nats-Sequence";
-const STORED_AT: &str = "Nats-Time-Stamp";
 
 /// The trail of a cluster.
 #[derive(Clone)]
@@ -53,25 +47,8 @@ impl JetStreamAudit {
     }
 
     async fn get(self, request: Value) -> Result<Vec<AuditEntry>, LogError> {
-        self.read.ask(many(&self.read.client, &request)).await?
-    }
-}
-
-/// Many messages by one request.
-async fn many(client: &Client, request: &Value) -> Result<Vec<AuditEntry>, LogError> {
-    let inbox = client.new_inbox();
-    let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unreachable(&error))?;
-    let subject = format!("$JS.API.DIRECT.GET.{AUDIT_STREAM}");
-    let asked = client.publish_with_reply(subject, inbox, request.to_string().into()).await;
-    asked.map_err(|error| unreachable(&error))?;
-    let mut entries = Vec::new();
-    loop {
-        let answer = answers.next().await.ok_or_else(|| unreachable(&"the answer broke off"))?;
-        match answer.status.map(|status| status.as_u16()) {
-            None => entries.push(entry(answer)?),
-            Some(NO_MORE | NOT_FOUND) => return Ok(entries),
-            Some(status) => return Err(unreachable(&format!("it answers {status}"))),
-        }
+        let messages = self.read.ask(direct::many(&self.read.client, direct::API, AUDIT_STREAM, &request)).await?;
+        Ok(messages.map_err(|reason| unreachable(&reason))?.into_iter().map(entry).collect())
     }
 }
 
@@ -92,17 +69,10 @@ impl AuditLog for JetStreamAudit {
     }
 }
 
-fn entry(Message { headers, payload, .. }: Message) -> Result<AuditEntry, LogError> {
-    let told = |name| headers.as_ref().and_then(|headers| headers.get(name)).map(|value| value.as_str());
-    let place = || Some((told(SEQUENCE)?.parse().ok()?, milliseconds(told(STORED_AT)?)?));
-    let (sequence, stored_ms) = place().ok_or_else(|| unreachable(&"a message without its sequence and time"))?;
-    Ok(AuditEntry { sequence, stored_ms, payload })
-}
-
-/// Since 1970.
-fn milliseconds(time: &str) -> Option<i64> {
-    let since = humantime::parse_rfc3339(time).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok()
+fn entry(Message { sequence, stored_at, payload }: Message) -> AuditEntry {
+    // Before 1970 there was no nats-server.
+    let stored_ms = stored_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+    AuditEntry { sequence, stored_ms, payload }
 }
 
 fn unreachable(error: &dyn std::fmt::Display) -> LogError {

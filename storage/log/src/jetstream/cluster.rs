@@ -5,9 +5,9 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, SubjectTransform};
+use async_nats::jetstream::{Context, ErrorCode};
 use emshop_proto::partitioner::{LOGS_MAX, Partitioner};
 use emshop_proto::seal::ClusterKey;
 use emshop_proto::subjects::{self, Epoch};
@@ -508,7 +508,12 @@ pub(super) fn check_server(link: &Link) -> Result<(), LogError> {
 }
 
 pub(super) async fn find(link: &Link, stream: &str) -> Result<Option<Info>, LogError> {
-    match link.ask(link.jetstream.get_stream(stream)).await? {
+    find_by(link, &link.jetstream, stream).await
+}
+
+/// As [`find`], by the API of a context of that link.
+pub(super) async fn find_by(link: &Link, context: &Context, stream: &str) -> Result<Option<Info>, LogError> {
+    match link.ask(context.get_stream(stream)).await? {
         Ok(stream) => Ok(Some(stream.cached_info().clone())),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(answer) if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),

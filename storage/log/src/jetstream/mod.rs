@@ -2,16 +2,18 @@
 //!
 //! [`NatsServer`] runs a server, unless there is one already, with the [`users`] that may do something there, and [`Pulse`] tells whether it
 //! takes what it is given. [`Access`] is the way into one, [`Connection`] connects to it, and [`Cluster`] opens the streams there as [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by
-//! way of one delivery after the other; streams of events are [`followed`].
+//! way of one delivery after the other; streams of events are [`followed`], or read by a [`Browser`].
 
 mod access;
 pub mod archive;
 mod audit;
 mod binary;
+mod browse;
 mod cluster;
 mod connection;
 mod consumers;
 mod delivery;
+mod direct;
 pub mod followed;
 mod leases;
 mod metrics;
@@ -43,9 +45,11 @@ use serde_json::{Value, json};
 
 pub use access::{Access, Login, Tls};
 pub use audit::JetStreamAudit;
+pub use browse::Browser;
 pub use cluster::{Cluster, ClusterOptions, Create, FORMAT};
 pub use connection::{Connection, Reachable};
 pub use consumers::make_consumers;
+pub use direct::{API, Message};
 pub use leases::{Lease, Leases, Renewal};
 pub use metrics::last_sequence;
 pub use pulse::Pulse;

@@ -149,8 +149,8 @@ struct Service {
     is_stream: bool,
 }
 
-/// They pull from consumers that were made for them, and say what they have. They make none: a consumer delivers to whatever subject its
-/// maker names.
+/// They pull from consumers that were made for them, and say what they have, or read by position. They make no consumers: one delivers to
+/// whatever subject its maker names.
 fn services() -> Vec<Service> {
     let of_stream = |stream: &str| {
         let api = |request: &str, is_stream| {
@@ -160,7 +160,8 @@ fn services() -> Vec<Service> {
         let acknowledgements = format!("$JS.ACK.{stream}.>");
         let acknowledgements = Service { subject: acknowledgements.clone(), seen_as: acknowledgements, is_stream: false };
         let pull = api("CONSUMER.MSG.NEXT.{}.*", true);
-        [api("STREAM.INFO.{}", false), api("CONSUMER.INFO.{}.*", false), pull, acknowledgements]
+        let read = api("DIRECT.GET.{}", true);
+        [api("STREAM.INFO.{}", false), api("CONSUMER.INFO.{}.*", false), pull, acknowledgements, read]
     };
     EVENT_STREAMS.into_iter().flat_map(of_stream).collect()
 }

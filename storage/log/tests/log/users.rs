@@ -273,6 +273,8 @@ async fn a_downstream_service_harms_nobody() {
         format!("STREAM.PURGE.{EVENTS}"),
         format!("STREAM.INFO.{LOG}"),
         format!("STREAM.MSG.GET.{LOG}"),
+        format!("DIRECT.GET.{LOG}"),
+        format!("DIRECT.GET.KV_{}", subjects::LEASE_BUCKET),
         format!("STREAM.MSG.DELETE.{EVENTS}"),
         format!("CONSUMER.MSG.NEXT.{LOG}.warehouse"),
         format!("CONSUMER.CREATE.{EVENTS}.x"),
@@ -300,7 +302,12 @@ async fn a_downstream_service_harms_nobody() {
     }
 
     // What it may ask is answered on the subject that it names.
-    let may = ["STREAM.INFO.EMSHOP_EVENTS", "CONSUMER.INFO.EMSHOP_EVENTS.warehouse", "CONSUMER.MSG.NEXT.EMSHOP_EVENTS.warehouse"];
+    let may = [
+        ("STREAM.INFO.EMSHOP_EVENTS", ""),
+        ("CONSUMER.INFO.EMSHOP_EVENTS.warehouse", ""),
+        ("CONSUMER.MSG.NEXT.EMSHOP_EVENTS.warehouse", ""),
+        ("DIRECT.GET.EMSHOP_EVENTS", r#"{"seq": 1, "batch": 3, "next_by_subj": "emshop.event.>"}"#),
+    ];
     let replies = [
         format!("$JS.API.STREAM.DELETE.{LOG}"),
         format!("$JS.API.STREAM.PURGE.{LOG}"),
@@ -312,9 +319,9 @@ async fn a_downstream_service_harms_nobody() {
         subjects::query(0),
         "$SYS.REQ.SERVER.PING".to_owned(),
     ];
-    for (asked, reply) in may.iter().flat_map(|asked| replies.iter().map(move |reply| (asked, reply))) {
+    for ((asked, body), reply) in may.iter().flat_map(|asked| replies.iter().map(move |reply| (asked, reply))) {
         let request = format!("{CONSUMER_API}.{asked}");
-        client.publish_with_reply(request, reply.clone(), Bytes::new()).await.unwrap();
+        client.publish_with_reply(request, reply.clone(), Bytes::from_static(body.as_bytes())).await.unwrap();
     }
     let acknowledged = format!("$JS.ACK.{EVENTS}.warehouse.1.1.1.1.1");
     client.publish_with_reply(acknowledged, format!("$JS.API.STREAM.DELETE.{LOG}"), Bytes::from_static(b"+NXT")).await.unwrap();
