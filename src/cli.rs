@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use emshop_proto::access::{ROLES, Role};
 
-pub use looks::ConsumeFlags;
+pub use looks::{CompletionsFlags, ConsumeFlags, ManFlags};
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -73,6 +73,10 @@ pub enum Command {
     /// Print the shop's events as lines of JSON
     #[command(after_help = SETTINGS)]
     Consume(ConsumeFlags),
+    /// Print what a shell needs to complete commands and flags
+    Completions(CompletionsFlags),
+    /// Write a page for `man` of each command
+    Man(ManFlags),
 }
 
 #[derive(Debug, Subcommand)]

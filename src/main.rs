@@ -1,7 +1,7 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@backup`], [`mod@void`], [`mod@token`],
-//! [`key`], [`mod@consumer`], [`mod@consume`].
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@status`], [`mod@backup`], [`mod@void`], [`mod@token`],
+//! [`key`], [`mod@consumer`], [`mod@consume`], [`manual`].
 
 mod admin;
 mod backup;
@@ -16,6 +16,7 @@ mod exit;
 mod folder;
 mod inspect;
 mod key;
+mod manual;
 mod nats;
 mod node;
 mod open_files;
@@ -23,6 +24,7 @@ mod reach;
 mod secret;
 mod serve;
 mod signals;
+mod status;
 mod table;
 mod telemetry;
 mod token;
@@ -34,8 +36,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use cli::{
-    ArchiveFlags, Cli, Command, ConsumeFlags, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags, RotateFlags, ServeFlags,
-    TokenFlags, VoidFlags,
+    ArchiveFlags, Cli, Command, ConsumeFlags, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags, RotateFlags,
+    ServeFlags, StatusFlags, TokenFlags, VoidFlags,
 };
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
 use exit::ExitCode;
@@ -56,6 +58,7 @@ fn main() -> ! {
         Command::Serve(flags) => serve(&cli, flags),
         Command::Demo(flags) => demo(&cli, flags),
         Command::Inspect(flags) => quietly(inspect::run(flags)),
+        Command::Status(flags) => status(&cli, flags),
         Command::Backup(flags) => archive(&cli, flags, async |settings| backup::backup(flags, settings).await),
         Command::Repair(flags) => archive(&cli, flags, async |settings| backup::repair(flags, settings).await),
         Command::Restore(flags) => restore(&cli, flags),
@@ -65,6 +68,8 @@ fn main() -> ! {
         Command::DevCertificates(flags) => certificates::make(flags),
         Command::ConsumerCredentials(flags) => consumer_credentials(&cli, flags),
         Command::Consume(flags) => consume(&cli, flags),
+        Command::Completions(flags) => manual::completions(flags),
+        Command::Man(flags) => manual::pages(flags),
     };
     exit::in_order(ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -95,6 +100,11 @@ fn demo(cli: &Cli, flags: &DemoFlags) -> Result<ExitCode> {
 fn quietly(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     telemetry::start(&Telemetry { log: QUIET_LOG.to_owned(), ..Telemetry::default() })?;
     Runtime::new()?.block_on(command)
+}
+
+fn status(cli: &Cli, flags: &StatusFlags) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(status::run(flags, &settings))
 }
 
 fn archive(cli: &Cli, flags: &ArchiveFlags, work: impl AsyncFnOnce(&Settings) -> Result<ExitCode>) -> Result<ExitCode> {

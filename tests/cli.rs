@@ -388,6 +388,30 @@ fn data_is_the_users_own_wherever_one_stands() {
 }
 
 #[test]
+fn shells_and_man_know_the_commands() {
+    let folder = TempDir::new().unwrap();
+    let script = folder.path().join("emshop.bash");
+    fs::write(&script, stdout(&run(&["completions", "bash"]))).unwrap();
+    let complete = format!(
+        "source {} && COMP_WORDS=(emshop cons) COMP_CWORD=1 && _emshop emshop cons emshop && echo ${{COMPREPLY[@]}}",
+        script.display()
+    );
+    let completed = Command::new("bash").args(["--norc", "-c", &complete]).output().expect("bash runs");
+    assert_eq!(stdout(&completed).trim(), "consumer-credentials consume");
+    for shell in ["zsh", "fish"] {
+        assert!(stdout(&run(&["completions", shell])).contains("consumer-credentials"), "{shell}");
+    }
+    assert_refused(&run(&["completions", "cmd"]), 2, &["cmd", "bash", "zsh", "fish"]);
+
+    let pages = folder.path().join("new/man1");
+    stdout(&run(&["man", pages.to_str().unwrap()]));
+    for page in ["emshop.1", "emshop-serve.1", "emshop-consume.1", "emshop-key-rotate.1"] {
+        assert!(fs::read_to_string(pages.join(page)).unwrap().contains(".SH DESCRIPTION"), "{page}");
+    }
+    assert_refused(&run(&["man", "/dev/null"]), 1, &["/dev/null"]);
+}
+
+#[test]
 fn the_demo_keeps_its_books() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().to_str().unwrap();
