@@ -8,12 +8,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use emshop_proto::access::{ROLES, Role};
 
-pub use looks::{CompletionsFlags, ConsumeFlags, ManFlags};
+pub use looks::{CompletionsFlags, ConsumeFlags, Form, ManFlags, StatusFlags};
 
 const EXIT_STATUS: &str = "\
 Exit status:
   0    done, or stopped in order
-  1    it failed; the last line on stderr says why
+  1    it failed, and the last line on stderr says why; or a shop is not served (status)
   2    wrong usage or settings
   3    an invariant is broken, or something is stuck (demo, inspect)
   101  a bug stopped the process before it could serve wrong numbers
@@ -47,6 +47,9 @@ pub enum Command {
     Demo(DemoFlags),
     /// Show the state and check its invariants
     Inspect(InspectFlags),
+    /// Show whether a cluster is served, by which engines, and how far they are
+    #[command(after_help = SETTINGS)]
+    Status(StatusFlags),
     /// Archive a shop, also while it sells
     #[command(after_help = SETTINGS)]
     Backup(ArchiveFlags),

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 use emshop_proto::events::EventType;
 
@@ -42,6 +42,27 @@ pub struct ConsumeFlags {
 }
 
 #[derive(Debug, Args)]
+pub struct StatusFlags {
+    /// For people, or for programs
+    #[arg(short, long, value_name = "FORM", default_value = "table")]
+    pub output: Form,
+    /// Data folder of the shop
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// NATS server of the shop [default: that of the data folder]
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+}
+
+/// How something is printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Form {
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Args)]
 pub struct CompletionsFlags {
     /// Which shell
     pub shell: Shell,
@@ -55,6 +76,12 @@ pub struct ManFlags {
 }
 
 impl ConsumeFlags {
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![("data", self.data.as_deref()), ("nats.url", self.nats.as_deref())]
+    }
+}
+
+impl StatusFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
         vec![("data", self.data.as_deref()), ("nats.url", self.nats.as_deref())]
     }

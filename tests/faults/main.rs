@@ -28,6 +28,7 @@ mod search;
 mod shop;
 mod short;
 mod split;
+mod status;
 mod strangers;
 mod void;
 mod webhook;

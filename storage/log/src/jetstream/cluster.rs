@@ -231,14 +231,7 @@ impl Identity {
 
     /// Whether this release, set up like this, can serve the cluster.
     fn check(&self, logs: Option<u32>, key: &ClusterKey) -> Result<(), LogError> {
-        self.check_format()?;
-        if self.incomplete {
-            let cluster = &self.cluster;
-            return unfit(format!(
-                "cluster {cluster} is not restored: that was cut short. Delete its streams, or the folder of its nats-server, and restore it again"
-            ));
-        }
-        self.partitioner()?;
+        self.check_whole()?;
         self.check_key(key)?;
         match logs {
             Some(asked) if asked != self.logs => unfit(format!(
@@ -248,6 +241,18 @@ impl Identity {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this release knows the cluster, and all of it is there.
+    pub fn check_whole(&self) -> Result<(), LogError> {
+        self.check_format()?;
+        if self.incomplete {
+            let cluster = &self.cluster;
+            return unfit(format!(
+                "cluster {cluster} is not restored: that was cut short. Delete its streams, or the folder of its nats-server, and restore it again"
+            ));
+        }
+        self.partitioner().map(drop)
     }
 
     fn check_format(&self) -> Result<(), LogError> {

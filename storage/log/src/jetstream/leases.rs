@@ -120,6 +120,16 @@ impl Leases {
         }
     }
 
+    /// Who has a log, as far as is written down, and since when in Unix milliseconds by the clock of its machine. Whether they still do shows
+    /// only in what they do.
+    ///
+    /// # Errors
+    /// [`LogError::Unfit`] when the bucket has something else; [`LogError::Unreachable`].
+    pub async fn holder(&self, log: u32) -> Result<Option<(Holder, i64)>, LogError> {
+        let (found, _) = self.find(log).await?;
+        Ok(found.filter(|record| !record.released).map(|record| (record.holder, record.since_ms)))
+    }
+
     /// `None` when another one was faster.
     async fn take(&self, log: u32, holder: &Holder, epoch: u64, revision: u64) -> Result<Option<Lease>, LogError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! [`NatsServer`] runs a server, unless there is one already, with the [`users`] that may do something there, and [`Pulse`] tells whether it
 //! takes what it is given. [`Access`] is the way into one, [`Connection`] connects to it, and [`Cluster`] opens the streams there as [`JetStreamLog`]s, each with a lease for its engine. A reader stays on its position by
-//! way of one delivery after the other; streams of events are [`followed`], or read by a [`Browser`].
+//! way of one delivery after the other; streams of events are [`followed`], or read by a [`Browser`]. An [`Overview`] is what there is to see without the cluster's key.
 
 mod access;
 pub mod archive;
@@ -17,6 +17,7 @@ mod direct;
 pub mod followed;
 mod leases;
 mod metrics;
+mod overview;
 mod pulse;
 mod reader;
 mod server;
@@ -52,6 +53,7 @@ pub use consumers::make_consumers;
 pub use direct::{API, Message};
 pub use leases::{Lease, Leases, Renewal};
 pub use metrics::last_sequence;
+pub use overview::{LogOverview, Overview};
 pub use pulse::Pulse;
 pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
 pub use users::User;

@@ -28,7 +28,7 @@ pub enum User {
     Engine,
     /// An ingress.
     Ingress,
-    /// Commands: backup, restore, repair, void; and people who put things in order.
+    /// Commands: backup, restore, repair, void, consume, status; and people who put things in order.
     Operator,
 }
 
@@ -82,7 +82,11 @@ impl User {
                 not_publish: engine_does_not_publish(),
                 subscribe: [vec![inbox], owned([subjects::QUERIES, subjects::OUTCOMES, subjects::ALL_PROGRESS])].concat(),
             },
-            Self::Operator => Permissions { publish: operator_publishes(), not_publish: Vec::new(), subscribe: vec![inbox] },
+            Self::Operator => Permissions {
+                publish: operator_publishes(),
+                not_publish: Vec::new(),
+                subscribe: vec![inbox, subjects::ALL_PROGRESS.to_owned()],
+            },
         }
     }
 }
@@ -93,7 +97,7 @@ fn writers_publish() -> Vec<String> {
 }
 
 fn engine_publishes() -> Vec<String> {
-    let answers = [User::Shop, User::Ingress].map(|user| format!("{}.>", user.inbox()));
+    let answers = [User::Shop, User::Ingress, User::Operator].map(|user| format!("{}.>", user.inbox()));
     let own = owned([
         "emshop.*.log.*.*",
         "emshop.*.event.>",
@@ -133,7 +137,7 @@ fn ingress_publishes() -> Vec<String> {
 
 fn operator_publishes() -> Vec<String> {
     let leases = format!("$KV.{LEASE_BUCKET}.>");
-    owned(["emshop.*.log.>", "emshop.*.event.>", AUDIT_ENTRIES, "$JS.API.>", &leases])
+    owned(["emshop.*.log.>", "emshop.*.event.>", AUDIT_ENTRIES, "$JS.API.>", &leases, subjects::QUERIES])
 }
 
 fn owned<const N: usize>(subjects: [&str; N]) -> Vec<String> {

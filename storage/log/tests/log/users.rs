@@ -84,11 +84,12 @@ async fn each_user_may_do_what_its_part_does() {
     let event = epoch.publishing(&subjects::event("order.paid", 0));
     let goods = epoch.publishing(&subjects::event("goods.created", 0));
     // Who may, by the first letters.
-    let publishes: [(String, &str); 12] = [
+    let publishes: [(String, &str); 13] = [
         (epoch.log(0), "seio"),
         (epoch.steps(0, 1), "seo"),
         (epoch.voids(0), "o"),
         (subjects::progress(0), "se"),
+        (subjects::query(0), "sio"),
         (event, "seo"),
         (goods, "seo"),
         (format!("$KV.{}.{epoch}.log.9", subjects::LEASE_BUCKET), "seo"),
@@ -117,7 +118,7 @@ async fn each_user_may_do_what_its_part_does() {
     let hears = [
         (subjects::query(0), "se"),
         (subjects::outcome(7), "si"),
-        (subjects::progress(0), "si"),
+        (subjects::progress(0), "sio"),
         (epoch.log(0), ""),
         (">".to_owned(), ""),
     ];
