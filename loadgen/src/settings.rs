@@ -102,7 +102,7 @@ pub struct Settings {
     #[arg(long, value_name = "KIND", default_value = "uniform")]
     pub popularity: Popularity,
     /// Users who order, in turn: 1 to this. A shop lets each have so many unpaid orders at a time (`shop.unpaid_orders_max`).
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
     /// Callers who read the orders of user 1 meanwhile, page after page.
     #[arg(long, value_name = "N", default_value = "0")]
