@@ -2,12 +2,14 @@
 
 mod access;
 mod accounts;
+mod alerts;
 mod audit;
 mod backup;
 mod balance;
 mod carts;
 mod consume;
 mod delivery;
+mod deploy;
 mod events;
 mod full_log;
 mod goods;

@@ -1,4 +1,4 @@
-//! Sentences that docs/OPERATIONS.md quotes must be those of the program.
+//! What pages for operators quote must be sentences of the program.
 
 use std::path::Path;
 
@@ -9,6 +9,8 @@ use proc_macro2::{TokenStream, TokenTree};
 /// The first column of the tables that this line begins quotes the program: `…` stands for what differs, `*n*` for a number.
 const HEAD: &str = "| it says |";
 
+const PAGES: [&str; 2] = ["docs/OPERATIONS.md", "docs/RUNBOOK.md"];
+
 const FOLDERS: [&str; 7] = ["proto/src", "src", "storage", "engine/src", "ingress/src", "search/src", "core/src"];
 
 #[test]
@@ -16,12 +18,14 @@ fn quoted_sentences_are_those_of_the_program() {
     let texts: Vec<String> =
         FOLDERS.iter().flat_map(|folder| files(&root().join(folder), "rs")).flat_map(|file| texts(&file)).collect();
     assert!(texts.len() > 500, "the texts of the program are found");
-    let page = read("docs/OPERATIONS.md");
-    let quotes = quotes(&page);
-    assert!(quotes.len() > 20, "the quotes of the page are found");
     let says = |quote: &str| texts.iter().any(|text| has_in_order(text, &fragments(quote)));
-    let unknown: Vec<_> = quotes.into_iter().filter(|quote| !says(quote)).collect();
-    assert!(unknown.is_empty(), "docs/OPERATIONS.md quotes what the program does not say: {unknown:#?}");
+    for page in PAGES {
+        let text = read(page);
+        let quotes = quotes(&text);
+        assert!(quotes.len() > 15, "the quotes of {page} are found");
+        let unknown: Vec<_> = quotes.into_iter().filter(|quote| !says(quote)).collect();
+        assert!(unknown.is_empty(), "{page} quotes what the program does not say: {unknown:#?}");
+    }
 }
 
 fn quotes(page: &str) -> Vec<&str> {
