@@ -1,4 +1,4 @@
-//! What `deploy/` has for those who watch a shop: the rules and alerts of Prometheus, and their tests.
+//! What `deploy/` has for those who watch a shop: the rules and alerts of Prometheus, their tests, and the boards of Grafana.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,6 +8,7 @@ use emshop_testing::{files, read, root};
 use regex::{Captures, Regex};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub const RULES: &str = "deploy/prometheus/rules.yml";
 pub const ALERTS: &str = "deploy/prometheus/alerts.yml";
@@ -123,4 +124,39 @@ pub fn groupings(text: &str) -> Vec<String> {
         LazyLock::new(|| Regex::new(r"\b(?:by|without|on|ignoring|group_left|group_right) ?\(([^)]*)\)").expect("an expression"));
     let lists = GROUPING.captures_iter(text).map(|found| found.extract::<1>().1[0]);
     lists.flat_map(|list| list.split(',')).map(str::trim).filter(|label| !label.is_empty()).map(str::to_owned).collect()
+}
+
+/// A board of Grafana.
+pub struct Board {
+    /// Of its file in the tree.
+    pub path: String,
+    pub json: Value,
+}
+
+/// All boards.
+pub fn boards() -> Vec<Board> {
+    let board = |path: &Path| {
+        let path = in_tree(path);
+        let json = serde_json::from_str(&read(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Board { path, json }
+    };
+    files(&root().join("deploy/grafana"), "json").iter().map(|path| board(path)).collect()
+}
+
+impl Board {
+    pub fn panels(&self) -> &[Value] {
+        self.json["panels"].as_array().expect("it has panels")
+    }
+
+    /// What the panels ask for, with variables in it.
+    pub fn expressions(&self) -> Vec<String> {
+        let targets = self.panels().iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+        targets.map(|target| target["expr"].as_str().expect("a target asks for something").to_owned()).collect()
+    }
+
+    /// What values of variables are asked for.
+    pub fn queries(&self) -> Vec<String> {
+        let variables = self.json["templating"]["list"].as_array().expect("it has variables");
+        variables.iter().filter_map(|variable| Some(variable["query"]["query"].as_str()?.to_owned())).collect()
+    }
 }

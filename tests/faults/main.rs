@@ -6,6 +6,7 @@ mod alerts;
 mod audit;
 mod backup;
 mod balance;
+mod boards;
 mod carts;
 mod consume;
 mod delivery;
