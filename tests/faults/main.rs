@@ -26,6 +26,7 @@ mod model;
 mod outage;
 mod privacy;
 mod process;
+mod prometheus;
 mod rounds;
 mod search;
 mod shop;

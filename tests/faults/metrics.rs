@@ -29,14 +29,18 @@ const TOO_LARGE: u64 = 30;
 const REPEATED: usize = 10;
 
 /// Where the admin port of a process is.
-struct Admin(String);
+pub struct Admin(String);
 
 impl Admin {
     /// Starts a process that has one.
-    fn spawn(flags: &[&str], environment: &[(&str, &str)]) -> (Self, Starting) {
+    pub fn spawn(flags: &[&str], environment: &[(&str, &str)]) -> (Self, Starting) {
         let starting = Starting::spawn_with(flags, &[&[FREE_PORT], environment].concat());
         let fields: Value = serde_json::from_str(&starting.says("the admin port is open")).expect("JSON");
         (Self(fields["listen"].as_str().expect("an address").to_owned()), starting)
+    }
+
+    pub fn address(&self) -> &str {
+        &self.0
     }
 
     /// Status and body.
