@@ -152,8 +152,10 @@ mod tests {
     use super::*;
 
     /// All labels that there are: each of a closed set.
-    const LABELS: &[&str] =
-        &["version", "commit", "rules", "format", "link", "method", "code", "limit", "log", "what", "result", "kind", "target"];
+    const LABELS: &[&str] = &[
+        "version", "commit", "rules", "format", "link", "method", "code", "limit", "log", "what", "result", "kind", "target",
+        "status", "state", "currency",
+    ];
 
     #[test]
     fn names_are_given_once_and_as_prometheus_wants_them() {

@@ -69,9 +69,11 @@ fn links_lead_to_sections_of_the_runbook() {
     let mut found = 0;
     for board in boards() {
         let of_panels = board.panels().iter().filter_map(|panel| panel["links"].as_array());
-        let links =
-            of_panels.chain(board.json["links"].as_array()).flatten().map(|link: &Value| link["url"].as_str().expect("a link"));
-        for link in links {
+        let (to_boards, links): (Vec<_>, Vec<_>) =
+            of_panels.chain(board.json["links"].as_array()).flatten().partition(|link: &&Value| link["type"] == "dashboards");
+        // Each of them leads to the others.
+        assert!(to_boards.len() == 1 && to_boards[0]["tags"] == board.json["tags"], "{}", board.path);
+        for link in links.into_iter().map(|link| link["url"].as_str().expect("a link")) {
             let (variable, anchor) = link.split_once('#').expect("a section");
             assert!(variable == "${runbook}" && sections.contains(anchor), "{}: {link}", board.path);
             found += 1;

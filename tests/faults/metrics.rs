@@ -206,6 +206,13 @@ async fn what_was_done_is_what_is_measured() {
     let last = admin.scrape_until("all is settled", settled).await;
     last.assert_follows(&then);
     assert!(counted(&last), "nothing more was done:\n{}", last.text);
+    let orders = |status| last.sum("emshop_orders", &[("status", status)]);
+    assert_eq!(["pending", "cancelled", "paid"].map(orders), [(2 * ORDERS) as f64, TOO_LARGE as f64, 0.0], "{}", last.text);
+    let payments = |status| last.sum("emshop_payments", &[("method", "alipay"), ("status", status)]);
+    assert_eq!(["pending", "cancelled"].map(payments), [(2 * ORDERS) as f64, TOO_LARGE as f64], "{}", last.text);
+    assert_eq!(last.sum("emshop_sagas", &[("status", "completed")]), (2 * ORDERS) as f64, "{}", last.text);
+    let units = ["reserved", "sold"].map(|state| last.sum("emshop_stock_units", &[("state", state)]));
+    assert_eq!((units, last.sum("emshop_invariants_ok", &[])), ([(2 * ORDERS) as f64, 0.0], 2.0), "{}", last.text);
     let of_both = ["engine_lease_held", "ingress_log_open", "ingress_engine_heard"];
     assert_eq!(of_both.map(|name| last.sum(&format!("emshop_{name}"), &[])), [2.0; 3], "{}", last.text);
     assert_eq!([last.sum("emshop_nats_up", &[]), last.sum("emshop_search_complete", &[])], [3.0, 1.0]);
@@ -217,9 +224,10 @@ async fn what_was_done_is_what_is_measured() {
     let (version, build) = (env!("CARGO_PKG_VERSION"), serde_json::from_str::<Value>(&admin.get("/version").1).expect("JSON"));
     assert_eq!((build["version"].as_str(), last.sum("emshop_build_info", &[("version", version)])), (Some(version), 1.0));
 
-    // What nobody limits is not there.
+    // What nobody limits, and nobody paid, is not there.
     let missing = catalogue::ALL.iter().map(|(Metric { name, .. }, _)| *name).filter(|name| !last.has(name));
-    assert_eq!(missing.collect::<Vec<_>>(), [catalogue::RATE_LIMITED.name], "{}", last.text);
+    let expected = [catalogue::RATE_LIMITED, catalogue::PAID, catalogue::REFUNDED].map(|metric| metric.name);
+    assert_eq!(missing.collect::<Vec<_>>(), expected, "{}", last.text);
     assert!(catalogue::OF_PROCESSES.iter().all(|name| last.has(name)), "{}", last.text);
     check_by_promtool(&last.text);
     assert_eq!(process.terminate().code(), Some(0));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::goods_service_client::GoodsServiceClient;
-use emshop_proto::v1::{Command, GetGoodsRequest, ListGoodsRequest};
+use emshop_proto::v1::{Command, ConfirmPaymentRequest, GetGoodsRequest, ListGoodsRequest};
 use emshop_testing::root;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 use crate::deploy::{ALERTS, RULES, boards, rules, selectors};
 use crate::metrics::Admin;
 use crate::process::{PATIENCE, path};
-use crate::shop::{Shop, Way, submit};
+use crate::shop::{Shop, Way, keyed, submit};
 
 const GOODS: u64 = 20;
 /// Of each kind, at a time.
@@ -118,7 +118,7 @@ fn asked() -> Vec<String> {
     asked
 }
 
-/// Customers and their orders: some are taken, some too large, and some look around.
+/// Customers and their orders: some are taken, one is paid, some are too large, and some customers look around.
 async fn sell(shop: &Shop, channel: &Channel, round: u64) {
     let order = |kind: &str, number: u64, quantity| -> Command {
         Body::SubmitOrder(submit(&format!("{kind}-{round}-{number}"), &[(number % GOODS + 1, quantity)])).into()
@@ -126,6 +126,9 @@ async fn sell(shop: &Shop, channel: &Channel, round: u64) {
     for (way, kind, quantity) in [(Way::Unary, "call", 1), (Way::Stream, "stream", 1), (Way::Unary, "large", 1_000_000)] {
         shop.carry_out(way, (0..ORDERS).map(|number| order(kind, number, quantity)).collect()).await;
     }
+    let order_id = format!("call-{round}-0");
+    let pay = ConfirmPaymentRequest { order_id, third_party_sn: format!("sn-{round}"), ..ConfirmPaymentRequest::default() };
+    shop.carry_out(Way::Unary, vec![keyed(&format!("pay-{round}"), Body::ConfirmPayment(pay))]).await;
     shop.orders((0..ORDERS).map(|number| format!("call-{round}-{number}")).collect()).await;
     let mut goods = GoodsServiceClient::new(channel.clone());
     goods.get_goods(GetGoodsRequest { goods_id: 1 }).await.expect("they are there");
