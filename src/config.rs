@@ -1,32 +1,26 @@
 //! Settings: YAML file < environment < flags. What is not a setting is an error that names it.
 
+mod check;
 mod oidc;
+mod options;
 #[cfg(test)]
 mod tests;
 mod units;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fmt, fs};
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use config::Environment;
-use emshop_ingress::{
-    Algorithm, CaptchaProvider, ConnectionLimits, Http, LIFETIME_MAX, LogLines, PaymentOptions, Picture, Plain, Rate, RateLimits,
-    SessionLifetime, SharedSecret, SmsProvider, TlsFiles, Tokens, UnderWay,
-};
-use emshop_log::LOG_BYTES_MIN;
-use emshop_log::jetstream::{ClusterOptions, SyncMode};
+use emshop_ingress::{Algorithm, Rate, RateLimits};
+use emshop_log::jetstream::SyncMode;
 use emshop_proto::internal::ShopLimits;
-use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
-use emshop_proto::partitioner::LOGS_MAX;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::cli::Override;
-use crate::secret;
 pub use oidc::Oidc;
 pub use units::{Listen, LogSet, Networks, SecretUrl, ServerUrl};
 
@@ -41,20 +35,10 @@ pub const SERVE_LOG: &str = "info,async_nats=warn";
 /// Where people read what is printed.
 pub const QUIET_LOG: &str = "warn";
 
-const CONNECTION_AGE_MIN: Duration = Duration::from_secs(1);
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Six months, as settings write them.
 const AUDIT_AGE: Duration = Duration::from_secs(6 * 2_630_016);
-const AUDIT_BYTES_MIN: u64 = 1 << 20;
 const REWRITE_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// An order asks for no more.
-const PAYMENT_SECONDS_MAX: u64 = 86_400;
-
-/// Tokens count in seconds.
-const SESSION_LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-const TOKEN_LIFETIME_MIN: Duration = Duration::from_secs(1);
 
 /// Says of an error that it lies with the settings.
 #[derive(Debug)]
@@ -523,247 +507,8 @@ impl Settings {
         Ok(settings)
     }
 
-    fn check(&self) -> Result<()> {
-        self.nats.check()?;
-        ensure!(
-            self.role == Role::All || self.nats.url.is_some(),
-            "a process that is an ingress or an engine alone meets the others on a NATS server: set nats.url (--nats)"
-        );
-        ensure!(
-            self.own.is_none() || self.role != Role::Ingress,
-            "own (--own) names logs whose engine runs here, but an ingress runs none"
-        );
-        ensure!(
-            self.role != Role::Ingress || self.auth.key_file.is_some() || !self.auth.required,
-            "all ingresses must sign alike: name the file of their key in auth.key_file (--key-file), since an ingress alone makes none"
-        );
-        ensure!(
-            self.role == Role::All || self.cluster.key_file.is_some(),
-            "engines and ingresses of a shop share the key that their logs are sealed with: name its file in cluster.key_file \
-             (--cluster-key-file)"
-        );
-        ensure!(
-            !self.dev || self.listen.ip().is_loopback(),
-            "dev (--dev) lets everybody in, and {} is no loopback address: leave it out, or listen on 127.0.0.1",
-            self.listen
-        );
-        let Tls { cert, key, client_ca } = &self.tls;
-        ensure!(
-            cert.is_some() == key.is_some() && (cert.is_some() || client_ca.is_none()),
-            "tls.cert (--tls-cert) goes with tls.key (--tls-key), and tls.client_ca (--tls-client-ca) with both"
-        );
-        ensure!(
-            self.role == Role::Engine || self.listen.ip().is_loopback() || cert.is_some() || self.insecure,
-            "others reach {}, and without TLS whoever is on the way can read passwords and tokens: set tls.cert and tls.key (--tls-cert, \
-             --tls-key), for which `emshop dev-certificates` makes some to try; or, where a proxy has TLS, --insecure",
-            self.listen
-        );
-        if let Some(listen) = self.admin.listen.0 {
-            ensure!(
-                listen.ip().is_loopback() || cert.is_some() || self.insecure,
-                "others reach {listen}, and without TLS whoever is on the way reads what is measured: let admin.listen (--admin) be on 127.0.0.1, \
-                 set tls.cert and tls.key (--tls-cert, --tls-key), or say --insecure where only your own programs get there"
-            );
-        }
-        let Verification { sms, sms_url, sms_secret_file, captcha } = &self.verification;
-        ensure!(
-            self.dev || (*sms != Some(Sms::Log) && *captcha != Some(Captcha::Plain)),
-            "verification.sms: log and verification.captcha: plain keep nobody out: they are for development (--dev)"
-        );
-        ensure!(
-            (*sms == Some(Sms::Http)) == sms_url.is_some() && sms_url.is_some() == sms_secret_file.is_some(),
-            "verification.sms: http goes with verification.sms_url and verification.sms_secret_file, and these with nothing else"
-        );
-        ensure!(
-            (TOKEN_LIFETIME_MIN..=LIFETIME_MAX).contains(&self.auth.token_lifetime),
-            "auth.token_lifetime (--lifetime of `emshop token`) must be 1s to 24h: tokens that are revoked are not remembered for longer"
-        );
-        ensure!(
-            (self.auth.token_lifetime..=SESSION_LIFETIME_MAX).contains(&self.auth.session_lifetime),
-            "auth.session_lifetime must be at least auth.token_lifetime, and 366d at most"
-        );
-        self.auth.oidc.check()?;
-        ensure!(
-            self.payment.pay_url.is_none() || self.payment.webhook_secret_file.is_some(),
-            "payment.pay_url is of a real provider, whose notifications need payment.webhook_secret_file"
-        );
-        ensure!(
-            self.cluster.logs.is_none_or(|logs| (1..=LOGS_MAX).contains(&logs)),
-            "cluster.logs (--logs) must be 1 to {LOGS_MAX}"
-        );
-        ensure!(
-            self.log.bytes_max >= LOG_BYTES_MIN,
-            "log.bytes_max must be {} MiB or more: an engine could not trim a smaller log in time",
-            LOG_BYTES_MIN >> 20
-        );
-        ensure!((DAY..=DAY * 365).contains(&self.log.age_max), "log.age_max must be from a day to a year");
-        ensure!(self.audit.bytes_max >= AUDIT_BYTES_MIN, "audit.bytes_max must be {} MiB or more", AUDIT_BYTES_MIN >> 20);
-        ensure!((DAY..=DAY * 3_650).contains(&self.audit.age_max), "audit.age_max must be from a day to ten years");
-        ensure!(self.engine.rewrite_after >= Duration::from_secs(1), "engine.rewrite_after must be 1s or more");
-        ensure!(self.engine.checkpoint_rows_max > 0, "engine.checkpoint_rows_max must be 1 or more");
-        ensure!(u32::try_from(self.ingress.bytes_max).is_ok(), "ingress.bytes_max must be below 4GiB");
-        let Ingress { reads_max, calls_max, streamed_max, connections_max, connections_per_address_max, .. } = self.ingress;
-        ensure!(
-            reads_max > 0 && calls_max > 0 && streamed_max > 0 && connections_max > 0 && connections_per_address_max > 0,
-            "what ingress.reads_max, calls_max, streamed_max, connections_max and connections_per_address_max allow must be 1 or more"
-        );
-        ensure!(
-            (CONNECTION_AGE_MIN..=CONNECTION_AGE_MAX).contains(&self.ingress.connection_age_max),
-            "ingress.connection_age_max must be from 1s to a year"
-        );
-        let payment_time = self.shop.payment_time_max;
-        ensure!(
-            payment_time.subsec_nanos() == 0 && payment_time.as_secs() <= PAYMENT_SECONDS_MAX,
-            "shop.payment_time_max must be whole seconds, up to a day; 0s limits nothing"
-        );
-        let completion = self.ingress.completion;
-        ensure!(
-            completion.subsec_nanos() == 0 && (1..=COMPLETION_SECONDS_MAX.into()).contains(&completion.as_secs()),
-            "ingress.completion must be whole seconds, from one to a year"
-        );
-        Ok(())
-    }
-
     pub fn to_yaml(&self) -> Result<String> {
         serde_saphyr::to_string(self).context("the settings cannot be printed")
-    }
-
-    pub fn cluster_options(&self) -> ClusterOptions {
-        ClusterOptions {
-            logs: self.cluster.logs,
-            log_bytes_max: self.log.bytes_max,
-            event_bytes_max: self.events.bytes_max,
-            audit_bytes_max: self.audit.bytes_max,
-            audit_age_max: self.audit.age_max,
-        }
-    }
-
-    pub fn engine_options(&self) -> emshop_engine::Options {
-        let Engine { checkpoint_interval, checkpoint_rows_max, clock_tolerance, .. } = self.engine;
-        let Log { bytes_max: log_bytes_max, age_max: log_age_max } = self.log;
-        let Shop { unpaid_orders_max, order_units_max, payment_time_max } = self.shop;
-        let limits = ShopLimits {
-            unpaid_orders: unpaid_orders_max,
-            order_units: order_units_max,
-            payment_seconds: u32::try_from(payment_time_max.as_secs()).expect("checked when the settings were read"),
-        };
-        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max, log_age_max, clock_tolerance, limits }
-    }
-
-    /// Who sends codes: in development the log lines, where nobody else is named.
-    fn sms(&self) -> Option<Sms> {
-        self.verification.sms.or_else(|| self.dev.then_some(Sms::Log))
-    }
-
-    /// Likewise who draws captchas.
-    fn captcha(&self) -> Option<Captcha> {
-        self.verification.captcha.or_else(|| self.dev.then_some(Captcha::Plain))
-    }
-
-    /// What of that lets everybody in, in words.
-    pub fn open_doors(&self) -> Vec<&'static str> {
-        let codes = (self.sms() == Some(Sms::Log)).then_some("codes go to the log lines");
-        let captchas = (self.captcha() == Some(Captcha::Plain)).then_some("machines read captchas as well as humans");
-        codes.into_iter().chain(captchas).collect()
-    }
-
-    /// # Errors
-    /// [`Unacceptable`], when a secret cannot be read or is none, or an address is none.
-    pub fn verification(&self) -> Result<emshop_ingress::Verification> {
-        let Verification { sms_url, sms_secret_file, .. } = &self.verification;
-        let sms = self.sms().map(|sms| match (sms, sms_url, sms_secret_file) {
-            (Sms::Http, Some(url), Some(file)) => sms_server(url, file).context(Unacceptable),
-            (Sms::Http, ..) => unreachable!("checked when the settings were read"),
-            (Sms::Log, ..) => Ok(Arc::new(LogLines) as Arc<dyn SmsProvider>),
-        });
-        let captcha = self.captcha().map(|captcha| match captcha {
-            Captcha::Picture => Arc::new(Picture) as Arc<dyn CaptchaProvider>,
-            Captcha::Plain => Arc::new(Plain),
-        });
-        Ok(emshop_ingress::Verification { sms: sms.transpose()?, captcha })
-    }
-
-    /// # Errors
-    /// [`Unacceptable`], when the secret cannot be read or is none.
-    pub fn payment_options(&self) -> Result<PaymentOptions> {
-        let Payment { webhook_secret_file, pay_url } = self.payment.clone();
-        let secret = |file| shared_secret("payment.webhook_secret_file", file);
-        let webhook_secret = webhook_secret_file.as_deref().map(secret).transpose().context(Unacceptable)?;
-        Ok(PaymentOptions { webhook_secret, pay_url })
-    }
-
-    /// # Errors
-    /// [`Unacceptable`], when there could be no TLS by the files, or others than its owner can read the key.
-    pub fn tls_files(&self) -> Result<Option<TlsFiles>> {
-        let Tls { cert: Some(cert), key: Some(key), client_ca } = self.tls.clone() else { return Ok(None) };
-        secret::read(&key).context("tls.key").context(Unacceptable)?;
-        let files = TlsFiles { cert, key, client_ca };
-        files.check().context(Unacceptable)?;
-        Ok(Some(files))
-    }
-
-    fn rate_limits(&self) -> RateLimits {
-        let Rates { accounts_per_address, accounts, reads_per_address, calls_per_user, attempts_per_mobile, codes, proxies } =
-            self.rates.clone();
-        RateLimits {
-            accounts_per_address,
-            accounts,
-            reads_per_address,
-            calls_per_user,
-            attempts_per_mobile,
-            codes,
-            proxies: proxies.0,
-        }
-    }
-
-    /// `tokens` are those of this process's key.
-    pub fn ingress_options(&self, tokens: Tokens) -> emshop_ingress::Options {
-        let Ingress {
-            reads_max, calls_max, streamed_max, bytes_max, outcome_wait_max, leave_delay, drain_max, completion, ..
-        } = self.ingress;
-        let bytes = u32::try_from(bytes_max).expect("checked when the settings were read");
-        let completes_after_seconds = u32::try_from(completion.as_secs()).expect("checked when the settings were read");
-        emshop_ingress::Options {
-            listen: self.listen,
-            under_way: UnderWay { reads: reads_max, calls: calls_max, streamed: streamed_max, bytes },
-            connections: ConnectionLimits {
-                all_max: self.ingress.connections_max,
-                per_address_max: self.ingress.connections_per_address_max,
-                age_max: self.ingress.connection_age_max,
-            },
-            outcome_wait_max,
-            leave_delay,
-            drain_max,
-            completes_after_seconds,
-            auth_required: self.auth.required,
-            rates: self.rate_limits(),
-            session_lifetime: SessionLifetime(self.auth.session_lifetime),
-            tokens,
-            reflection: self.ingress.reflection || self.dev,
-            ..emshop_ingress::Options::default()
-        }
-    }
-}
-
-impl Nats {
-    fn check(&self) -> Result<()> {
-        let Self { url, user, password_file, nkey_file, credentials_file, tls_ca, tls_cert, tls_key, .. } = self;
-        ensure!(
-            user.is_some() == password_file.is_some(),
-            "nats.user and nats.password_file go together: the file has the password of that user"
-        );
-        ensure!(tls_cert.is_some() == tls_key.is_some(), "nats.tls_cert and nats.tls_key go together");
-        let in_url = url.as_ref().is_some_and(ServerUrl::has_login);
-        let logins = [in_url, user.is_some(), nkey_file.is_some(), credentials_file.is_some()];
-        ensure!(
-            logins.iter().filter(|is_set| **is_set).count() <= 1,
-            "one login is enough: a password in nats.url, nats.user, nats.nkey_file or nats.credentials_file"
-        );
-        ensure!(
-            url.is_some() || !(logins.contains(&true) || tls_ca.is_some() || tls_cert.is_some()),
-            "logins and certificates in the section nats are for a server of your own: set nats.url (--nats)"
-        );
-        Ok(())
     }
 }
 
@@ -792,16 +537,4 @@ fn check_names(found: &Map<String, Value>, known: &Value, section: &str) -> Resu
         }
     }
     Ok(())
-}
-
-fn sms_server(url: &SecretUrl, secret: &Path) -> Result<Arc<dyn SmsProvider>> {
-    let secret = shared_secret("verification.sms_secret_file", secret)?;
-    Ok(Arc::new(Http::new(url.in_clear(), secret).map_err(Error::msg).context("verification.sms_url")?))
-}
-
-/// The bytes of the file of a setting, without white space at either end: editors add a line feed.
-fn shared_secret(setting: &'static str, file: &Path) -> Result<SharedSecret> {
-    let bytes = secret::read(file).context(setting)?;
-    let secret = SharedSecret::new(bytes.trim_ascii().to_vec());
-    secret.with_context(|| format!("{setting}: the secret in {} is shorter than 16 bytes", file.display()))
 }
