@@ -126,6 +126,18 @@ enum Stranger {
     Token(Arc<Issuer>, String),
 }
 
+impl Stranger {
+    /// Who it is, if nobody has to be asked.
+    fn identity(&self) -> Option<Result<Identity, Refused>> {
+        let Self::Token(issuer, token) = self else { return None };
+        match issuer.verify(token) {
+            Err(Unbelieved::KeyUnknown) => None,
+            Err(Unbelieved::Refused(refused)) => Some(Err(refused)),
+            Ok(identity) => Some(Ok(identity)),
+        }
+    }
+}
+
 impl Watch {
     /// Says whether the caller may make this call, and notes who it is for those behind; or what must be asked first.
     fn admit(self: &Arc<Self>, peer: IpAddr, request: &mut Request<Body>) -> Result<Option<Question>, Status> {
@@ -144,15 +156,9 @@ impl Watch {
             Ok(Bearer::Unknown(stranger)) => {
                 // To look whether a token is forged costs much more than to forge it.
                 self.rates.unknown(peer, request.headers())?;
-                match stranger {
-                    Stranger::Token(issuer, token) => match issuer.verify(&token) {
-                        Ok(identity) => Ok(identity),
-                        Err(Unbelieved::Refused(refused)) => Err(refused),
-                        Err(Unbelieved::KeyUnknown) => {
-                            return Ok(Some(Question { method, stranger: Stranger::Token(issuer, token) }));
-                        }
-                    },
-                    key @ Stranger::Key(_) => return Ok(Some(Question { method, stranger: key })),
+                match stranger.identity() {
+                    Some(identified) => identified,
+                    None => return Ok(Some(Question { method, stranger })),
                 }
             }
             Err(refused) => Err(refused),

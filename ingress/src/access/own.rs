@@ -35,7 +35,6 @@ impl<R> Own<R> {
 
 impl<R: Fn() -> Status + Unpin> Own<R> {
     fn look(&self, bytes: Bytes) -> Result<Bytes, Status> {
-        let unreadable = |error: BodyError| invalid(&error);
         let Some(message) = body::message(&bytes).map_err(unreadable)? else { return Ok(bytes) };
         match body::uint64(message, self.field).map_err(|error| unreadable(error.into()))? {
             0 => Ok(body::with_uint64(message, self.field, self.user_id)),
@@ -53,7 +52,7 @@ fn lost(error: Box<dyn Error + Send + Sync>) -> Status {
     }
 }
 
-fn invalid(error: &dyn ToString) -> Status {
+fn unreadable(error: BodyError) -> Status {
     status::of_refusal(refusals::invalid_field("request", error.to_string()))
 }
 

@@ -78,15 +78,12 @@ macro_rules! services {
         /// Full names of the services, as in the descriptors.
         pub const NAMES: &[&str] = &[$(emshop_proto::v1::$module::SERVICE_NAME,)* PipelineServer::NAME];
 
-        /// The largest request that the method of this path takes. It is all in memory before anybody looks at it, so that whoever is none
-        /// of the staff may send less than some of them need.
+        /// The largest request that the method of this path takes.
         pub fn request_bytes_max(path: &str) -> usize {
-            let of_service = match service_name(path) {
-                $(emshop_proto::v1::$module::SERVICE_NAME => $request_bytes_max,)*
+            match service_name(path) {
+                $(emshop_proto::v1::$module::SERVICE_NAME => bounded($request_bytes_max, path),)*
                 _ => 0,
-            };
-            let is_for_staff = || access::method(path).is_some_and(|method| !matches!(method.access, Access::Public | Access::Self_));
-            if of_service <= OF_ANYBODY_BYTES_MAX || is_for_staff() { of_service } else { OF_ANYBODY_BYTES_MAX }
+            }
         }
 
         impl Service<Request<Body>> for Services {
@@ -106,7 +103,7 @@ macro_rules! services {
                 match service_name(request.uri().path()) {
                     $(emshop_proto::v1::$module::SERVICE_NAME => {
                         let server = emshop_proto::v1::$module::$server::from_arc(self.gateway.clone());
-                        server.max_decoding_message_size(request_bytes_max(request.uri().path())).call(request)
+                        server.max_decoding_message_size(bounded($request_bytes_max, request.uri().path())).call(request)
                     })*
                     PipelineServer::NAME => PipelineServer::new(self.gateway.clone(), self.peer.clone()).call(request),
                     _ => Box::pin(self.others.call(request)),
@@ -154,6 +151,12 @@ impl Services {
     pub fn new(gateway: Arc<Gateway>, others: Routes, peer: Arc<Peer>) -> Self {
         Self { gateway, others, peer }
     }
+}
+
+/// What is sent is all in memory before anybody looks at it, so that whoever is none of the staff may send less than some of them need.
+fn bounded(of_service: usize, path: &str) -> usize {
+    let is_for_staff = || access::method(path).is_some_and(|method| !matches!(method.access, Access::Public | Access::Self_));
+    if of_service <= OF_ANYBODY_BYTES_MAX || is_for_staff() { of_service } else { OF_ANYBODY_BYTES_MAX }
 }
 
 /// `emshop.v1.OrderService` of `/emshop.v1.OrderService/SubmitOrder`.
