@@ -24,30 +24,26 @@ impl Business {
     pub fn new(registry: &Registry, number: u32) -> Self {
         let log = number.to_string();
         let units = |state| registry.gauge(&catalogue::STOCK_UNITS, &[&log, state]);
-        let orders = all(|number| OrderStatus::try_from(number).ok());
-        let methods = all(|number| PaymentMethod::try_from(number).ok());
-        let payments = methods.flat_map(|method| all(move |number| Some((method, PaymentStatus::try_from(number).ok()?))));
-        let sagas = all(|number| SagaStatus::try_from(number).ok());
+        let orders = all(|number| OrderStatus::try_from(number).ok()).map(|status| {
+            let label = name(status.as_str_name(), "ORDER_STATUS_");
+            (status, registry.gauge(&catalogue::ORDERS, &[&log, &label]))
+        });
+        let sagas = all(|number| SagaStatus::try_from(number).ok()).map(|status| {
+            let label = name(status.as_str_name(), "SAGA_STATUS_");
+            (status, registry.gauge(&catalogue::SAGAS, &[&log, &label]))
+        });
+        let of_method = |method: PaymentMethod| {
+            all(|number| PaymentStatus::try_from(number).ok()).map(move |status| (method, status)).collect::<Vec<_>>()
+        };
+        let payments = all(|number| PaymentMethod::try_from(number).ok()).flat_map(of_method).map(|(method, status)| {
+            let labels = [name(method.as_str_name(), "PAYMENT_METHOD_"), name(status.as_str_name(), "PAYMENT_STATUS_")];
+            (method, status, registry.gauge(&catalogue::PAYMENTS, &[&log, &labels[0], &labels[1]]))
+        });
         Self {
             agree: registry.gauge(&catalogue::INVARIANTS_OK, &[&log]),
-            orders: orders
-                .map(|status| {
-                    let label = name(status.as_str_name(), "ORDER_STATUS_");
-                    (status, registry.gauge(&catalogue::ORDERS, &[&log, &label]))
-                })
-                .collect(),
-            payments: payments
-                .map(|(method, status)| {
-                    let labels = [name(method.as_str_name(), "PAYMENT_METHOD_"), name(status.as_str_name(), "PAYMENT_STATUS_")];
-                    (method, status, registry.gauge(&catalogue::PAYMENTS, &[&log, &labels[0], &labels[1]]))
-                })
-                .collect(),
-            sagas: sagas
-                .map(|status| {
-                    let label = name(status.as_str_name(), "SAGA_STATUS_");
-                    (status, registry.gauge(&catalogue::SAGAS, &[&log, &label]))
-                })
-                .collect(),
+            orders: orders.collect(),
+            payments: payments.collect(),
+            sagas: sagas.collect(),
             available: units("available"),
             reserved: units("reserved"),
             sold: units("sold"),

@@ -134,7 +134,8 @@ impl Engine {
         let logs = connections.logs.len() as u32;
         let metrics = Metrics::new(&connections.registry, number, logs, clock, hold.clone());
         let business = Business::new(&connections.registry, number);
-        let (letters, author) = (Letters::of(log.seal()), Author { log: number, letters: Letters::of(log.seal()) });
+        let letters = Letters::of(log.seal());
+        let author = Author { log: number, letters: letters.clone() };
         let post = Post::start(connections.core.clone(), connections.local, author, metrics.clone());
         let (caught_up, caught_up_receiver) = oneshot::channel();
         let tell = |inbox: &Sender<Message>| {
