@@ -135,7 +135,7 @@ impl Entrance<'_> {
             Some(file) => Credentials::read(file)?.access(&self.settings.nats)?,
             None => (nats::running(&self.settings.nats, &Layout::of(&self.settings.data), User::Operator)?, API.to_owned()),
         };
-        let connection = Connection::open(&access).await?;
+        let connection = Connection::open_until_lost(&access).await?;
         // What becomes of it shows in what is read.
         connection.expect_end();
         Ok((connection, api))

@@ -63,10 +63,22 @@ impl Connection {
     /// # Errors
     /// [`LogError::Unreachable`].
     pub async fn open_measured(access: &Access, registry: &Registry) -> Result<Self, LogError> {
+        Self::open_with(access, registry, None).await
+    }
+
+    /// As [`Connection::open`], but a loss ends it: for who opens another one then, since the way in may have changed by that time.
+    ///
+    /// # Errors
+    /// [`LogError::Unreachable`].
+    pub async fn open_until_lost(access: &Access) -> Result<Self, LogError> {
+        Self::open_with(access, &Registry::new(), Some(1)).await
+    }
+
+    async fn open_with(access: &Access, registry: &Registry, attempts_max: Option<usize>) -> Result<Self, LogError> {
         let ending = Arc::new(AtomicBool::new(false));
-        let publish = Link::open(access, "publish", &ending, registry).await?;
-        let read = Link::open(access, "read", &ending, registry).await?;
-        let core = Link::open(access, "core", &ending, registry).await?;
+        let publish = Link::open(access, "publish", &ending, registry, attempts_max).await?;
+        let read = Link::open(access, "read", &ending, registry, attempts_max).await?;
+        let core = Link::open(access, "core", &ending, registry, attempts_max).await?;
         if access.is_open_to_others() && !core.client.server_info().auth_required {
             tracing::warn!(
                 nats = %access,
@@ -128,11 +140,13 @@ impl Link {
         purpose: &'static str,
         ending: &Arc<AtomicBool>,
         registry: &Registry,
+        attempts_max: Option<usize>,
     ) -> Result<Self, LogError> {
         let deadline = Instant::now() + OPEN_WAIT;
         loop {
             let metrics = LinkMetrics::new(registry, purpose);
-            match Self::try_open(access.options()?, access, purpose, Arc::clone(ending), metrics).await {
+            let options = access.options()?.max_reconnects(attempts_max);
+            match Self::try_open(options, access, purpose, Arc::clone(ending), metrics).await {
                 Ok(link) => return Ok(link),
                 Err(error) if is_final(&error) || Instant::now() > deadline => {
                     return Err(LogError::Unreachable(format!("no connection to nats-server at {access}: {error}")));
@@ -156,7 +170,6 @@ impl Link {
             .name(format!("emshop {purpose}"))
             .ping_interval(PING_INTERVAL)
             .request_timeout(Some(CLIENT_WAIT))
-            .max_reconnects(None)
             .reconnect_delay_callback(|attempts| RECONNECT_DELAY_MAX.min(Duration::from_millis(20) * attempts as u32))
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .event_callback(move |event| {
