@@ -1,0 +1,22 @@
+//! What the tests of packages, images and charts share. What they look at is in the folders beside this one.
+
+#![warn(missing_docs)]
+
+use std::env;
+use std::path::PathBuf;
+
+/// A program of emshop, built with the tests that ask for it.
+///
+/// # Panics
+/// When it has not been built: tests of other packages do so, which a build of the whole workspace has.
+pub fn program(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a process knows its program");
+    let program = test.ancestors().nth(2).expect("tests are in a folder of the target folder").join(name);
+    assert!(program.exists(), "{} is missing: build the whole workspace", program.display());
+    program
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
