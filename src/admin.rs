@@ -1,10 +1,11 @@
 //! The admin port: what programs of an operator ask for. What is measured (`/metrics`), whether the process goes on (`/livez`), whether calls
-//! should come here (`/readyz`), and what runs (`/version`). It is up before everything else, and goes last.
+//! should come here (`/readyz`), what runs (`/version`), and which goods are asked for most (`/hot`). It is up before everything else, and goes last.
 //!
 //! It knows nobody, so it is on a loopback address unless the settings say otherwise; where others reach it, it has the TLS of the other port.
 //! All that somebody can do there is to read; a connection has one request, a few seconds and one of a few places, so that nobody takes the
 //! process down by it.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use emshop_core::rules;
 use emshop_ingress::Acceptor;
 use emshop_log::jetstream::FORMAT;
+use emshop_proto::inventory::HOT_GOODS_MAX;
+use emshop_proto::v1::HotGoods;
 use emshop_telemetry::{Registry, TEXT_FORMAT, catalogue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -50,14 +53,18 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Which commit was built, if whoever built it said so by `EMSHOP_COMMIT`.
 const COMMIT: Option<&str> = option_env!("EMSHOP_COMMIT");
 
+const JSON: &str = "application/json";
 const NOT_STARTED: &str = "it has not started yet";
 
 /// Why calls should not come to this process now; empty while they should.
 type Reasons = Vec<String>;
 
+/// What is told when somebody asks.
+type Told<T> = Box<dyn Fn() -> T + Send>;
+
 /// Whether calls should come to this process. Cheap to clone.
 #[derive(Clone)]
-pub struct Readiness(Arc<Mutex<Box<dyn Fn() -> Reasons + Send>>>);
+pub struct Readiness(Arc<Mutex<Told<Reasons>>>);
 
 impl Readiness {
     /// Of a process that is not ready before [`Readiness::follow`] says so.
@@ -85,6 +92,32 @@ impl Readiness {
     }
 }
 
+/// A hot SKU, and the log that it is in.
+pub type HotOfLog = (u32, HotGoods);
+
+/// Which goods are asked for most of the engines here. Cheap to clone.
+#[derive(Clone)]
+pub struct Hot(Arc<Mutex<Told<Vec<HotOfLog>>>>);
+
+impl Hot {
+    /// Of a process without engines, until [`Hot::follow`] says otherwise.
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Box::new(Vec::new))))
+    }
+
+    /// From now on `hot` tells.
+    pub fn follow(&self, hot: impl Fn() -> Vec<HotOfLog> + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(hot);
+    }
+
+    fn list(&self) -> Vec<HotOfLog> {
+        let mut hot = self.0.lock().unwrap_or_else(PoisonError::into_inner)();
+        hot.sort_unstable_by_key(|(_, goods)| (Reverse(goods.asked), goods.goods_id));
+        hot.truncate(HOT_GOODS_MAX);
+        hot
+    }
+}
+
 /// The port, for as long as it is not dropped.
 pub struct Admin {
     _serving: JoinSet<()>,
@@ -95,7 +128,7 @@ impl Admin {
     ///
     /// # Errors
     /// When nothing can listen there.
-    pub async fn start(settings: &Settings, registry: Registry, readiness: Readiness) -> Result<Option<Self>> {
+    pub async fn start(settings: &Settings, registry: Registry, readiness: Readiness, hot: Hot) -> Result<Option<Self>> {
         let labels = [VERSION, COMMIT.unwrap_or(""), &rules::VERSION.to_string(), &FORMAT.to_string()];
         registry.gauge(&catalogue::BUILD_INFO, &labels).set(1.0);
         let Some(listen) = settings.admin.listen.0 else { return Ok(None) };
@@ -117,7 +150,7 @@ impl Admin {
         if is_reached && tls.is_none() {
             tracing::warn!(listen = %address, "others reach the admin port, which has no TLS: whoever does can read what is measured");
         }
-        serving.spawn(serve(listener, tls, routes(registry, readiness)));
+        serving.spawn(serve(listener, tls, routes(registry, readiness, hot)));
         Ok(Some(Self { _serving: serving }))
     }
 }
@@ -127,18 +160,20 @@ impl Admin {
 struct Asked {
     registry: Registry,
     readiness: Readiness,
+    hot: Hot,
     /// Taken by the scrape that looks at everything.
     turn: Arc<Semaphore>,
 }
 
-fn routes(registry: Registry, readiness: Readiness) -> Router {
+fn routes(registry: Registry, readiness: Readiness, hot: Hot) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/version", get(version))
+        .route("/hot", get(hot_goods))
         .fallback(nowhere)
-        .with_state(Asked { registry, readiness, turn: Arc::new(Semaphore::new(1)) })
+        .with_state(Asked { registry, readiness, hot, turn: Arc::new(Semaphore::new(1)) })
 }
 
 async fn metrics(State(asked): State<Asked>) -> Response {
@@ -174,11 +209,27 @@ async fn version() -> Response {
     if let Some(commit) = COMMIT {
         version["commit"] = commit.into();
     }
-    ([(header::CONTENT_TYPE, "application/json")], format!("{version}\n")).into_response()
+    ([(header::CONTENT_TYPE, JSON)], format!("{version}\n")).into_response()
+}
+
+/// A table for people, or JSON for programs that ask for it.
+async fn hot_goods(State(asked): State<Asked>, headers: HeaderMap) -> Response {
+    let hot = asked.hot.list();
+    let wants_json = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(JSON.as_bytes()));
+    if wants_json {
+        let entry = |(log, HotGoods { goods_id, asked, short }): &HotOfLog| json!({ "goods_id": goods_id, "log": log, "asked": asked, "short": short });
+        let goods: Vec<_> = hot.iter().map(entry).collect();
+        return ([(header::CONTENT_TYPE, JSON)], format!("{}\n", json!({ "goods": goods }))).into_response();
+    }
+    let mut text = format!("{:>20} {:>5} {:>12} {:>12}\n", "goods", "log", "asked", "short");
+    for (log, HotGoods { goods_id, asked, short }) in hot {
+        text += &format!("{goods_id:>20} {log:>5} {asked:>12} {short:>12}\n");
+    }
+    text.into_response()
 }
 
 async fn nowhere() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "There are /metrics, /livez, /readyz and /version\n")
+    (StatusCode::NOT_FOUND, "There are /metrics, /livez, /readyz, /version and /hot\n")
 }
 
 async fn serve(listener: TcpListener, tls: Option<Acceptor>, routes: Router) {

@@ -3,6 +3,7 @@
 mod check;
 mod oidc;
 mod options;
+mod otlp;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -22,6 +23,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::Override;
 pub use oidc::Oidc;
+pub use otlp::Otlp;
 pub use units::{Listen, LogSet, Networks, SecretUrl, ServerUrl};
 
 /// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
@@ -463,11 +465,12 @@ pub struct Telemetry {
     pub log: String,
     /// How log lines look: `text`, `json`, or `auto`, which is text on a terminal and JSON otherwise.
     pub format: LogFormat,
+    pub otlp: Otlp,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: SERVE_LOG.to_owned(), format: LogFormat::Auto }
+        Self { log: SERVE_LOG.to_owned(), format: LogFormat::Auto, otlp: Otlp::default() }
     }
 }
 

@@ -12,6 +12,7 @@ mod config;
 mod consume;
 mod consumer;
 mod demo;
+mod disk;
 mod exit;
 mod folder;
 mod inspect;

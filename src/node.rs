@@ -20,14 +20,15 @@ use emshop_proto::subjects::Epoch;
 use emshop_search::Search;
 use emshop_state::RocksStore;
 use emshop_telemetry::Registry;
+use emshop_telemetry::traces::Traces;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, future};
 use tokio::task::JoinSet;
 
-use crate::admin::Readiness;
+use crate::admin::{HotOfLog, Readiness};
 use crate::config::{Role, Settings};
 use crate::folder::DataFolder;
-use crate::{cluster_key, key, nats, open_files};
+use crate::{cluster_key, disk, key, nats, open_files};
 
 /// How long an ingress waits for the first engine to make the cluster.
 const CLUSTER_WAIT: Duration = Duration::from_secs(60);
@@ -52,7 +53,7 @@ impl Node {
     ///
     /// # Errors
     /// Whatever keeps a part from starting, in a sentence that says what to do.
-    pub async fn start(settings: &Settings, registry: &Registry, readiness: &Readiness) -> Result<Self> {
+    pub async fn start(settings: &Settings, registry: &Registry, readiness: &Readiness, traces: &Traces) -> Result<Self> {
         let providers = Providers {
             payment: settings.payment_options()?,
             verification: settings.verification()?,
@@ -60,6 +61,7 @@ impl Node {
             tls: settings.tls_files()?,
         };
         let folder = DataFolder::create(&settings.data)?;
+        disk::watch(registry, settings.data.clone());
         try_address(settings)?;
         let (server, access) = nats::start(&settings.nats, &folder, nats::user(settings.role)).await?;
         let connection = Connection::open_measured(&access, registry).await?;
@@ -82,7 +84,7 @@ impl Node {
         let outcomes = LocalOutcomes::new();
         let Cluster { id: cluster_id, epoch, partitioner, leases, audit, .. } = cluster;
         let audit = Arc::new(audit);
-        let parts = Parts { settings, connection, cluster_id, epoch, partitioner, leases, audit, logs, outcomes };
+        let parts = Parts { settings, connection, traces, cluster_id, epoch, partitioner, leases, audit, logs, outcomes };
         let (owned, engines) = match settings.role {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
@@ -122,6 +124,12 @@ impl Node {
                 lost.map(|hold| format!("the engine of log {} could not renew its lease", hold.log())).collect()
             }
         }
+    }
+
+    /// Tells which goods are asked for most of the engines here.
+    pub fn hot(&self) -> impl Fn() -> Vec<HotOfLog> + Send + use<> {
+        let boards: Vec<_> = self.engines.iter().map(|engine| (engine.hold().log(), engine.hot())).collect();
+        move || boards.iter().flat_map(|(log, board)| board.list().into_iter().map(|goods| (*log, goods))).collect()
     }
 
     /// Resolves when an engine cannot go on, with the reason.
@@ -193,6 +201,7 @@ struct Providers {
 struct Parts<'a> {
     settings: &'a Settings,
     connection: Connection,
+    traces: &'a Traces,
     cluster_id: String,
     epoch: Epoch,
     partitioner: Partitioner,
@@ -246,6 +255,7 @@ impl Parts<'_> {
             pulse: self.connection.pulse(),
             local: Some(self.local_ingress()),
             registry: self.connection.registry().clone(),
+            traces: self.traces.clone(),
         };
         let engine = Engine::start(number, self.settings.engine_options(), connections).await;
         engine.with_context(|| format!("the engine of log {number} does not start"))
@@ -274,7 +284,9 @@ impl Parts<'_> {
         let (key_file, tokens) = tokens(self.settings, folder)?;
         let mut following = JoinSet::new();
         following.spawn(key::follow(key_file, tokens.clone()));
-        let mut options = emshop_ingress::Options { payment, verification, issuer, tls, ..self.settings.ingress_options(tokens) };
+        let traces = self.traces.clone();
+        let options = self.settings.ingress_options(tokens);
+        let mut options = emshop_ingress::Options { payment, verification, issuer, tls, traces, ..options };
         options.connections.all_max = connections_max(options.connections.all_max)?;
         let (logs, audit, outcomes) = (self.logs.clone(), self.audit.clone(), self.outcomes.clone());
         let ingress = emshop_ingress::bind(options, logs, self.partitioner, &self.connection, audit, search, outcomes).await?;

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use emshop_telemetry::Registry;
+use tokio::task::spawn_blocking;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, Hot, Readiness};
 use crate::config::{Role, Settings, Verification};
 use crate::exit::ExitCode;
 use crate::node::Node;
 use crate::signals::Signals;
+use crate::telemetry;
 
 pub async fn run(settings: &Settings) -> Result<ExitCode> {
     if settings.role != Role::Engine {
@@ -43,17 +45,19 @@ fn warn_of_open_doors(settings: &Settings) {
 /// That of the work, or the reason why the node did not start or go on.
 pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<SocketAddr>) -> Result<()>) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let (registry, readiness) = (Registry::of_process(), Readiness::new());
+    let (registry, readiness, hot) = (Registry::of_process(), Readiness::new(), Hot::new());
+    let traces = telemetry::traces(&settings.telemetry, &registry)?;
     // Before all that may wait, for a log or for a disk, and dropped after it.
-    let _admin = Admin::start(settings, registry.clone(), readiness.clone()).await?;
+    let _admin = Admin::start(settings, registry.clone(), readiness.clone(), hot.clone()).await?;
     let node = tokio::select! {
-        started = Node::start(settings, &registry, &readiness) => started?,
+        started = Node::start(settings, &registry, &readiness, &traces) => started?,
         () = signals.next() => {
             tracing::info!("stopped before it served");
             return Ok(());
         }
     };
     readiness.follow(node.readiness());
+    hot.follow(node.hot());
     let ended = tokio::select! {
         done = work(node.address()) => done,
         error = node.failed() => Err(error),
@@ -61,7 +65,12 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
     };
     tracing::info!("stopping");
     readiness.refuse("it is about to stop");
-    signals.unless_repeated(node.stop()).await;
+    let stop = async {
+        node.stop().await;
+        // It waits for a thread of its own.
+        let _ = spawn_blocking(move || traces.stop()).await;
+    };
+    signals.unless_repeated(stop).await;
     tracing::info!("stopped");
     ended
 }

@@ -1,16 +1,19 @@
-//! Log lines on stderr, and what happens when something panics.
+//! Log lines on stderr, spans of traced calls, and what happens when something panics.
 
 use std::io::{IsTerminal, stderr};
 use std::panic;
 use std::thread;
 
 use anyhow::{Context, Result};
+use emshop_telemetry::Registry;
+use emshop_telemetry::traces::{Options, Traces};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
-use crate::config::{LogFormat, Telemetry};
+use crate::config::{LogFormat, Otlp, Telemetry, Unacceptable};
+use crate::node::kernel;
 use crate::{EXIT_BUG, exit};
 
 /// Sends log lines to stderr: text on a terminal, JSON otherwise, unless the settings say which.
@@ -30,6 +33,18 @@ pub fn start(settings: &Telemetry) -> Result<()> {
     }
     exit_on_panic();
     Ok(())
+}
+
+/// Where spans of traced calls go, by the settings. Within a runtime.
+///
+/// # Errors
+/// [`Unacceptable`], when the endpoint is none.
+pub fn traces(settings: &Telemetry, registry: &Registry) -> Result<Traces> {
+    let Otlp { endpoint: Some(endpoint), sampling } = &settings.otlp else { return Ok(Traces::default()) };
+    let instance = format!("{}:{}", kernel("hostname")?, std::process::id());
+    let version = env!("CARGO_PKG_VERSION");
+    let options = Options { endpoint: endpoint.in_clear().to_owned(), sampling: *sampling, version, instance };
+    Traces::start(&options, registry).context("telemetry.otlp.endpoint").context(Unacceptable)
 }
 
 /// The NATS client traces whole messages, and with them the hashes of passwords: no filter brings those out.

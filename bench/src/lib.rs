@@ -159,6 +159,7 @@ pub fn envelope(commands: impl IntoIterator<Item = Body>) -> Envelope {
         body_hash: ticket,
         operator: user_of(&body).map(|user_id| Operator { kind: OperatorKind::User.into(), user_id, ..Operator::default() }),
         body: Some(record::Body::Command(Command::from(body).encode_to_vec().into())),
+        trace: None,
     });
     Envelope { writer: 1, records: records.collect(), channel: None }
 }

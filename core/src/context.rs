@@ -99,7 +99,7 @@ impl Turn<'_> {
         if to == self.ctx.log {
             return Some(ask.serve(self, &owner));
         }
-        self.fx.step(to, Step { owner: Some(owner), body: Some(ask.into_body()) });
+        self.fx.step(to, Step { owner: Some(owner), body: Some(ask.into_body()), trace: None });
         None
     }
 
@@ -107,7 +107,7 @@ impl Turn<'_> {
     pub fn serve<A: Ask>(&mut self, owner: Owner, ask: &A, to_body: impl FnOnce(A::Reply) -> Option<step::Body>) {
         let reply = ask.serve(self, &owner);
         if let Some(body) = to_body(reply) {
-            self.fx.step(owner.log, Step { owner: Some(owner), body: Some(body) });
+            self.fx.step(owner.log, Step { owner: Some(owner), body: Some(body), trace: None });
         }
     }
 

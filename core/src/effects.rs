@@ -6,7 +6,10 @@ use emshop_proto::internal::{Step, StockChangeRow, Waiter};
 use emshop_proto::v1::{LogPosition, Outcome, Refusal, event, outcome};
 
 use crate::events::Events;
+use crate::hot::Hot;
+use crate::spans::Spans;
 use crate::stock::levels::Untold;
+use crate::tally::Tally;
 
 /// Outcomes, events and steps of one envelope, in the order they came about.
 #[derive(Default)]
@@ -21,11 +24,20 @@ pub struct Effects {
     pub untold: Untold,
     /// Changes of stock, in order: they become one row of the history.
     pub stock_changes: Vec<StockChangeRow>,
+    /// What is done of traced records.
+    pub spans: Spans,
+    /// What became of sagas. It goes on over turns,
+    pub tally: Tally,
+    /// and so does what is asked for most.
+    pub hot: Hot,
 }
 
 impl Effects {
     /// Tells one who waits; nothing when nobody does.
     pub fn outcome(&mut self, waiter: &Waiter, outcome: Outcome) {
+        if let Some(outcome::Result::Refusal(refusal)) = &outcome.result {
+            self.spans.refused(refusal.code);
+        }
         if waiter.ticket != 0 {
             self.outcomes.push((waiter.writer, waiter.ticket, outcome));
         }
@@ -33,12 +45,12 @@ impl Effects {
 
     /// Tells the world.
     pub fn event(&mut self, event_type: EventType, body: event::Body) {
-        self.events.push(event_type, body);
+        self.events.push(event_type, body, self.spans.record());
     }
 
     /// Asks an aggregate of another log, or replies to one.
     pub fn step(&mut self, log: u32, step: Step) {
-        self.steps.push((log, step));
+        self.steps.push((log, Step { trace: self.spans.record(), ..step }));
     }
 }
 

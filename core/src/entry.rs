@@ -3,10 +3,12 @@
 //! Of a new order only what the turn needs is read: names and addresses stay the bytes that they came as.
 
 use bytes::Bytes;
+use emshop_proto::commands::name_of;
 use emshop_proto::envelope::DecodeError;
 use emshop_proto::internal::{
     AccountCommand, Channel, Envelope, OrderCommand, OrderRequest, Record, Rules, ShopLimits, Step, order_command, record,
 };
+use emshop_proto::trace::Trace;
 use emshop_proto::v1::{Command, Operator};
 use prost::Message;
 
@@ -35,6 +37,8 @@ pub struct EntryRecord {
     pub body_hash: u64,
     /// Who gave the command.
     pub operator: Option<Operator>,
+    /// The span that led to it, when that is traced.
+    pub trace: Option<Trace>,
     /// What is to be done.
     pub body: Body,
 }
@@ -111,7 +115,11 @@ impl Entry {
 
 impl EntryRecord {
     fn read(record: Record) -> Result<Self, DecodeError> {
-        let Record { ticket, body_hash, operator, body } = record;
+        let Record { ticket, body_hash, operator, trace, body } = record;
+        let trace = match &body {
+            Some(record::Body::Step(step)) => step.trace,
+            _ => trace,
+        };
         let body = match body {
             Some(record::Body::Command(bytes)) => Body::read_command(bytes).map_err(DecodeError::Body)?,
             Some(record::Body::AccountCommand(command)) => Body::AccountCommand(command),
@@ -122,11 +130,26 @@ impl EntryRecord {
             Some(record::Body::Void(_)) => Body::Void,
             None => return Err(DecodeError::Body("a record is of no kind that this release knows".to_owned())),
         };
-        Ok(Self { ticket, body_hash, operator, body })
+        Ok(Self { ticket, body_hash, operator, trace, body })
     }
 }
 
 impl Body {
+    /// What it is called in a trace, such as `submit_order`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NewOrder(order) if order.from_cart => "checkout_cart",
+            Self::NewOrder(_) => "submit_order",
+            Self::Command(command) => command.body.as_ref().map_or("command", name_of),
+            Self::AccountCommand(_) => "account_command",
+            Self::Step(_) => "step",
+            Self::Tick { .. } => "tick",
+            Self::Rules(_) => "rules",
+            Self::ShopLimits(_) => "shop_limits",
+            Self::Void => "void",
+        }
+    }
+
     fn read_command(bytes: Bytes) -> Result<Self, String> {
         let (bytes, from_cart) = match OrderCommand::decode(bytes.clone()).map_err(|error| error.to_string())?.body {
             Some(order_command::Body::SubmitOrder(bytes)) => (bytes, false),

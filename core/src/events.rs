@@ -3,6 +3,7 @@
 use emshop_proto::events::EventType;
 use emshop_proto::internal::LogRow;
 use emshop_proto::subjects::{self, ACCESS_STREAM};
+use emshop_proto::trace::Trace;
 use emshop_proto::v1::{Event, event};
 use prost::encoding;
 
@@ -31,6 +32,8 @@ pub struct EventRun {
     pub at_ms: i64,
     /// The field `events` of an `EventBatch`, once for each event.
     pub bytes: Vec<u8>,
+    /// Of those that are traced, the span that each is published by, with the number of the span above it.
+    pub traces: Vec<(Trace, u64)>,
 }
 
 /// Takes the events of one turn after the other.
@@ -64,25 +67,29 @@ impl Events {
         (self.log_sequence, self.at_ms) = (log_sequence, at_ms);
     }
 
-    /// Gives an event its number, and writes it down.
-    pub fn push(&mut self, event_type: EventType, body: event::Body) {
+    /// Gives an event its number, and writes it down. `cause`: the span of what made it.
+    pub fn push(&mut self, event_type: EventType, body: event::Body, cause: Option<Trace>) {
         self.last_number += 1;
         let number = self.last_number;
         let place = event_type as usize;
         let previous_number = std::mem::replace(&mut self.last_of_type[place], number);
         let run = self.open[place].get_or_insert_with(|| {
             let bytes = Vec::with_capacity(self.usual_bytes[place] + BATCH_HEAD_BYTES_MAX);
-            EventRun { event_type, previous_number, last_number: number, at_ms: self.at_ms, bytes }
+            EventRun { event_type, previous_number, last_number: number, at_ms: self.at_ms, bytes, traces: Vec::new() }
         });
         let end = run.bytes.len();
-        let event = Event { number, log_sequence: self.log_sequence, at_ms: self.at_ms, body: Some(body) };
+        let trace = cause.map(|cause| (cause.child(number), cause.span_id));
+        let traceparent = trace.map_or_else(String::new, |(trace, _)| trace.to_text());
+        let event = Event { number, log_sequence: self.log_sequence, at_ms: self.at_ms, traceparent, body: Some(body) };
         encoding::message::encode(EVENTS_FIELD, &event, &mut run.bytes);
         if run.bytes.len() > RUN_BYTES_MAX && end > 0 {
             let bytes = run.bytes.split_off(end);
-            let next = EventRun { event_type, previous_number, last_number: number, at_ms: self.at_ms, bytes };
+            let next =
+                EventRun { event_type, previous_number, last_number: number, at_ms: self.at_ms, bytes, traces: Vec::new() };
             self.full.push(std::mem::replace(run, next));
         }
         run.last_number = number;
+        run.traces.extend(trace);
     }
 
     /// Ends the turn: its runs, those of one type in order. The log's row says how far they go.
@@ -109,7 +116,7 @@ mod tests {
     use super::*;
 
     fn push(events: &mut Events, event_type: EventType) {
-        events.push(event_type, event::Body::Stock(StockLevel { goods_id: u64::MAX, ..StockLevel::default() }));
+        events.push(event_type, event::Body::Stock(StockLevel { goods_id: u64::MAX, ..StockLevel::default() }), None);
     }
 
     /// (previous number, numbers) of a run.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use emshop_proto::events::EventType;
 use emshop_proto::internal::{Channel, ClusterRow, DayMark, LogRow, Rules, ShopLimits, Taken, Waiter};
 use emshop_proto::partitioner::Partitioner;
-use emshop_proto::v1::{LogMark, Outcome};
+use emshop_proto::v1::{HotGoods, LogMark, Outcome};
 use prost::Message as _;
 
 use crate::books::Books;
@@ -18,15 +18,19 @@ use crate::events::{EventRun, Events};
 use crate::outbox::{self, Outbox};
 use crate::planted::{self, Bug};
 use crate::rules::{self, UnknownRules};
+use crate::spans::Span;
 use crate::state::batch::Batch;
 use crate::state::keys::{self, Kind};
 use crate::state::store::{StateReader, StateStore};
 use crate::state::{Changes, State};
 use crate::stock::history;
 use crate::stock::levels::{self, Untold};
+use crate::tally::Tally;
 use crate::{apply, timer};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// An entry has fewer records.
+const RECORD_BITS: u32 = 16;
 /// More than a log may be told to keep.
 const DAYS_KEPT: usize = 400;
 
@@ -39,6 +43,8 @@ pub struct TurnEffects {
     pub events: Vec<EventRun>,
     /// Other logs that have something to take from the outbox.
     pub channels: Vec<u32>,
+    /// What was done of traced records.
+    pub spans: Vec<Span>,
 }
 
 /// All changes since the last checkpoint, to be written as one.
@@ -213,6 +219,21 @@ impl Replica {
         self.log.limits.unwrap_or_default()
     }
 
+    /// What became of sagas since it was cleared, or the start.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.effects.tally
+    }
+
+    /// The SKUs that are asked for most, the hottest first.
+    pub fn hot_goods(&mut self) -> Vec<HotGoods> {
+        self.effects.hot.list(self.log.log_time_ms)
+    }
+
+    /// How often some SKU was asked for in the same time.
+    pub fn asked(&self) -> u64 {
+        self.effects.hot.all()
+    }
+
     /// Which log has what.
     pub fn partitioner(&self) -> &Partitioner {
         &self.partitioner
@@ -265,8 +286,8 @@ impl Replica {
             None => 0..entry.records.len(),
         };
         let skipped = fresh.start;
-        for record in entry.records.into_iter().take(fresh.end).skip(skipped) {
-            self.record(entry.writer, record);
+        for (index, record) in (0..).zip(entry.records).take(fresh.end).skip(skipped) {
+            self.record(entry.writer, index, record);
         }
         self.gather()
     }
@@ -281,8 +302,9 @@ impl Replica {
     }
 
     /// Runs one record to its end; only steps for other logs are left of it.
-    fn record(&mut self, writer: u64, record: EntryRecord) {
-        let EntryRecord { ticket, body_hash, operator, body } = record;
+    fn record(&mut self, writer: u64, index: u64, record: EntryRecord) {
+        let EntryRecord { ticket, body_hash, operator, trace, body } = record;
+        self.effects.spans.begin(trace, self.log.applied_sequence << RECORD_BITS | index, body.name());
         let is_command = matches!(body, Body::NewOrder(_) | Body::Command(_) | Body::AccountCommand(_));
         let ctx = Context {
             partitioner: &self.partitioner,
@@ -331,7 +353,11 @@ impl Replica {
     fn gather(&mut self) -> TurnEffects {
         history::write(&mut self.state, self.log.applied_sequence, self.log.log_time_ms, &mut self.effects);
         self.effects.untold.note_in(&mut self.log);
-        let mut effects = TurnEffects { events: self.effects.events.end_turn(&mut self.log), ..TurnEffects::default() };
+        let mut effects = TurnEffects {
+            events: self.effects.events.end_turn(&mut self.log),
+            spans: self.effects.spans.end_turn(),
+            ..TurnEffects::default()
+        };
         for (writer, ticket, outcome) in self.effects.outcomes.drain(..) {
             effects.outcomes.entry(writer).or_default().push((ticket, outcome));
         }

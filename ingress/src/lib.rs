@@ -1,11 +1,12 @@
 //! The gRPC ingress: from a client's call to a record in the log, and back with the outcome.
 //!
-//! Reading order is the flow: `server` puts it together; `connections` are those of clients; `meter` measures their calls; `access` says who calls and whether they may; `services` are what they
+//! Reading order is the flow: `server` puts it together; `connections` are those of clients; `meter` measures their calls, traces them and has `access_log` write them down; `access` says who calls and whether they may; `services` are what they
 //! call; `validate` says what a request must look like; `way` is how a command goes from there into the log, and its outcome
 //! back; `health` and `stage` tell others whether calls should come here. `status` is what a refusal becomes for a call. Reads take the short way of `queries`. Beside the flow stand `accounts`
 //! (passwords, tokens, codes) and `payment` (the payment provider, and what it tells by its webhook).
 
 mod access;
+mod access_log;
 mod accounts;
 mod connections;
 mod deadline;

@@ -13,6 +13,7 @@ use emshop_proto::logistics::COMPLETION_SECONDS;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::{API_DESCRIPTOR_SET, subjects};
 use emshop_search::Search;
+use emshop_telemetry::traces::Traces;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::{Routes, RoutesBuilder};
@@ -41,7 +42,7 @@ use crate::queries::Queries;
 use crate::services::{self, AuditPages, Gateway, Services};
 use crate::stage::Stage;
 use crate::way::admission::{self, Admission};
-use crate::way::batcher::Batcher;
+use crate::way::batcher::{Batcher, Watched};
 use crate::way::dispatch::Dispatcher;
 use crate::way::engines::{self, Engine};
 use crate::way::metrics;
@@ -94,6 +95,8 @@ pub struct Options {
     pub payment: PaymentOptions,
     /// Whether clients may ask what there is to be called.
     pub reflection: bool,
+    /// Where spans of traced calls go.
+    pub traces: Traces,
 }
 
 impl Default for Options {
@@ -118,6 +121,7 @@ impl Default for Options {
             completes_after_seconds: COMPLETION_SECONDS,
             payment: PaymentOptions::default(),
             reflection: false,
+            traces: Traces::default(),
         }
     }
 }
@@ -197,9 +201,10 @@ pub async fn bind(
 
     let registry = connection.registry();
     let batchers = logs.into_iter().zip(&*engines).map(|(log, engine)| {
-        let records = metrics::envelope_records(registry, log.number());
+        let watched =
+            Watched { records_in_envelope: metrics::envelope_records(registry, log.number()), traces: options.traces.clone() };
         let (waiters, reachable) = (waiters.clone(), connection.reachable());
-        let (batcher, work) = Batcher::new(log, writer, options.append_slots, waiters, reachable, engine.clone(), records);
+        let (batcher, work) = Batcher::new(log, writer, options.append_slots, waiters, reachable, engine.clone(), watched);
         working.spawn(work);
         batcher
     });
@@ -219,8 +224,16 @@ pub async fn bind(
     let audit = Arc::new(Audit::new(options.tokens.clone(), trail));
     helping.spawn(audit.forget());
     let of_dispatcher = audit.clone();
-    let dispatcher =
-        Arc::new(Dispatcher { partitioner, defaults, admission, batchers, engines, outcome_wait_max, audit: of_dispatcher });
+    let dispatcher = Arc::new(Dispatcher {
+        partitioner,
+        defaults,
+        admission,
+        batchers,
+        engines,
+        outcome_wait_max,
+        audit: of_dispatcher,
+        traces: options.traces.clone(),
+    });
     let Options { stream_window, unread_max, leave_delay, drain_max, auth_required, connections: limits, .. } = options;
     let tokens = Arc::new(options.tokens);
     let rates = Arc::new(Rates::new(if auth_required { options.rates } else { rates::Limits::off() }, registry));
@@ -267,10 +280,10 @@ pub async fn bind(
         add_reflection(&mut others).map_err(BindError::Descriptors)?;
     }
     let others: Routes = others.routes().into_axum_router().merge(webhook).fallback(nowhere::answer).into();
-    let calls = Calls::new(registry);
+    let calls = Calls::new(registry, options.traces);
     let service_for = move |peer: Peer| {
         let guard = GuardLayer::new(watch.clone(), peer.address);
-        calls.around(guard.layer(Services::new(gateway.clone(), others.clone(), Arc::new(peer))))
+        calls.around(peer.address, guard.layer(Services::new(gateway.clone(), others.clone(), Arc::new(peer))))
     };
     let (entered, crowd) = watch::channel(0);
     let metrics = connections::Metrics::new(registry);

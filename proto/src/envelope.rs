@@ -117,7 +117,7 @@ mod tests {
     use crate::seal::{ClusterKey, KEY_BYTES};
 
     fn sample() -> Envelope {
-        let record = Record { ticket: 7, body_hash: 9, body: Some(record::Body::Tick(Tick::default())), operator: None };
+        let record = Record { ticket: 7, body_hash: 9, body: Some(record::Body::Tick(Tick::default())), ..Record::default() };
         Envelope { writer: 3, records: vec![record], channel: None }
     }
 

@@ -1,7 +1,7 @@
 //! What all parts of emshop agree on: the API, the log and row formats, where keys live, and what refusals are called.
 //!
 //! Reading order: [`partitioner`] and [`routing`] (which log and partition a key or command lives in), [`ids`], [`commands`], [`envelope`] (bytes of a log message), [`seal`] (who wrote them),
-//! [`errors`] (the table of codes), [`access`] (who may call what), [`token_keys`] (the file of the keys that sign tokens), `codec` (requests that cannot be decoded), [`events`] (types of events), [`continuity`] (how they are consumed), [`logistics`] (carrying parcels), [`subjects`] (names on NATS). Pure: no I/O in here.
+//! [`errors`] (the table of codes), [`access`] (who may call what), [`token_keys`] (the file of the keys that sign tokens), `codec` (requests that cannot be decoded), [`events`] (types of events), [`continuity`] (how they are consumed), [`logistics`] (carrying parcels), [`subjects`] (names on NATS), [`trace`] (what of a call goes on through all of it). Pure: no I/O in here.
 
 #![warn(missing_docs)]
 
@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod errors;
 pub mod events;
 pub mod ids;
+pub mod inventory;
 pub mod letters;
 pub mod logistics;
 pub mod money;
@@ -22,6 +23,7 @@ pub mod routing;
 pub mod seal;
 pub mod subjects;
 pub mod token_keys;
+pub mod trace;
 
 /// Nested as the protobuf packages are, since generated code refers to its neighbours.
 #[allow(clippy::all, missing_docs, rustdoc::invalid_html_tags)]

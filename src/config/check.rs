@@ -24,6 +24,7 @@ impl Settings {
     /// What of them does not go together, or makes no sense.
     pub(super) fn check(&self) -> Result<()> {
         self.nats.check()?;
+        self.telemetry.otlp.check()?;
         ensure!(
             self.role == Role::All || self.nats.url.is_some(),
             "a process that is an ingress or an engine alone meets the others on a NATS server: set nats.url (--nats)"

@@ -35,6 +35,8 @@ const APPEND: &[f64] = &[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 
 const TURN: &[f64] = &[0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0];
 /// Of what goes to a disk as a whole, and waits for it.
 const WRITE: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Of sagas, which may wait for other logs and for operators.
+const SAGA: &[f64] = &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3_600.0];
 /// Of envelopes, which have 48 KiB at most.
 const BYTES: &[f64] = &[256.0, 1_024.0, 4_096.0, 8_192.0, 16_384.0, 24_576.0, 32_768.0, 40_960.0, 49_152.0];
 /// Of records in an envelope.
@@ -60,6 +62,11 @@ catalogue! {
     (BUILD_INFO, Gauge, "emshop_build_info", ["version", "commit", "rules", "format"], "Always 1; the labels say which build runs, by which rules it applies logs, and which format of clusters it knows."),
     (NATS_UP, Gauge, "emshop_nats_up", ["link"], "Whether nats-server is connected (1) or not (0), by each of the three connections of a process."),
     (NATS_RECONNECTS, Counter, "emshop_nats_reconnects_total", ["link"], "How often such a connection came about again after it was lost."),
+
+    (SPANS, Counter, "emshop_trace_spans_total", ["result"], "Spans of traced calls: those that `ended` here, that were `exported` to the collector, or that it did not take (`failed`). What ended and is neither waits, or was dropped."),
+
+    (DISK_FREE, Gauge, "emshop_disk_free_bytes", [], "Room on the file system of the data folder."),
+    (DISK, Gauge, "emshop_disk_bytes", [], "Bytes of that file system."),
 
     // From clients into the log.
     (CONNECTIONS, Gauge, "emshop_connections", [], "Connections of clients to the API."),
@@ -115,7 +122,14 @@ catalogue! {
     (SAGAS, Gauge, "emshop_sagas", ["log", "status"], "Orders by how their last saga stands; one that is `stuck` waits for an operator."),
     (STOCK_UNITS, Gauge, "emshop_stock_units", ["log", "state"], "Units of all SKUs that are `available`, `reserved` by orders and reservations, or `sold`."),
     (SKUS_LOW, Gauge, "emshop_skus_low", ["log"], "SKUs that are at their threshold or below it."),
+    (HOT_ASKED, Gauge, "emshop_hot_asked", ["log"], "How often orders and reservations asked for some SKU in the last whole minute and the one under way."),
+    (HOT_SHARE, Gauge, "emshop_hot_share", ["log"], "How much of that was for the hottest SKU, from 0 to 1; `/hot` says which it is."),
     (INVARIANTS_OK, Gauge, "emshop_invariants_ok", ["log"], "Whether the books of a log agree with each other (1) or not (0): each unit received is in one place, and whoever holds some has them in the stock. `emshop inspect` looks at every row."),
+
+    (SAGAS_STARTED, Counter, "emshop_sagas_started_total", ["log", "saga"], "Sagas that began, or were begun backwards to close an order, by kind."),
+    (SAGAS_ENDED, Counter, "emshop_sagas_ended_total", ["log", "saga", "status"], "Sagas that were `completed`, `compensated`, or got `stuck`."),
+    (SAGA_STEPS, Counter, "emshop_saga_steps_total", ["log", "saga", "step", "result"], "Steps of sagas that were `done`, `refused`, or `compensated`, and those whose compensation was refused (`stuck`)."),
+    (SAGA_SECONDS, Histogram(SAGA), "emshop_saga_seconds", ["log", "saga"], "How long sagas took from their begin to their end, by log time; one that needs no other log takes no time."),
 
     // The stores of their states.
     (STORE_BYTES, Gauge, "emshop_store_bytes", ["log"], "Bytes of the files of a state."),
@@ -154,7 +168,7 @@ mod tests {
     /// All labels that there are: each of a closed set.
     const LABELS: &[&str] = &[
         "version", "commit", "rules", "format", "link", "method", "code", "limit", "log", "what", "result", "kind", "target",
-        "status", "state", "currency",
+        "status", "state", "currency", "saga", "step",
     ];
 
     #[test]

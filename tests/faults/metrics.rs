@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use emshop_log::jetstream::{NatsServer, ServerOptions, SyncMode, User};
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::goods_service_client::GoodsServiceClient;
-use emshop_proto::v1::{Command, CreateGoodsRequest, GetGoodsRequest, SetStockRequest};
+use emshop_proto::v1::inventory_service_client::InventoryServiceClient;
+use emshop_proto::v1::{Command, CreateGoodsRequest, GetGoodsRequest, ListHotGoodsRequest, SetStockRequest};
 use emshop_telemetry::catalogue::{self, Metric};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -75,7 +76,7 @@ impl Admin {
     }
 
     /// Asks until a path is answered by this status, and gives what is said with it.
-    async fn until(&self, path: &str, wanted: u16) -> String {
+    pub async fn until(&self, path: &str, wanted: u16) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (status, body) = self.get(path);
@@ -211,6 +212,28 @@ async fn what_was_done_is_what_is_measured() {
     let payments = |status| last.sum("emshop_payments", &[("method", "alipay"), ("status", status)]);
     assert_eq!(["pending", "cancelled"].map(payments), [(2 * ORDERS) as f64, TOO_LARGE as f64], "{}", last.text);
     assert_eq!(last.sum("emshop_sagas", &[("status", "completed")]), (2 * ORDERS) as f64, "{}", last.text);
+    let sagas = |status| last.sum("emshop_sagas_ended_total", &[("saga", "submit_order"), ("status", status)]);
+    assert_eq!(["completed", "compensated"].map(sagas), [(2 * ORDERS) as f64, TOO_LARGE as f64], "{}", last.text);
+    let began =
+        ["emshop_sagas_started_total", "emshop_saga_seconds_count"].map(|name| last.sum(name, &[("saga", "submit_order")]));
+    assert_eq!(began, [(2 * ORDERS + TOO_LARGE) as f64; 2], "{}", last.text);
+    let steps = |step, result| last.sum("emshop_saga_steps_total", &[("step", step), ("result", result)]);
+    let of_stock = ["done", "refused", "compensated"].map(|result| steps("reserve_stock", result));
+    assert_eq!(of_stock, [(2 * ORDERS) as f64, TOO_LARGE as f64, 0.0], "{}", last.text);
+    assert_eq!(steps("create_order", "compensated"), TOO_LARGE as f64, "{}", last.text);
+    assert_eq!(last.sum("emshop_hot_asked", &[]), (2 * ORDERS + TOO_LARGE) as f64, "{}", last.text);
+    assert!(last.series("emshop_hot_share", &[]).all(|share| 0.0 < share && share < 1.0), "{}", last.text);
+    let [free, disk] = ["emshop_disk_free_bytes", "emshop_disk_bytes"].map(|name| last.sum(name, &[]));
+    assert!(0.0 < free && free < disk, "{}", last.text);
+    let hot = admin.get("/hot").1;
+    let asked: u64 = hot.lines().skip(1).filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum();
+    let short: u64 = hot.lines().skip(1).filter_map(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok()).sum();
+    assert_eq!((hot.lines().count() as u64, asked, short), (GOODS + 1, 2 * ORDERS + TOO_LARGE, TOO_LARGE), "{hot}");
+    let hottest = ListHotGoodsRequest { limit: 3 };
+    let hottest = InventoryServiceClient::new(process.channel().await).list_hot_goods(hottest).await.expect("all may ask");
+    let told: Vec<_> = hottest.into_inner().goods.iter().map(|goods| goods.goods_id.to_string()).collect();
+    let first = hot.lines().skip(1).take(3).map(|line| line.split_whitespace().next().expect("an id").to_owned());
+    assert_eq!(told, first.collect::<Vec<_>>(), "{hot}");
     let units = ["reserved", "sold"].map(|state| last.sum("emshop_stock_units", &[("state", state)]));
     assert_eq!((units, last.sum("emshop_invariants_ok", &[])), ([(2 * ORDERS) as f64, 0.0], 2.0), "{}", last.text);
     let of_both = ["engine_lease_held", "ingress_log_open", "ingress_engine_heard"];
@@ -226,7 +249,7 @@ async fn what_was_done_is_what_is_measured() {
 
     // What nobody limits, and nobody paid, is not there.
     let missing = catalogue::ALL.iter().map(|(Metric { name, .. }, _)| *name).filter(|name| !last.has(name));
-    let expected = [catalogue::RATE_LIMITED, catalogue::PAID, catalogue::REFUNDED].map(|metric| metric.name);
+    let expected = [catalogue::SPANS, catalogue::RATE_LIMITED, catalogue::PAID, catalogue::REFUNDED].map(|metric| metric.name);
     assert_eq!(missing.collect::<Vec<_>>(), expected, "{}", last.text);
     assert!(catalogue::OF_PROCESSES.iter().all(|name| last.has(name)), "{}", last.text);
     check_by_promtool(&last.text);

@@ -113,7 +113,9 @@ impl Case<'_, '_> {
     }
 
     fn begin(&mut self, kind: SagaKind, status: SagaStatus, step: SagaStep, by: By, waiter: Option<Waiter>) {
-        let mut saga = SagaRow { operator: by.operator, reason: by.reason, ..SagaRow::default() };
+        let began_after_ms = self.turn.ctx.time_ms - self.row.created_at_ms;
+        let mut saga = SagaRow { operator: by.operator, reason: by.reason, began_after_ms, ..SagaRow::default() };
+        self.turn.fx.tally.start(kind);
         saga.set_kind(kind);
         saga.set_status(status);
         saga.set_step(step);
@@ -144,6 +146,9 @@ impl Case<'_, '_> {
             (_, SagaStatus::Compensated) if !unchanged => self.event(EventType::OrderClosed),
             _ => {}
         }
+        let saga = row::saga(self.row);
+        let took_ms = self.turn.ctx.time_ms - self.row.created_at_ms - saga.began_after_ms;
+        self.turn.fx.tally.end(saga.kind(), status, took_ms);
         if status == SagaStatus::Stuck {
             self.turn.state.stuck_orders.insert(self.number, ());
         }

@@ -19,6 +19,7 @@ use crate::context::Turn;
 use crate::effects::Refused;
 use crate::limits;
 use crate::stock::allocation::{self, Progress, Terms};
+use crate::tally::StepResult;
 use crate::timer;
 
 /// A step and the compensation that undoes it, with their names as people read them.
@@ -198,6 +199,9 @@ fn advance(case: &mut Case, refusal: Option<Refusal>) {
     };
     let refused_code = refusal.as_ref().map_or(0, |refusal| refusal.code);
     journal::step(order, &case.turn.ctx, refused_code);
+    let compensation = status == SagaStatus::Compensating;
+    case.turn.fx.tally.step(kind, step, StepResult::of(compensation, refusal.is_some()));
+    case.turn.fx.spans.step(name(kind, step, compensation), refused_code);
     order.updated_at_ms = case.turn.ctx.time_ms;
     let event = if refusal.is_some() { Event::Refused { held } } else { Event::Done };
     let to = saga::next(of(kind).len(), Position { status, step: index(kind, step) }, event);

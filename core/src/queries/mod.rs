@@ -10,7 +10,7 @@ use emshop_proto::errors::Code;
 use emshop_proto::internal::query::Body as Question;
 use emshop_proto::internal::query_reply::Body as Answer;
 use emshop_proto::internal::{Query, QueryReply};
-use emshop_proto::v1::{Order, Refusal};
+use emshop_proto::v1::{ListHotGoodsResponse, Order, Refusal};
 use prost::Message as _;
 
 use crate::replica::Replica;
@@ -54,6 +54,7 @@ pub fn answer(replica: &mut Replica, query: Query) -> Option<QueryReply> {
         Some(Question::Users(query)) => users::page(replica, &query),
         Some(Question::Code(query)) => users::code(replica, &query),
         Some(Question::Balance(query)) => users::balance(replica, &query),
+        Some(Question::HotGoods(_)) => Answer::HotGoods(ListHotGoodsResponse { goods: replica.hot_goods() }),
         Some(Question::Inspect(_)) => return None,
         None => Answer::Refusal(Code::ValidationFailed.refusal()),
     };

@@ -69,7 +69,7 @@ pub(crate) fn carry(
         };
         if log != turn.ctx.log {
             let request = request(turn, lines, terms, action, log);
-            turn.fx.step(log, Step { owner: Some(*owner), body: Some(step::Body::Request(request)) });
+            turn.fx.step(log, Step { owner: Some(*owner), body: Some(step::Body::Request(request)), trace: None });
             return Ok(Progress::Waiting);
         }
         act(turn, owner, lines, terms.as_deref_mut(), action)?;
@@ -118,7 +118,7 @@ pub(crate) fn serve(turn: &mut Turn, owner: Owner, request: StockRequest) {
         Err(Refused(refusal)) => (Vec::new(), Some(*refusal)),
     };
     let reply = StockReply { action: action.into(), goods, refusal, currency };
-    turn.fx.step(owner.log, Step { owner: Some(owner), body: Some(step::Body::Reply(reply)) });
+    turn.fx.step(owner.log, Step { owner: Some(owner), body: Some(step::Body::Reply(reply)), trace: None });
 }
 
 /// Lines as their owner's log gets to know them. Only those that were reserved have names.

@@ -124,6 +124,7 @@ fn check<'l>(
             }
         }
         let available = turn.state.stocks.get(&goods_id).map_or(0, |stock| stock.available);
+        turn.fx.hot.asked(turn.ctx.time_ms, goods_id, available < quantity);
         if available < quantity {
             let is_user = terms.as_ref().is_some_and(|terms| terms.user_id != 0);
             let available = if is_user { told(available) } else { available };

@@ -55,7 +55,7 @@ pub(crate) fn delete(turn: &mut Turn, command: &DeleteUser) -> Handled {
         if log == turn.ctx.log {
             begin(turn, user_id);
         } else {
-            turn.fx.step(log, Step { owner: Some(owner), body: Some(step::Body::EraseUser(user_id)) });
+            turn.fx.step(log, Step { owner: Some(owner), body: Some(step::Body::EraseUser(user_id)), trace: None });
         }
     }
     deleted.now()

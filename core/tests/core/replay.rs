@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use emshop_core::events::EventRun;
 use emshop_core::replica::{Checkpoint, Replica, TurnEffects};
+use emshop_core::spans::Span;
 use emshop_core::state::batch::Batch;
 use emshop_core::state::keys;
 use emshop_core::state::memory::MemoryStore;
@@ -106,15 +107,15 @@ fn limits() -> Envelope {
     Envelope { records: vec![record], ..Envelope::default() }
 }
 
-type Effects = (BTreeMap<u64, Vec<(u64, Outcome)>>, Vec<EventRun>, Vec<u32>);
+type Effects = (BTreeMap<u64, Vec<(u64, Outcome)>>, Vec<EventRun>, Vec<u32>, Vec<Span>);
 
 /// Applies the next envelope of the stream.
 fn turn(replica: &mut Replica, stream: &Stream) -> Effects {
     let sequence = replica.applied_sequence() + 1;
     let (time_ms, envelope) = stream[sequence as usize - 1].clone();
-    let TurnEffects { outcomes, events, channels } =
+    let TurnEffects { outcomes, events, channels, spans } =
         replica.turn(sequence, time_ms, emshop_core::entry::Entry::read(envelope).expect("just made"));
-    (outcomes, events, channels)
+    (outcomes, events, channels, spans)
 }
 
 /// One run from the first envelope to the last, with one checkpoint at the end.

@@ -62,7 +62,7 @@ pub fn open(store: &Arc<MemoryStore>, log: u32, logs: u32) -> Replica {
 pub fn record_of(command: Command, ticket: u64) -> Record {
     let bytes = command.encode_to_vec();
     let body_hash = xxh3_64(&Command { idempotency_key: String::new(), ..command }.encode_to_vec());
-    Record { ticket, body_hash, operator: None, body: Some(record::Body::Command(bytes.into())) }
+    Record { ticket, body_hash, body: Some(record::Body::Command(bytes.into())), ..Record::default() }
 }
 
 pub fn envelope_of(records: Vec<Record>) -> Envelope {
@@ -190,7 +190,7 @@ impl Shop {
         let command = AccountCommand { body: Some(body), idempotency_key: key.to_owned() };
         let place = routing::place_of_account(&self.partitioner, &command).expect("a command has a body");
         let body = Some(record::Body::AccountCommand(command));
-        let record = Record { ticket: self.tickets, body_hash, operator, body };
+        let record = Record { ticket: self.tickets, body_hash, operator, body, ..Record::default() };
         self.apply(place.log, envelope_of(vec![record]));
         self.tickets
     }

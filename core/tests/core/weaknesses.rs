@@ -467,7 +467,7 @@ fn w45_a_panic_is_not_success() {
     let before = shop.rows();
     let owner = Owner { log: 0, kind: OwnerKind::Order.into(), number: 99 };
     let reply = step::Body::Reply(StockReply { action: StockAction::Reserve.into(), ..StockReply::default() });
-    let to_nobody = record::Body::Step(Step { owner: Some(owner), body: Some(reply) });
+    let to_nobody = record::Body::Step(Step { owner: Some(owner), body: Some(reply), ..Step::default() });
     let broken = Envelope { records: vec![Record { body: Some(to_nobody), ..Record::default() }], ..Envelope::default() };
     let applied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shop.apply(0, broken)));
     assert!(applied.is_err());

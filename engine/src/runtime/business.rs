@@ -25,18 +25,18 @@ impl Business {
         let log = number.to_string();
         let units = |state| registry.gauge(&catalogue::STOCK_UNITS, &[&log, state]);
         let orders = all(|number| OrderStatus::try_from(number).ok()).map(|status| {
-            let label = name(status.as_str_name(), "ORDER_STATUS_");
+            let label = label(status.as_str_name(), "ORDER_STATUS_");
             (status, registry.gauge(&catalogue::ORDERS, &[&log, &label]))
         });
         let sagas = all(|number| SagaStatus::try_from(number).ok()).map(|status| {
-            let label = name(status.as_str_name(), "SAGA_STATUS_");
+            let label = label(status.as_str_name(), "SAGA_STATUS_");
             (status, registry.gauge(&catalogue::SAGAS, &[&log, &label]))
         });
         let of_method = |method: PaymentMethod| {
             all(|number| PaymentStatus::try_from(number).ok()).map(move |status| (method, status)).collect::<Vec<_>>()
         };
         let payments = all(|number| PaymentMethod::try_from(number).ok()).flat_map(of_method).map(|(method, status)| {
-            let labels = [name(method.as_str_name(), "PAYMENT_METHOD_"), name(status.as_str_name(), "PAYMENT_STATUS_")];
+            let labels = [label(method.as_str_name(), "PAYMENT_METHOD_"), label(status.as_str_name(), "PAYMENT_STATUS_")];
             (method, status, registry.gauge(&catalogue::PAYMENTS, &[&log, &labels[0], &labels[1]]))
         });
         Self {
@@ -78,7 +78,7 @@ fn all<T>(value: impl Fn(i32) -> Option<T>) -> impl Iterator<Item = T> {
 }
 
 /// As labels are written.
-fn name(value: &str, prefix: &str) -> String {
+pub fn label(value: &str, prefix: &str) -> String {
     value.trim_start_matches(prefix).to_lowercase()
 }
 

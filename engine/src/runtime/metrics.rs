@@ -85,6 +85,7 @@ questions! {
     Code: "code",
     Waiting: "waiting",
     Balance: "balance",
+    HotGoods: "hot_goods",
     Inspect: "inspect",
 }
 
@@ -276,7 +277,7 @@ impl Metrics {
     pub fn published(&self, published: &Published) {
         match &published.result {
             Ok(_) => {
-                self.events_published.inc_by(published.events);
+                self.events_published.inc_by(published.events());
                 self.events_seconds.observe(published.took.as_secs_f64());
             }
             Err(_) => self.events_failed.inc(),
@@ -348,10 +349,10 @@ mod tests {
         CreateServiceAccount, DeleteUser, EndSession, IssueCode, OpenSession, RefreshSession, RegisterUser, SetPassword, UseCode,
         UseOnce,
     };
-    use emshop_proto::v1::{ClearCartRequest, InspectRequest, Outcome, Refusal};
+    use emshop_proto::v1::{ClearCartRequest, InspectRequest, LogMark, Outcome, Refusal};
 
     use super::*;
-    use crate::shell::relay::NotPublished;
+    use crate::shell::relay::{Group, NotPublished};
 
     fn metrics(registry: &Registry) -> Arc<Metrics> {
         let clock = Clock::start();
@@ -366,7 +367,7 @@ mod tests {
     }
 
     fn records(bodies: impl IntoIterator<Item = Body>) -> Entry {
-        let record = |body| EntryRecord { ticket: 0, body_hash: 0, operator: None, body };
+        let record = |body| EntryRecord { ticket: 0, body_hash: 0, operator: None, trace: None, body };
         Entry { records: bodies.into_iter().map(record).collect(), ..Entry::empty(false) }
     }
 
@@ -462,7 +463,8 @@ mod tests {
         assert_eq!(lines(&registry, "engine_outbox"), ["engine_outbox_steps{log=\"1\",target=\"0\"} 4"]);
         assert_eq!(lines(&registry, "engine_timers"), ["engine_timers_late_seconds{log=\"1\"} 1.5"]);
         assert_eq!(lines(&registry, "checkpoint_durable"), ["checkpoint_durable_sequence{log=\"1\"} 6"]);
-        let of_group = |result| Published { through: 9, events: 4, took: Duration::from_millis(2), result };
+        let group = Arc::new(Group { after: 5, through: 9, cause: LogMark::default(), runs: Vec::new() });
+        let of_group = |result| Published { group: group.clone(), took: Duration::from_millis(2), result };
         metrics.published(&of_group(Ok(Default::default())));
         metrics.published(&of_group(Err(NotPublished::Unknown("late".to_owned()))));
         let counted = ["events_publish_failures_total{log=\"1\"} 1", "events_published_total{log=\"1\"} 4"];

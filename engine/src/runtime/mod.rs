@@ -2,18 +2,21 @@
 //!
 //! Reading order: [`lease`] (whose log it is), [`facts`] (what a start finds), [`intake`] (entries and queries on their way to the loop), this file (the loop), [`writer`] (state to disk), [`publisher`]
 //! (events), [`post`] (answers), [`inspection`] (a long read beside all that), [`metrics`] (what is measured of it),
-//! [`business`] (and of the shop).
+//! [`business`], [`sagas`] and [`hot`] (and of the shop), [`spans`] (what is done of single calls).
 
 pub mod business;
 pub mod facts;
 #[cfg(all(test, feature = "shuttle"))]
 mod handoffs;
+pub mod hot;
 pub mod inspection;
 pub mod intake;
 pub mod lease;
 pub mod metrics;
 pub mod post;
 pub mod publisher;
+pub mod sagas;
+pub mod spans;
 pub mod writer;
 
 use std::collections::VecDeque;
@@ -33,18 +36,22 @@ use emshop_proto::letters::Letters;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::{self, Epoch};
 use emshop_telemetry::Registry;
+use emshop_telemetry::traces::Traces;
 use nix::time::{ClockId, clock_gettime};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::business::Business;
+use self::hot::HotBoard;
 use self::inspection::Inspector;
 use self::intake::Message;
 use self::lease::{Heartbeat, Hold};
 use self::metrics::Metrics;
 use self::post::{Author, LocalIngress, Post};
 use self::publisher::Publisher;
+use self::sagas::Sagas;
+use self::spans::Tracer;
 use self::writer::Writer;
 use crate::shell::own::TIMER_INTERVAL;
 use crate::shell::{Action, Input, LogEntry, Now, Purpose, Shell};
@@ -83,6 +90,8 @@ pub struct Connections {
     pub local: Option<LocalIngress>,
     /// Where it is measured.
     pub registry: Registry,
+    /// Where spans of traced calls go.
+    pub traces: Traces,
 }
 
 /// A running engine of one log.
@@ -91,6 +100,7 @@ pub struct Engine {
     failure: watch::Receiver<Option<Arc<EngineError>>>,
     stopped: oneshot::Receiver<()>,
     hold: Hold,
+    hot: HotBoard,
     lease: LeaseKeeper,
 }
 
@@ -134,6 +144,9 @@ impl Engine {
         let logs = connections.logs.len() as u32;
         let metrics = Metrics::new(&connections.registry, number, logs, clock, hold.clone());
         let business = Business::new(&connections.registry, number);
+        let sagas = Sagas::new(&connections.registry, number);
+        let (tracer, of_publisher) = (Tracer::new(connections.traces.clone(), number), Tracer::new(connections.traces, number));
+        let hot = HotBoard::new(&connections.registry, number);
         let letters = Letters::of(log.seal());
         let author = Author { log: number, letters: letters.clone() };
         let post = Post::start(connections.core.clone(), connections.local, author, metrics.clone());
@@ -147,9 +160,12 @@ impl Engine {
         let hands = Hands {
             number,
             logs: connections.logs.clone(),
-            publisher: Publisher::start(context, connections.epoch, number, connections.pulse, move |group| {
-                of_published.published(&group);
-                published(Input::Published { through: group.through, result: group.result })
+            publisher: Publisher::start(context, connections.epoch, number, connections.pulse, move |came| {
+                of_published.published(&came);
+                if came.result.is_ok() {
+                    of_publisher.published(&came.group, came.took);
+                }
+                published(Input::Published { through: came.group.through, result: came.result })
             }),
             post: post.clone(),
             writer: Writer::start(Arc::clone(&connections.store), move |checkpoint| {
@@ -174,6 +190,9 @@ impl Engine {
             hold: hold.clone(),
             metrics,
             business,
+            sagas,
+            tracer,
+            hot: hot.clone(),
             entries: VecDeque::new(),
             last_progress: Instant::now(),
             told,
@@ -187,7 +206,7 @@ impl Engine {
             let _ = stopped.send(());
         };
         std::thread::Builder::new().name(format!("engine-{number}")).spawn(run).expect("threads can be started");
-        let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver, hold, lease };
+        let engine = Self { inbox, failure: failure_receiver, stopped: stopped_receiver, hold, hot, lease };
         engine.wait_until(caught_up_receiver).await?;
         intake::serve_queries(number, connections.core, letters, engine.inbox.clone(), post).await?;
         Ok(engine)
@@ -204,6 +223,11 @@ impl Engine {
     /// How long it has its log: while it has, it serves.
     pub fn hold(&self) -> Hold {
         self.hold.clone()
+    }
+
+    /// The SKUs that its log is asked for most.
+    pub fn hot(&self) -> HotBoard {
+        self.hot.clone()
     }
 
     /// Resolves when the engine cannot go on, with the reason.
@@ -274,6 +298,9 @@ struct Loop {
     hold: Hold,
     metrics: Arc<Metrics>,
     business: Business,
+    sagas: Sagas,
+    tracer: Tracer,
+    hot: HotBoard,
     /// Read, but not applied yet; the reader goes on when they are.
     entries: VecDeque<(LogEntry, OwnedSemaphorePermit)>,
     last_progress: Instant,
@@ -353,7 +380,11 @@ impl Loop {
     fn turn(&mut self, entry: LogEntry) -> Result<(), EngineError> {
         let (sequence, records, began) = (entry.sequence, entry.entry.records.len(), Instant::now());
         self.shell.take(Input::Entry(entry), self.clock.now())?;
-        self.metrics.turned(sequence, records, began.elapsed());
+        let took = began.elapsed();
+        self.metrics.turned(sequence, records, took);
+        if let Some(spans) = self.shell.take_spans() {
+            self.tracer.turned(sequence, took, spans);
+        }
         Ok(())
     }
 
@@ -363,6 +394,12 @@ impl Loop {
             self.next_measure = now.elapsed + MEASURE_EVERY;
             self.metrics.note(&self.shell.vitals(now));
             self.business.note(self.shell.books());
+            // What is replayed happened before.
+            if self.shell.replaying().is_none() {
+                self.sagas.note(self.shell.tally());
+            }
+            self.shell.tally().clear();
+            self.hot.note(self.shell.hot_goods());
         }
     }
 

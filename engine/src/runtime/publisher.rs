@@ -14,6 +14,7 @@ use emshop_core::events::{EventRun, RUN_BYTES_MAX};
 use emshop_log::jetstream::Pulse;
 use emshop_proto::events::EventType;
 use emshop_proto::subjects::{self, Epoch};
+use emshop_proto::trace::{TRACEPARENT, Trace};
 use emshop_proto::v1::EventBatch;
 use futures::future::try_join_all;
 use prost::Message as _;
@@ -57,12 +58,16 @@ type Job = (Arc<Group>, Places);
 
 /// What came of a group.
 pub struct Published {
-    /// Number of its last event.
-    pub through: u64,
-    /// How many it has.
-    pub events: u64,
+    pub group: Arc<Group>,
     pub took: Duration,
     pub result: Result<Places, NotPublished>,
+}
+
+impl Published {
+    /// How many events it has.
+    pub fn events(&self) -> u64 {
+        self.group.through - self.group.after
+    }
 }
 
 /// Where groups are handed in. The task behind it ends when this is dropped.
@@ -97,8 +102,7 @@ async fn run(
         if let Err(NotPublished::Unknown(error)) = &result {
             tracing::warn!(log, %error, "events are not acknowledged, publishing them again");
         }
-        let Group { after, through, .. } = *group;
-        published(Published { through, events: through - after, took: began.elapsed(), result });
+        published(Published { took: began.elapsed(), group, result });
     }
 }
 
@@ -145,8 +149,11 @@ async fn publish_chain(
 ) -> Result<Option<u64>, NotPublished> {
     let unknown = |error: PublishError| NotPublished::Unknown(error.to_string());
     let mut place = behind;
-    for Message { event_type, subject, payload } in messages {
-        let publish = PublishMessage::build().payload(payload).expected_last_subject_sequence(place);
+    for Message { event_type, subject, payload, trace } in messages {
+        let mut publish = PublishMessage::build().payload(payload).expected_last_subject_sequence(place);
+        if let Some(trace) = trace {
+            publish = publish.header(TRACEPARENT, trace.to_text().as_str());
+        }
         let acknowledgement = context.send_publish(epoch.publishing(&subject), publish).await.map_err(unknown)?;
         let stored = acknowledgement.await;
         tell(pulse, event_type, stored.as_ref().err());
@@ -175,6 +182,8 @@ pub struct Message {
     pub subject: String,
     /// An `EventBatch`.
     pub payload: Bytes,
+    /// Of the first event that is traced, for those who know no more than headers; each event says its own.
+    pub trace: Option<Trace>,
 }
 
 /// One message per type, or several where one would be too large.
@@ -183,7 +192,10 @@ pub fn messages(log: u32, epoch: Epoch, group: &Group) -> Vec<Message> {
     let mut full = Vec::new();
     for run in &group.runs {
         match open.get_mut(&run.event_type) {
-            Some(batch) if batch.bytes.len() + run.bytes.len() <= RUN_BYTES_MAX => batch.bytes.extend_from_slice(&run.bytes),
+            Some(batch) if batch.bytes.len() + run.bytes.len() <= RUN_BYTES_MAX => {
+                batch.bytes.extend_from_slice(&run.bytes);
+                batch.traces.extend_from_slice(&run.traces);
+            }
             Some(batch) => full.push(std::mem::replace(batch, run.clone())),
             None => drop(open.insert(run.event_type, run.clone())),
         }
@@ -194,14 +206,15 @@ pub fn messages(log: u32, epoch: Epoch, group: &Group) -> Vec<Message> {
 
 /// A batch. What it says of itself stands behind its events, since in protobuf fields come in any order.
 fn message(log: u32, epoch: Epoch, group: &Group, run: EventRun) -> Message {
-    let EventRun { event_type, previous_number, mut bytes, .. } = run;
+    let EventRun { event_type, previous_number, mut bytes, traces, .. } = run;
+    let trace = traces.first().map(|(trace, _)| *trace);
     let Group { after, through, cause, .. } = *group;
     let r#type = event_type.name().to_owned();
     let (cause, epoch) = (Some(cause), epoch.0);
     let head =
         EventBatch { log, r#type, previous_number, complete_through: after, through, cause, epoch, ..EventBatch::default() };
     head.encode(&mut bytes).expect("a vector grows");
-    Message { event_type, subject: subjects::event(event_type.name(), log), payload: bytes.into() }
+    Message { event_type, subject: subjects::event(event_type.name(), log), payload: bytes.into(), trace }
 }
 
 #[cfg(test)]
@@ -217,7 +230,7 @@ mod tests {
         let (mut events, mut log) = (Events::default(), LogRow::default());
         let mut turn = |types: &&[EventType]| {
             for event_type in *types {
-                events.push(*event_type, event::Body::Stock(StockLevel { goods_id: u64::MAX, ..StockLevel::default() }));
+                events.push(*event_type, event::Body::Stock(StockLevel { goods_id: u64::MAX, ..StockLevel::default() }), None);
             }
             events.end_turn(&mut log)
         };

@@ -27,11 +27,13 @@ use emshop_core::planted::{self, Bug};
 use emshop_core::queries;
 use emshop_core::replica::{BrokenChannel, OpenError, Replica, TurnEffects};
 use emshop_core::rules::UnknownRules;
+use emshop_core::spans::Span;
+use emshop_core::tally::Tally;
 use emshop_log::{AppendError, LogError};
 use emshop_proto::envelope::DecodeError;
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{Query, QueryReply, ShopLimits, query, query_reply};
-use emshop_proto::v1::Refusal;
+use emshop_proto::v1::{HotGoods, Refusal};
 
 pub use self::action::{Action, Input, Outcomes, Purpose, ReplyTo};
 use self::channels::Channels;
@@ -158,6 +160,8 @@ pub struct Shell {
     stopping: bool,
     ended: bool,
     actions: VecDeque<Action>,
+    /// What the last turn did of traced calls.
+    spans: Vec<Span>,
 }
 
 enum Inspection {
@@ -190,6 +194,7 @@ impl Shell {
             stopping: false,
             ended: false,
             actions: VecDeque::new(),
+            spans: Vec::new(),
             replica,
         };
         for target in shell.replica.outbox.targets() {
@@ -255,6 +260,21 @@ impl Shell {
     /// What is counted of its log.
     pub fn books(&self) -> &Books {
         &self.replica.state.books
+    }
+
+    /// What became of sagas, until it is cleared.
+    pub fn tally(&mut self) -> &mut Tally {
+        self.replica.tally()
+    }
+
+    /// The SKUs that are asked for most, and how often any of them was.
+    pub fn hot_goods(&mut self) -> (Vec<HotGoods>, u64) {
+        (self.replica.hot_goods(), self.replica.asked())
+    }
+
+    /// What the last turn did of traced calls, once; `None` when none was in it.
+    pub fn take_spans(&mut self) -> Option<Vec<Span>> {
+        (!self.spans.is_empty()).then(|| std::mem::take(&mut self.spans))
     }
 
     /// The next action that is to be carried out now. What others would see waits while the lease is not held.
@@ -366,9 +386,11 @@ impl Shell {
         self.checkpoints.applied(bytes);
         self.trim.applied(bytes);
         let time_ms = if planted::is(Bug::TimeFromTheWall) { now.wall_ms } else { time_ms };
-        let TurnEffects { outcomes, events, channels } = self.replica.turn(sequence, time_ms, entry);
+        let TurnEffects { outcomes, events, channels, spans } = self.replica.turn(sequence, time_ms, entry);
         self.actions.extend(outcomes.into_iter().map(|(writer, outcomes)| Action::Tell { writer, outcomes }));
         self.relay.push(events, self.replica.log_mark());
+        // What is replayed was told before.
+        self.spans = if self.replay.is_none() { spans } else { Vec::new() };
         for target in channels {
             self.send_steps(target, now);
         }

@@ -310,7 +310,14 @@ mod tests {
 
     /// The events of a turn, the last of which has this number, behind others.
     fn turn_after(previous_number: u64, last_number: u64) -> Vec<EventRun> {
-        vec![EventRun { event_type: EventType::StockChanged, previous_number, last_number, at_ms: 0, bytes: Vec::new() }]
+        vec![EventRun {
+            event_type: EventType::StockChanged,
+            previous_number,
+            last_number,
+            at_ms: 0,
+            bytes: Vec::new(),
+            traces: Vec::new(),
+        }]
     }
 
     fn turn(last_number: u64) -> Vec<EventRun> {
@@ -418,7 +425,14 @@ mod tests {
     fn what_got_in_of_a_group_is_known_where_it_is() {
         let mut relay = relay(0);
         let runs = [EventType::OrderPaid, EventType::StockChanged];
-        let run = |event_type| EventRun { event_type, previous_number: 0, last_number: 2, at_ms: 0, bytes: Vec::new() };
+        let run = |event_type| EventRun {
+            event_type,
+            previous_number: 0,
+            last_number: 2,
+            at_ms: 0,
+            bytes: Vec::new(),
+            traces: Vec::new(),
+        };
         relay.push(runs.map(run).to_vec(), cause(1));
         relay.next(at(0)).expect("a group");
         let there = NotNext { places: Places::from([(EventType::OrderPaid, 30)]), ..last(20, 1, cause(1)) };
@@ -451,8 +465,14 @@ mod tests {
     fn what_revokes_tokens_is_dropped_when_it_is_old_and_lost_before() {
         const HOUR_MS: i64 = 60 * 60 * 1000;
         let event_type = EventType::AccessChanged;
-        let run =
-            |previous_number, last_number, at_ms| EventRun { event_type, previous_number, last_number, at_ms, bytes: Vec::new() };
+        let run = |previous_number, last_number, at_ms| EventRun {
+            event_type,
+            previous_number,
+            last_number,
+            at_ms,
+            bytes: Vec::new(),
+            traces: Vec::new(),
+        };
         let nothing =
             || NotNext { last: BTreeMap::from([(event_type, Some(LastBatch { place: 0, batch: None }))]), ..NotNext::default() };
         let lost = BrokenHistory::LostEvents { log: 2, event_type: event_type.name(), found: 0, published: 9 };

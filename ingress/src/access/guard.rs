@@ -27,6 +27,7 @@ use super::refused::Refused;
 use super::revoked::Revoked;
 use super::service_accounts::ServiceAccounts;
 use super::{Acting, Identity, Nobody};
+use crate::access_log::Who;
 use crate::accounts::service_key::{self, ServiceKey};
 use crate::accounts::token::Tokens;
 use crate::{services, status};
@@ -223,6 +224,7 @@ impl Watch {
         if let (false, Access::Self_, Some(field)) = (as_staff, method.access, method.user_id_field) {
             self.keep_to_themself(&identity, method, field, peer, request);
         }
+        Who::note(request.extensions(), &identity);
         request.extensions_mut().insert(Acting { identity, as_staff });
         self.note_origin(method, peer, request);
         Ok(())

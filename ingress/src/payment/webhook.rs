@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::payment::{Notification, PaymentProvider};
 use crate::way::dispatch::Dispatcher;
 
-const PATH: &str = "/webhooks/payments";
+pub const PATH: &str = "/webhooks/payments";
 /// A notification has a few hundred.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 /// How long its body may take to arrive.
@@ -52,7 +52,7 @@ async fn answer(dispatcher: Arc<Dispatcher>, provider: Arc<dyn PaymentProvider>,
         }
     };
     let payment_id = notification.payment_id.clone();
-    let outcome = match dispatcher.tell(command(notification), PROVIDER).await {
+    let outcome = match dispatcher.tell(command(notification), PROVIDER, head.extensions.get()).await {
         Ok(outcome) => outcome,
         Err(refusal) => {
             tracing::warn!(payment_id, reason = refusal.reason, "a payment provider's notification was refused");

@@ -77,5 +77,6 @@ questions! {
     Code(UseCode) => Code(CodeState),
     Waiting(WaitingQuery) => Waiting(WaitingOrders),
     Balance(UserQuery) => Balance(v1::Balance),
+    HotGoods(HotGoodsQuery) => HotGoods(v1::ListHotGoodsResponse),
     Inspect(v1::InspectRequest) => Inspection(v1::LogInspection),
 }

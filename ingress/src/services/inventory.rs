@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use emshop_proto::errors::Code;
 use emshop_proto::internal::{
-    GoodsQuery, OwnedStockChange, Owner, OwnerKind, OwnersQuery, PageQuery, StockChanges, StockChangesQuery, Stocks,
+    GoodsQuery, HotGoodsQuery, OwnedStockChange, Owner, OwnerKind, OwnersQuery, PageQuery, StockChanges, StockChangesQuery,
+    Stocks,
 };
+use emshop_proto::inventory::{HOT_GOODS_MAX, hottest_first};
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::v1::command::Body;
 use emshop_proto::v1::inventory_service_server::InventoryService;
@@ -13,10 +15,11 @@ use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{
     AdjustStockRequest, AdjustStockResponse, Availability, BatchGetStockRequest, BatchGetStockResponse, BatchSetStockRequest,
     BatchSetStockResponse, ConfirmSellRequest, ConfirmSellResponse, GetAvailabilityRequest, GetAvailabilityResponse,
-    GetStockRequest, GetStockResponse, ListStockChangesRequest, ListStockChangesResponse, ListStocksRequest, ListStocksResponse,
-    Outcome, RebackRequest, RebackResponse, Refusal, ReleaseReservedRequest, ReleaseReservedResponse, ReserveStockRequest,
-    ReserveStockResponse, SetStockRequest, SetStockResponse, SetStockResult, SetStockThresholdRequest, SetStockThresholdResponse,
-    StockChange, StockLevel, set_stock_result,
+    GetStockRequest, GetStockResponse, ListHotGoodsRequest, ListHotGoodsResponse, ListStockChangesRequest,
+    ListStockChangesResponse, ListStocksRequest, ListStocksResponse, Outcome, RebackRequest, RebackResponse, Refusal,
+    ReleaseReservedRequest, ReleaseReservedResponse, ReserveStockRequest, ReserveStockResponse, SetStockRequest,
+    SetStockResponse, SetStockResult, SetStockThresholdRequest, SetStockThresholdResponse, StockChange, StockLevel,
+    set_stock_result,
 };
 use tonic::{Request, Response, Status};
 
@@ -130,6 +133,17 @@ impl InventoryService for Gateway {
             }
         }
         Ok(Response::new(ListStocksResponse { stocks, next_page_token: page_token::after(after) }))
+    }
+
+    async fn list_hot_goods(&self, request: Request<ListHotGoodsRequest>) -> Result<Response<ListHotGoodsResponse>, Status> {
+        let request = request.into_inner();
+        accept(validate::inventory::list_hot_goods(&request))?;
+        let limit = if request.limit == 0 { HOT_GOODS_MAX } else { request.limit as usize };
+        let of_logs = self.queries.ask_everywhere(questions::HotGoods(HotGoodsQuery {})).await?;
+        let mut goods: Vec<_> = of_logs.into_iter().flat_map(|of_log| of_log.goods).collect();
+        hottest_first(&mut goods);
+        goods.truncate(limit);
+        Ok(Response::new(ListHotGoodsResponse { goods }))
     }
 
     async fn list_stock_changes(

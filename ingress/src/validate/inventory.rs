@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use emshop_proto::inventory::HOT_GOODS_MAX;
 use emshop_proto::v1::{
-    AdjustStockRequest, BatchSetStockRequest, FieldViolation, ListStockChangesRequest, ListStocksRequest, ReserveStockRequest,
-    SetStockRequest, SetStockThresholdRequest, TryStockRequest,
+    AdjustStockRequest, BatchSetStockRequest, FieldViolation, ListHotGoodsRequest, ListStockChangesRequest, ListStocksRequest,
+    ReserveStockRequest, SetStockRequest, SetStockThresholdRequest, TryStockRequest,
 };
 
 use super::BATCH_GOODS_MAX;
@@ -75,6 +76,12 @@ pub fn batch_set_stock(request: &BatchSetStockRequest) -> Vec<FieldViolation> {
 pub fn list_stocks(request: &ListStocksRequest) -> Vec<FieldViolation> {
     let mut check = Check::default();
     check.page::<[u64; 1]>(request.page_size, PAGE_SIZE_MAX, &request.page_token);
+    check.into_violations()
+}
+
+pub fn list_hot_goods(request: &ListHotGoodsRequest) -> Vec<FieldViolation> {
+    let mut check = Check::default();
+    check.number("limit", request.limit, 0..=HOT_GOODS_MAX as u32);
     check.into_violations()
 }
 

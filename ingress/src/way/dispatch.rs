@@ -11,6 +11,7 @@ use emshop_proto::routing::{self, Key};
 use emshop_proto::v1::outcome::Result as OutcomeResult;
 use emshop_proto::v1::{Command, Operator, Outcome, Refusal, command};
 use emshop_sync::tasks::oneshot;
+use emshop_telemetry::traces::{Begun, Traces};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
@@ -22,11 +23,22 @@ use crate::way::engines::Engine;
 use crate::way::outcomes::Answer;
 use crate::way::prepare::{self, Defaults, Prepared, prepare, prepare_account};
 use crate::way::sink::{Sink, Unread};
+use crate::way::traced::Traced;
 use crate::way::waiters::Waiter;
 use crate::{access, deadline, refusals, status, validate};
 
 /// What is told of a command that a stream must not give.
 const STREAM: &str = "/emshop.v1.PipelineService/Submit";
+
+/// Who gives the commands of a stream.
+#[derive(Default)]
+pub struct Streamer {
+    /// `None` while the server runs without authentication.
+    pub operator: Option<Operator>,
+    pub origin: Option<Origin>,
+    /// The span of the stream, when it is traced.
+    pub begun: Option<Begun>,
+}
 
 pub struct Dispatcher {
     pub partitioner: Partitioner,
@@ -38,6 +50,7 @@ pub struct Dispatcher {
     /// When those who wait for an outcome are told that it is unknown; a client's own deadline may be earlier.
     pub outcome_wait_max: Duration,
     pub audit: Arc<Audit>,
+    pub traces: Traces,
 }
 
 impl Dispatcher {
@@ -50,7 +63,7 @@ impl Dispatcher {
         if let Some(asked) = &mut asked {
             asked.came_from(audit::origin(&extensions));
         }
-        let outcome = self.carry_out(prepared, self.deadline(&metadata)).await;
+        let outcome = self.carry_out(prepared, extensions.get(), self.deadline(&metadata)).await;
         if let Some(asked) = asked {
             asked.came_to(&outcome);
         }
@@ -70,7 +83,7 @@ impl Dispatcher {
             |body: command::Body| self.prepare(&mut Command { idempotency_key: key.clone(), ..body.into() }, operator.as_ref());
         let prepared = bodies.into_iter().map(prepare).collect::<Result<Vec<_>, _>>();
         let prepared = prepared.map_err(|invalid| status::of_refusal(*invalid))?;
-        let sent: Vec<_> = prepared.into_iter().map(|(prepared, _)| self.send(prepared)).collect();
+        let sent: Vec<_> = prepared.into_iter().map(|(prepared, _)| self.send(prepared, extensions.get())).collect();
         let mut results = Vec::with_capacity(sent.len());
         for outcome in sent {
             results.push(match outcome {
@@ -98,21 +111,22 @@ impl Dispatcher {
         }
         let command = AccountCommand { idempotency_key, body: Some(body) };
         let prepared = prepare_account(&command, operator.as_ref(), self.partitioner);
-        let outcome = self.carry_out(prepared, self.deadline(metadata)).await;
+        let begun = caller.and_then(Extensions::get);
+        let outcome = self.carry_out(prepared, begun, self.deadline(metadata)).await;
         if let Some(asked) = asked {
             asked.came_to(&outcome);
         }
         outcome
     }
 
-    /// Carries out a command that did not come by a call. `Ok` is never a refusal.
-    pub async fn tell(&self, body: command::Body, operator: Operator) -> Result<Outcome, Refusal> {
+    /// Carries out a command that did not come by a call of ours. `Ok` is never a refusal.
+    pub async fn tell(&self, body: command::Body, operator: Operator, begun: Option<&Begun>) -> Result<Outcome, Refusal> {
         let (prepared, _) = self.prepare(&mut body.into(), Some(&operator)).map_err(|invalid| *invalid)?;
-        self.carry_out(prepared, None).await
+        self.carry_out(prepared, begun, None).await
     }
 
-    async fn carry_out(&self, prepared: Prepared, deadline: Option<Instant>) -> Result<Outcome, Refusal> {
-        wait_for(self.send(prepared).map_err(|refusal| *refusal)?, deadline).await
+    async fn carry_out(&self, prepared: Prepared, begun: Option<&Begun>, deadline: Option<Instant>) -> Result<Outcome, Refusal> {
+        wait_for(self.send(prepared, begun).map_err(|refusal| *refusal)?, deadline).await
     }
 
     /// Validates a command and makes its record; with what is to be told of it, if anything is, by whoever waits for what comes of it.
@@ -138,12 +152,13 @@ impl Dispatcher {
     }
 
     /// Sends a command on its way, if there is room at once.
-    fn send(&self, prepared: Prepared) -> Result<oneshot::Receiver<Answer>, Box<Refusal>> {
+    fn send(&self, mut prepared: Prepared, begun: Option<&Begun>) -> Result<oneshot::Receiver<Answer>, Box<Refusal>> {
         let batcher = self.batcher_of(&prepared)?;
+        let append = Traced::of(begun, &mut prepared.record);
         let room = self.admission.call(prepared.log, prepared.record.len()).ok_or_else(refusals::overloaded)?;
         let (reply, answer) = oneshot::channel();
         let waiter = Waiter::Call { reply, room };
-        batcher.send(Pending { record: prepared.record, waiter, receipt: prepared.receipt });
+        batcher.send(Pending { record: prepared.record, waiter, receipt: prepared.receipt, append });
         Ok(answer)
     }
 
@@ -154,13 +169,17 @@ impl Dispatcher {
 
     /// Sends a stream's commands on their way; each outcome, refusals included, goes to the sink under the command's tag.
     /// Waits while there is no room in the logs that they are for.
-    pub async fn submit(&self, commands: Vec<Command>, operator: Option<&Operator>, origin: Option<Origin>, sink: &Arc<Sink>) {
+    pub async fn submit(&self, commands: Vec<Command>, by: &Streamer, sink: &Arc<Sink>) {
         let mut ready: Vec<Vec<(u64, Prepared)>> = self.batchers.iter().map(|_| Vec::new()).collect();
         let mut refused = Unread::default();
         for mut command in commands {
             let tag = command.tag;
-            match self.prepare_streamed(&mut command, operator, origin) {
-                Ok(prepared) => ready[prepared.log as usize].push((tag, prepared)),
+            match self.prepare_streamed(&mut command, by.operator.as_ref(), by.origin) {
+                Ok(mut prepared) => {
+                    let begun = self.traces.begin_one_of(by.begun.as_ref());
+                    prepared.append = begun.map(|begun| Traced::new(begun, &mut prepared.record));
+                    ready[prepared.log as usize].push((tag, prepared));
+                }
                 Err(refusal) => refused.add(tag, refusals::answer(*refusal)),
             }
         }
@@ -168,9 +187,9 @@ impl Dispatcher {
         for (log, ready) in ready.into_iter().enumerate().filter(|(_, ready)| !ready.is_empty()) {
             let bytes = ready.iter().map(|(_, prepared)| prepared.record.len()).sum();
             let room = Arc::new(self.admission.stream(log as u32, ready.len(), bytes).await);
-            for (tag, Prepared { record, receipt, .. }) in ready {
+            for (tag, Prepared { record, receipt, append, .. }) in ready {
                 let waiter = Waiter::Stream { sink: sink.clone(), tag, room: room.clone() };
-                self.batchers[log].send(Pending { record, waiter, receipt });
+                self.batchers[log].send(Pending { record, waiter, receipt, append });
             }
         }
     }

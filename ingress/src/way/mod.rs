@@ -13,4 +13,5 @@ pub mod metrics;
 pub mod outcomes;
 pub mod prepare;
 pub mod sink;
+pub mod traced;
 pub mod waiters;

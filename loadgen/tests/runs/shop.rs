@@ -345,6 +345,7 @@ service! {
         batch_set_stock: BatchSetStockRequest => BatchSetStockResponse,
         set_stock_threshold: SetStockThresholdRequest => SetStockThresholdResponse,
         list_stocks: ListStocksRequest => ListStocksResponse,
+        list_hot_goods: ListHotGoodsRequest => ListHotGoodsResponse,
         list_stock_changes: ListStockChangesRequest => ListStockChangesResponse,
     }
 }

@@ -7,7 +7,7 @@ use emshop_testing::docs::{assert_section, table};
 use emshop_testing::{files, root};
 
 /// Folders with what measures.
-const FOLDERS: [&str; 5] = ["src", "engine/src", "ingress/src", "search/src", "storage"];
+const FOLDERS: [&str; 6] = ["src", "engine/src", "ingress/src", "search/src", "storage", "telemetry/src/traces"];
 
 #[test]
 fn the_table_is_fresh() {

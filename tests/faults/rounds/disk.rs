@@ -44,6 +44,14 @@ impl Disk {
         }
     }
 
+    /// Leaves this many MiB free.
+    pub fn fill_but(&self, mebibytes: usize) {
+        self.fill();
+        let file = File::options().write(true).open(self.filler()).expect("it is there");
+        let length = file.metadata().expect("its length").len();
+        file.set_len(length - (mebibytes << 20) as u64).expect("it is cut");
+    }
+
     pub fn free(&self) {
         fs::remove_file(self.filler()).expect("it is there");
     }

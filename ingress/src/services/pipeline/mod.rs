@@ -5,17 +5,17 @@ mod server;
 
 use std::sync::Arc;
 
-use emshop_proto::v1::{Command, CommandBatch, Operator};
+use emshop_proto::v1::{Command, CommandBatch};
 use tokio::sync::watch;
 use tonic::{Request, Streaming};
 
 pub use self::server::PipelineServer;
 use super::Gateway;
 use crate::access::Identity;
-use crate::access::audit::{self, Origin};
+use crate::access::audit;
 use crate::access::revoked::Revoked;
 use crate::connections::Peer;
-use crate::way::dispatch::Dispatcher;
+use crate::way::dispatch::{Dispatcher, Streamer};
 use crate::way::sink::{Ended, Outcomes, Sink};
 use crate::{access, refusals, status};
 
@@ -27,9 +27,12 @@ impl Gateway {
         let identity = access::identity(request.extensions()).cloned();
         let reader = Reader {
             dispatcher: self.dispatcher.clone(),
-            operator: identity.as_ref().map(Identity::as_staff),
+            by: Streamer {
+                operator: identity.as_ref().map(Identity::as_staff),
+                origin: audit::origin(request.extensions()),
+                begun: request.extensions().get().copied(),
+            },
             identity,
-            origin: audit::origin(request.extensions()),
             revoked: self.revoked.clone(),
             sink: sink.clone(),
             leave: peer.leave.clone(),
@@ -51,8 +54,7 @@ struct Reader {
     /// `None` while the server runs without authentication.
     identity: Option<Identity>,
     /// In whose name the commands are, made once.
-    operator: Option<Operator>,
-    origin: Option<Origin>,
+    by: Streamer,
     revoked: Arc<Revoked>,
     sink: Arc<Sink>,
     /// Of its connection.
@@ -92,7 +94,7 @@ impl Reader {
     async fn take(&self, commands: Vec<Command>) -> Result<(), Ended> {
         if !commands.is_empty() {
             self.sink.reserve(commands.len()).await?;
-            self.dispatcher.submit(commands, self.operator.as_ref(), self.origin, &self.sink).await;
+            self.dispatcher.submit(commands, &self.by, &self.sink).await;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use emshop_proto::v1::{LogPosition, OrderReceipt, Outcome, Refusal};
 use emshop_sync::tasks::{mpsc, select, sleep, sleep_until};
 use emshop_sync::threads::atomic::{AtomicBool, Ordering};
 use emshop_telemetry::Histogram;
+use emshop_telemetry::traces::Traces;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -35,6 +36,7 @@ use self::room::Room;
 use crate::refusals;
 use crate::way::engines::Engine;
 use crate::way::outcomes::Answer;
+use crate::way::traced::Traced;
 use crate::way::waiters::{Waiter, Waiters, deliver};
 
 /// An append that takes longer makes the log count as unavailable: an acknowledgement takes less than a millisecond.
@@ -49,6 +51,16 @@ pub struct Pending {
     pub waiter: Waiter,
     /// The answer once the record is durable; `None` when the waiter waits for the outcome.
     pub receipt: Option<Box<OrderReceipt>>,
+    /// When it is traced.
+    pub append: Option<Box<Traced>>,
+}
+
+/// What watches a batcher.
+pub struct Watched {
+    /// Is told of each envelope.
+    pub records_in_envelope: Histogram,
+    /// Of traced commands.
+    pub traces: Traces,
 }
 
 /// The way to a log's batcher. Records need no bound here: admission bounds them.
@@ -66,8 +78,7 @@ struct LogState {
 }
 
 impl Batcher {
-    /// The handle, and the future that does the work until all handles are dropped and all appends are answered. `records_in_envelope`
-    /// is told of each.
+    /// The handle, and the future that does the work until all handles are dropped and all appends are answered.
     pub fn new(
         log: Arc<dyn CommandLog>,
         writer: u64,
@@ -75,7 +86,7 @@ impl Batcher {
         waiters: Arc<Waiters>,
         reachable: Reachable,
         engine: Engine,
-        records_in_envelope: Histogram,
+        watched: Watched,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (records, receiver) = mpsc::unbounded_channel();
         let (open, is_open) = watch::channel(true);
@@ -96,7 +107,7 @@ impl Batcher {
             appends,
             sent: BTreeMap::new(),
             envelopes: 0,
-            records_in_envelope,
+            watched,
             open,
             state: Arc::clone(&state),
             probe: None,
@@ -149,6 +160,8 @@ struct Sent {
     streamed_bytes: usize,
     /// Those to answer when it is durable.
     accepted: Vec<(Waiter, Box<OrderReceipt>)>,
+    records: usize,
+    traced: Vec<Traced>,
 }
 
 type Append = BoxFuture<'static, (u64, Result<u64, AppendError>)>;
@@ -171,7 +184,7 @@ struct Worker {
     sent: BTreeMap<u64, Sent>,
     /// Envelopes sent so far.
     envelopes: u64,
-    records_in_envelope: Histogram,
+    watched: Watched,
     open: watch::Sender<bool>,
     state: Arc<LogState>,
     /// While the log is unavailable: ends when it is back.
@@ -243,15 +256,16 @@ impl Worker {
         self.flow.sent(streamed_bytes);
         let mut records = Vec::with_capacity(gathered.len());
         let mut waiting = Vec::with_capacity(gathered.len());
-        let mut accepted = Vec::new();
-        for Pending { record, waiter, receipt } in gathered {
+        let (mut accepted, mut traced) = (Vec::new(), Vec::new());
+        for Pending { record, waiter, receipt, append } in gathered {
+            traced.extend(append.map(|append| *append));
             records.push((record, receipt.is_none()));
             match receipt {
                 None => waiting.push(waiter),
                 Some(receipt) => accepted.push((waiter, receipt)),
             }
         }
-        self.records_in_envelope.observe(records.len() as f64);
+        self.watched.records_in_envelope.observe(records.len() as f64);
         // Before the append: the outcome may be here before the acknowledgement.
         let first_ticket = self.waiters.register(waiting);
         let envelope = seal(assemble(self.writer, first_ticket, &records), self.log.seal());
@@ -259,12 +273,15 @@ impl Worker {
         let append = self.log.append(envelope);
         self.envelopes += 1;
         let envelope = self.envelopes;
-        self.sent.insert(envelope, Sent { since: Instant::now(), stale: false, first_ticket, streamed_bytes, accepted });
+        let records = records.len();
+        let sent = Sent { since: Instant::now(), stale: false, first_ticket, streamed_bytes, accepted, records, traced };
+        self.sent.insert(envelope, sent);
         self.appends.push(Box::pin(async move { (envelope, append.await) }));
     }
 
     fn settle(&mut self, envelope: u64, result: Result<u64, AppendError>) {
         let sent = self.sent.remove(&envelope).expect("each append is answered once");
+        sent.traced.iter().for_each(|append| append.end(&self.watched.traces, self.log.number(), sent.records, told(&result)));
         let refusal = match result {
             Ok(sequence) => {
                 self.flow.appended(sequence, sent.streamed_bytes, sent.since);
@@ -327,6 +344,16 @@ impl Worker {
         self.probe = None;
         self.set_open(true);
         tracing::info!(log = self.log.number(), "the log is available again");
+    }
+}
+
+/// As a span has it.
+fn told(result: &Result<u64, AppendError>) -> Result<u64, &'static str> {
+    match result {
+        Ok(sequence) => Ok(*sequence),
+        Err(AppendError::Full) => Err("full"),
+        Err(AppendError::Refused(_) | AppendError::NotNext(_)) => Err("refused"),
+        Err(AppendError::Unknown(_)) => Err("unknown"),
     }
 }
 

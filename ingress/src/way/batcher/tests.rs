@@ -8,6 +8,7 @@ use emshop_proto::internal::{Envelope, Record, Tick, record};
 use emshop_proto::seal::{ClusterKey, KEY_BYTES, Seal};
 use emshop_sync::tasks::oneshot;
 use emshop_telemetry::Registry;
+use emshop_telemetry::traces::Traces;
 use futures::FutureExt;
 use futures::stream::BoxStream;
 use prost::Message;
@@ -116,8 +117,8 @@ impl Bench {
         );
         let (connection, reachable) = watch::channel(true);
         let engine = Engine::new();
-        let records = envelope_records(&Registry::new(), 0);
-        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable, engine.clone(), records);
+        let watched = Watched { records_in_envelope: envelope_records(&Registry::new(), 0), traces: Traces::default() };
+        let (batcher, work) = Batcher::new(log.clone(), WRITER, SLOTS, waiters.clone(), reachable, engine.clone(), watched);
         tokio::spawn(work);
         Self { log, waiters, connection, batcher, budget: Budget::new(10_000, u32::MAX >> 4), engine }
     }
@@ -125,7 +126,7 @@ impl Bench {
     fn send(&self, record_bytes: usize, receipt: Option<Box<OrderReceipt>>) -> oneshot::Receiver<Answer> {
         let (reply, answer) = oneshot::channel();
         let waiter = Waiter::Call { reply, room: self.budget.try_admit(1).expect("room") };
-        self.batcher.send(Pending { record: Self::record(record_bytes, CALLED), waiter, receipt });
+        self.batcher.send(Pending { record: Self::record(record_bytes, CALLED), waiter, receipt, append: None });
         answer
     }
 
@@ -133,7 +134,7 @@ impl Bench {
     fn stream(&self, record_bytes: usize) {
         let room = Arc::new(self.budget.try_admit(1).expect("room"));
         let waiter = Waiter::Stream { sink: Sink::new(1), tag: 0, room };
-        self.batcher.send(Pending { record: Self::record(record_bytes, STREAMED), waiter, receipt: None });
+        self.batcher.send(Pending { record: Self::record(record_bytes, STREAMED), waiter, receipt: None, append: None });
     }
 
     fn record(record_bytes: usize, body_hash: u64) -> Vec<u8> {

@@ -14,6 +14,7 @@ use emshop_sync::tasks::sleep;
 use emshop_sync::threads::atomic::{AtomicBool, Ordering};
 use emshop_sync::{block_on, chance, check, spawn};
 use emshop_telemetry::Registry;
+use emshop_telemetry::traces::Traces;
 use futures::StreamExt;
 use futures::future::join_all;
 use prost::Message;
@@ -26,8 +27,8 @@ use crate::access::trail::Trail;
 use crate::accounts::token::Tokens;
 use crate::refusals;
 use crate::way::admission::Admission;
-use crate::way::batcher::Batcher;
-use crate::way::dispatch::Dispatcher;
+use crate::way::batcher::{Batcher, Watched};
+use crate::way::dispatch::{Dispatcher, Streamer};
 use crate::way::engines::Engine;
 use crate::way::metrics::envelope_records;
 use crate::way::outcomes::LocalOutcomes;
@@ -86,8 +87,8 @@ impl Way {
         let log = SlowLog::new(outcomes.clone(), is_ill);
         let (connection, reachable) = watch::channel(true);
         let (engine, writer, waiters) = (Engine::new(), outcomes.writer(), outcomes.waiters.clone());
-        let records = envelope_records(&Registry::new(), 0);
-        let (batcher, work) = Batcher::new(Arc::new(log.clone()), writer, 2, waiters, reachable, engine.clone(), records);
+        let watched = Watched { records_in_envelope: envelope_records(&Registry::new(), 0), traces: Traces::default() };
+        let (batcher, work) = Batcher::new(Arc::new(log.clone()), writer, 2, waiters, reachable, engine.clone(), watched);
         let dispatcher = Dispatcher {
             partitioner: Partitioner::new(1),
             defaults: Defaults { completes_after_seconds: 1 },
@@ -99,12 +100,13 @@ impl Way {
                 Tokens::of_chance(Duration::from_secs(60)),
                 Trail::new(Arc::new(MemoryAudit::default())).0,
             )),
+            traces: Traces::default(),
         };
         (Self { log, admission, dispatcher: Arc::new(dispatcher), outcomes, connection }, work)
     }
 
     async fn call(dispatcher: Arc<Dispatcher>, user: u64) -> (u64, Result<Outcome, Refusal>) {
-        (user, dispatcher.tell(command(user), Operator::default()).await)
+        (user, dispatcher.tell(command(user), Operator::default(), None).await)
     }
 
     /// Each outcome by the tag of its command, in the order of these.
@@ -115,7 +117,7 @@ impl Way {
             for user in users {
                 sink.reserve(1).await.expect("the client is there");
                 let command = Command { tag: user, ..command(user).into() };
-                dispatcher.submit(vec![command], None, None, &sink).await;
+                dispatcher.submit(vec![command], &Streamer::default(), &sink).await;
             }
             // Nobody sends any more, perhaps, while there is something under way.
             drop(dispatcher);

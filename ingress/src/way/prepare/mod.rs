@@ -24,6 +24,7 @@ use prost::encoding::{fixed64, message};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::validate::one_form;
+use crate::way::traced::Traced;
 
 const EXPIRES_IN_SECONDS_DEFAULT: u32 = 900;
 /// YTO.
@@ -55,6 +56,8 @@ pub struct Prepared {
     pub record: Vec<u8>,
     /// What to answer as soon as it is durable; `None` when the client waits for the outcome.
     pub receipt: Option<Box<OrderReceipt>>,
+    /// When it is traced, which its record says.
+    pub append: Option<Box<Traced>>,
 }
 
 /// Brings a validated command into its normal form, with a key where it needs one, and encodes it.
@@ -81,7 +84,7 @@ pub fn prepare(command: &mut Command, operator: Option<&Operator>, partitioner: 
         encode(COMMAND_FIELD, command, |_| hash)
     };
     encode_operator(operator, &mut record);
-    Prepared { log, record, receipt }
+    Prepared { log, record, receipt, append: None }
 }
 
 /// Encodes a command that no client can send.
@@ -114,7 +117,7 @@ pub fn prepare_account(command: &AccountCommand, operator: Option<&Operator>, pa
     };
     let mut record = encode(ACCOUNT_COMMAND_FIELD, command, |_| xxh3_64(&compared));
     encode_operator(operator, &mut record);
-    Prepared { log, record, receipt: None }
+    Prepared { log, record, receipt: None, append: None }
 }
 
 /// What a client needs to ask again after a prepared command: names and values for the metadata of an error.
