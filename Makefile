@@ -15,7 +15,7 @@ ALL := --release --workspace
 # What the model checker looks at; it needs a build of its own.
 HANDED_OFF := -p emshop-ingress -p emshop-engine -p emshop-log --features shuttle
 
-.PHONY: help run build install tools test test-core handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures
+.PHONY: help run build install tools test test-core handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures shipped
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -64,6 +64,11 @@ soak: ## Simulate shops with faults for MINUTES=60, from seed SEED on (the commi
 
 soak-real: tools ## Strike real processes, servers and disks with faults for MINUTES=60; ARGS="--list" says with which
 	cargo test $(ALL) --test soak -- --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
+# A Debian that boots takes root, and what makes packages takes minutes to compile: not a part of `make test`.
+shipped: tools build ## Install, start, upgrade and remove what emshop is shipped in
+	@scripts/tools packages
+	cargo test $(ALL) --test packages $(ARGS)
 
 fuzz: ## Look for inputs that are not taken; TARGET=shop for one of fuzz/corpus, SECONDS=60 for each
 	@scripts/fuzz "$(TARGET)" "$(or $(SECONDS),60)"
