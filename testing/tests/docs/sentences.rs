@@ -9,7 +9,8 @@ use proc_macro2::{TokenStream, TokenTree};
 /// The first column of the tables that this line begins quotes the program: `…` stands for what differs, `*n*` for a number.
 const HEAD: &str = "| it says |";
 
-const PAGES: [&str; 2] = ["docs/OPERATIONS.md", "docs/RUNBOOK.md"];
+/// With how many quotes there are at least.
+const PAGES: [(&str, usize); 3] = [("docs/OPERATIONS.md", 40), ("docs/RUNBOOK.md", 15), ("docs/UPGRADE.md", 4)];
 
 const FOLDERS: [&str; 7] = ["proto/src", "src", "storage", "engine/src", "ingress/src", "search/src", "core/src"];
 
@@ -19,10 +20,10 @@ fn quoted_sentences_are_those_of_the_program() {
         FOLDERS.iter().flat_map(|folder| files(&root().join(folder), "rs")).flat_map(|file| texts(&file)).collect();
     assert!(texts.len() > 500, "the texts of the program are found");
     let says = |quote: &str| texts.iter().any(|text| has_in_order(text, &fragments(quote)));
-    for page in PAGES {
+    for (page, least) in PAGES {
         let text = read(page);
         let quotes = quotes(&text);
-        assert!(quotes.len() > 15, "the quotes of {page} are found");
+        assert!(quotes.len() >= least, "the quotes of {page} are found");
         let unknown: Vec<_> = quotes.into_iter().filter(|quote| !says(quote)).collect();
         assert!(unknown.is_empty(), "{page} quotes what the program does not say: {unknown:#?}");
     }
