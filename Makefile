@@ -15,7 +15,7 @@ ALL := --release --workspace
 # What the model checker looks at; it needs a build of its own.
 HANDED_OFF := -p emshop-ingress -p emshop-engine -p emshop-log --features shuttle
 
-.PHONY: help run build install tools test test-core handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures shipped
+.PHONY: help run build install tools test test-core handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures shipped release
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -69,6 +69,11 @@ soak-real: tools ## Strike real processes, servers and disks with faults for MIN
 shipped: tools build ## Install, start, upgrade and remove what emshop is shipped in
 	@scripts/tools packages
 	cargo test $(ALL) --test packages $(ARGS)
+
+release: export EMSHOP_COMMIT = $(shell git rev-parse HEAD)
+release: tools build ## Make a package, an archive, bills of materials and checksums of the programs, in the folder dist of the target folder
+	@scripts/tools packages
+	@scripts/release
 
 fuzz: ## Look for inputs that are not taken; TARGET=shop for one of fuzz/corpus, SECONDS=60 for each
 	@scripts/fuzz "$(TARGET)" "$(or $(SECONDS),60)"

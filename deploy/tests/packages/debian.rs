@@ -92,7 +92,7 @@ fn is_installed_and_does_nothing(machine: &Machine) {
     assert_eq!(machine.run("systemctl is-enabled emshop || true"), "disabled");
     assert_eq!(machine.run("systemctl is-active emshop || true"), "inactive");
     assert!(machine.does("test ! -e /var/lib/emshop"), "it begins with its first start");
-    machine.run("test -f /usr/share/man/man1/emshop-serve.1.gz && test -f /usr/share/bash-completion/completions/emshop");
+    machine.run("test -f /usr/share/man/man1/emshop-serve.1.gz && test -f /usr/share/bash-completion/completions/emshop && test -f /usr/share/emshop/proto/emshop/v1/order.proto");
     assert_eq!(
         machine.run("dpkg-query --showformat '${Conffiles}' --show emshop | cut -d ' ' -f 2 | sort | xargs"),
         "/etc/default/emshop /etc/emshop/emshop.yaml"
