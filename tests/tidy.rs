@@ -6,7 +6,7 @@ use std::process::Command;
 const EXTENSIONS: &[&str] =
     &["rs", "toml", "proto", "md", "yml", "yaml", "sql", "lua", "svg", "json", "golden", "service", "conf", "env"];
 const NAMES: &[&str] = &[".ci/run", ".editorconfig", ".gitignore", "Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT", "Makefile"];
-const FOLDERS: &[&str] = &["scripts/", "fuzz/corpus/", "deploy/debian/"];
+const FOLDERS: &[&str] = &["scripts/", "fuzz/corpus/", "deploy/container/", "deploy/debian/"];
 
 /// Largest tracked file, in bytes; what is generated may be larger.
 const BYTES_MAX: u64 = 64 * 1024;
