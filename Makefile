@@ -15,7 +15,7 @@ ALL := --release --workspace
 # What the model checker looks at; it needs a build of its own.
 HANDED_OFF := -p emshop-ingress -p emshop-engine -p emshop-log --features shuttle
 
-.PHONY: help run build install tools test test-core handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures shipped release
+.PHONY: help run build install tools test test-core shipped handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures release
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -39,6 +39,13 @@ test: tools ## Run all tests, those on real servers included
 
 test-core: ## Test the rules of the shop and its formats: no C++ compiler, no server
 	cargo test --release -p emshop-core -p emshop-proto $(ARGS)
+
+# It takes root, and what a machine that only builds has not: no part of `make test`.
+shipped: tools build ## Install, start, upgrade and remove packages, and start containers of this build; as root
+	@scripts/tools packages
+	cargo test $(ALL) --test packages $(ARGS)
+	@scripts/tools containers
+	cargo test $(ALL) --test containers $(ARGS)
 
 handoffs: ## Check what threads and tasks hand to each other, under a model checker; SEED=7 SCHEDULES=100000 for others, and more
 	$(if $(SCHEDULES),HANDOFFS_SCHEDULES=$(SCHEDULES)) $(if $(filter command line,$(origin SEED)),HANDOFFS_SEED=$(SEED)) \
@@ -66,10 +73,6 @@ soak-real: tools ## Strike real processes, servers and disks with faults for MIN
 	cargo test $(ALL) --test soak -- --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 # A Debian that boots takes root, and what makes packages takes minutes to compile: not a part of `make test`.
-shipped: tools build ## Install, start, upgrade and remove what emshop is shipped in
-	@scripts/tools packages
-	cargo test $(ALL) --test packages $(ARGS)
-
 release: export EMSHOP_COMMIT = $(shell git rev-parse HEAD)
 release: tools build ## Make a package, an archive, bills of materials and checksums of the programs, in the folder dist of the target folder
 	@scripts/tools packages

@@ -20,3 +20,16 @@ pub fn program(name: &str) -> PathBuf {
 pub fn repository() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
+
+/// The folder where `make tools` puts what the machine lacks.
+pub fn tools() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    cache.or_else(|| Some(env::home_dir()?.join(".cache"))).expect("a home").join("emshop/tools")
+}
+
+/// The nats-server of this machine: that on the path, or that of `make tools`.
+pub fn nats_server() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = env::split_paths(&path).chain([tools()]).collect();
+    folders.into_iter().map(|folder| folder.join("nats-server")).find(|file| file.is_file())
+}
