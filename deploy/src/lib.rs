@@ -2,6 +2,8 @@
 
 #![warn(missing_docs)]
 
+pub mod http;
+
 use std::env;
 use std::path::PathBuf;
 
