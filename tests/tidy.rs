@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 const EXTENSIONS: &[&str] =
-    &["rs", "toml", "proto", "md", "yml", "yaml", "sql", "lua", "svg", "json", "golden", "service", "conf", "env"];
+    &["rs", "toml", "proto", "md", "yml", "yaml", "sql", "lua", "svg", "json", "golden", "service", "conf", "env", "ndjson"];
 const NAMES: &[&str] = &[
     ".ci/run",
     ".editorconfig",
