@@ -15,13 +15,16 @@ ALL := --release --workspace
 # What the model checker looks at; it needs a build of its own.
 HANDED_OFF := -p emshop-ingress -p emshop-engine -p emshop-log --features shuttle
 
-.PHONY: help run build install tools test test-core shipped handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures release
+.PHONY: help run stack build install tools test test-core shipped handoffs lint doc docs soak soak-real fuzz deny advisories bench load figures release
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: tools build ## Start everything, drive orders through it, show what became of them; ARGS="--once" ends there
 	$(PROGRAMS)/emshop demo $(ARGS)
+
+stack: tools build ## Start the demo under light load, with Prometheus and a collector of traces beside it
+	@scripts/stack $(PROGRAMS)
 
 build: ## Build emshop and emshop-loadgen
 	cargo build $(ALL) --bins

@@ -57,7 +57,10 @@ impl State {
         let [index, id] = ["_index", "_id"].map(|name| action[name].as_str().expect("an action of the kind `create`").to_owned());
         assert!(document["@timestamp"].is_string(), "a data stream takes nothing without a time: {document}");
         assert!(*self.index.get_or_insert_with(|| index.clone()) == index, "all go to the same index");
-        let refuse = |status: u16, kind: &str| json!({"create": {"_index": index, "_id": id, "status": status, "error": {"type": kind, "reason": "as the test wants it"}}});
+        let refuse = |status: u16, kind: &str| {
+            let error = json!({"type": kind, "reason": "as the test wants it"});
+            json!({"create": {"_index": index, "_id": id, "status": status, "error": error}})
+        };
         if document["message"] == WRONG {
             return refuse(400, "document_parsing_exception");
         }
