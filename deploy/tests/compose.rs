@@ -184,6 +184,15 @@ fn grafana_finds_its_boards_and_where_they_get_what_they_show() {
     assert_eq!((&datasource["type"], &datasource["url"]), (&"prometheus".into(), &"http://prometheus:9090".into()));
     assert!(networks(grafana).intersection(&networks(&compose["services"]["prometheus"])).next().is_some());
 
+    let traces = yaml("grafana/datasources/jaeger.yaml");
+    assert_eq!(
+        (&traces["datasources"][0]["type"], &traces["datasources"][0]["url"]),
+        (&"jaeger".into(), &"http://jaeger:16686".into())
+    );
+    for (name, service) in object(&compose, "services").filter(|(name, service)| is_emshop(service) || *name == "grafana") {
+        assert!(networks(service).intersection(&networks(&compose["services"]["jaeger"])).next().is_some(), "{name} and jaeger");
+    }
+
     let providers = yaml("grafana/dashboards/emshop.yaml");
     let boards = providers["providers"][0]["options"]["path"].as_str().expect("a folder");
     let mounts = mounts(grafana);
