@@ -146,7 +146,7 @@ impl Admin {
                 Some(tls)
             }
         };
-        tracing::info!(listen = %address, tls = tls.is_some(), "the admin port is open");
+        tracing::info!(event = "admin.open", listen = %address, tls = tls.is_some(), "the admin port is open");
         if is_reached && tls.is_none() {
             tracing::warn!(listen = %address, "others reach the admin port, which has no TLS: whoever does can read what is measured");
         }

@@ -66,11 +66,11 @@ pub async fn follow(path: PathBuf, tokens: Tokens) {
             Ok(ids) => {
                 told = None;
                 if let Some(ids) = ids {
-                    tracing::info!(keys = ids.join(" "), "tokens go by other keys from now on");
+                    tracing::info!(event = "keys.changed", keys = ids.join(" "), "tokens go by other keys from now on");
                 }
             }
             Err(error) if told.as_ref() != Some(&error.to_string()) => {
-                tracing::error!("the keys of tokens stay as they were: {error:#}");
+                tracing::error!(event = "keys.unreadable", "the keys of tokens stay as they were: {error:#}");
                 told = Some(error.to_string());
             }
             Err(_) => {}

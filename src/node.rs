@@ -98,7 +98,7 @@ impl Node {
             }
         };
         let listen = ingress.as_ref().map(Ingress::local_addr);
-        tracing::info!(
+        tracing::info!(event = "process.serving",
             listen = listen.map(tracing::field::display),
             nats = %access,
             logs = parts.logs.len(),

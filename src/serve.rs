@@ -63,7 +63,7 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
         error = node.failed() => Err(error),
         () = signals.next() => Ok(()),
     };
-    tracing::info!("stopping");
+    tracing::info!(event = "process.stopping", "stopping");
     readiness.refuse("it is about to stop");
     let stop = async {
         node.stop().await;
@@ -71,6 +71,6 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
         let _ = spawn_blocking(move || traces.stop()).await;
     };
     signals.unless_repeated(stop).await;
-    tracing::info!("stopped");
+    tracing::info!(event = "process.stopped", "stopped");
     ended
 }

@@ -61,7 +61,7 @@ fn exit_on_panic() {
         let payload = info.payload();
         let constant = || payload.downcast_ref::<&str>().copied();
         let message = payload.downcast_ref::<String>().map(String::as_str).or_else(constant).unwrap_or("no message");
-        tracing::error!(location, thread, "stopping at once, a bug or a broken invariant: {message}");
+        tracing::error!(event = "process.bug", location, thread, "stopping at once, a bug or a broken invariant: {message}");
         exit::at_once(EXIT_BUG.into());
     }));
 }

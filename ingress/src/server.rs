@@ -310,7 +310,7 @@ impl Ingress {
         self.stage.send_replace(Stage::Stopping);
         let drained = async { while self.working.join_next().await.is_some() {} };
         if tokio::time::timeout(self.drain_max, drained).await.is_err() {
-            tracing::warn!("clients are cut off: they did not finish in {:?}", self.drain_max);
+            tracing::warn!(event = "clients.cut_off", "clients are cut off: they did not finish in {:?}", self.drain_max);
         }
         // Whatever they asked for is told as they end.
         self.working.shutdown().await;

@@ -73,7 +73,7 @@ impl Follower {
                 }
                 Halt::Broken(Broken::Unreachable(_) | Broken::Undelivered(followed::Broken::Unreachable(_))) => {
                     if !is_interrupted {
-                        tracing::warn!("the search index is not kept up to date for now: {halt}");
+                        tracing::warn!(event = "search.behind", "the search index is not kept up to date for now: {halt}");
                     }
                     is_interrupted = true;
                     RETRY
@@ -105,7 +105,7 @@ impl Follower {
         let Some(delivery) = unless_stopped(&mut stop, Delivery::open(&stream, next)).await else { return Ok(()) };
         let mut delivery = delivery?;
         if std::mem::take(is_interrupted) {
-            tracing::info!("the search index is kept up to date again");
+            tracing::info!(event = "search.current", "the search index is kept up to date again");
         }
         self.report(&delivery);
         loop {

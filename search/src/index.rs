@@ -163,7 +163,9 @@ impl Index {
             match Self::reopen(folder, cluster_id) {
                 Ok(index) => return Ok(index),
                 Err(Unfit::Tantivy(error @ TantivyError::LockFailure(..))) => return Err(unusable(error)),
-                Err(unfit) => tracing::warn!(folder = %folder.display(), "the search index is made anew: {unfit}"),
+                Err(unfit) => {
+                    tracing::warn!(event = "search.rebuilt", folder = %folder.display(), "the search index is made anew: {unfit}")
+                }
             }
         }
         empty(folder).map_err(|error| SearchError::Folder { folder: folder.to_owned(), error })?;

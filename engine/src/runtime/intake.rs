@@ -51,7 +51,7 @@ pub async fn void_entries(log: &dyn CommandLog, from: u64) -> Result<BTreeSet<u6
         let undecodable = |source| EngineError::Undecodable { log: log.number(), sequence: entry.sequence, source };
         for record in decoded.map_err(undecodable)?.records {
             if let Some(record::Body::Void(Void { sequence, reason, by })) = record.body {
-                tracing::warn!(log = log.number(), sequence, reason, by, "an entry of the log is void");
+                tracing::warn!(event = "log.void", log = log.number(), sequence, reason, by, "an entry of the log is void");
                 sequences.insert(sequence);
             }
         }
@@ -106,6 +106,7 @@ impl Strangers {
     fn asked(&mut self, log: u32) {
         if self.is_to_be_told() {
             tracing::error!(
+                event = "stranger.question",
                 log,
                 so_far = self.seen,
                 "a question is not sealed with the cluster's key, so it is not answered: somebody else writes to the NATS server"
@@ -116,6 +117,7 @@ impl Strangers {
     fn noticed(&mut self, log: u32, sequence: u64) {
         if self.is_to_be_told() {
             tracing::error!(
+                event = "stranger.entry",
                 log,
                 sequence,
                 so_far = self.seen,

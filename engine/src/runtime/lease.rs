@@ -81,8 +81,12 @@ pub async fn keep(
         let now = clock.now();
         if std::mem::replace(&mut stands_still, heartbeat.is_missed(now)) != stands_still {
             match stands_still {
-                true => tracing::error!(log = lease.log(), "the engine stands still, or its disk does: its lease is not renewed"),
-                false => tracing::warn!(log = lease.log(), "the engine goes on"),
+                true => tracing::error!(
+                    event = "engine.stuck",
+                    log = lease.log(),
+                    "the engine stands still, or its disk does: its lease is not renewed"
+                ),
+                false => tracing::warn!(event = "engine.well", log = lease.log(), "the engine goes on"),
             }
         }
         if stands_still {
@@ -100,7 +104,7 @@ pub async fn keep(
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, "the lease of the log is not renewed");
+                tracing::warn!(event = "lease.not_renewed", %error, "the lease of the log is not renewed");
                 (None, RETRY_INTERVAL)
             }
         };

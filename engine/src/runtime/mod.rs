@@ -200,7 +200,7 @@ impl Engine {
         };
         let run = move || {
             if let Err(error) = engine_loop.run(&messages) {
-                tracing::error!(log = number, %error, "the engine stopped");
+                tracing::error!(event = "engine.failed", log = number, %error, "the engine stopped");
                 failure.send_replace(Some(Arc::new(error)));
             }
             let _ = stopped.send(());
@@ -426,7 +426,7 @@ impl Loop {
             && self.last_progress.elapsed() > PROGRESS_INTERVAL
         {
             self.last_progress = Instant::now();
-            tracing::info!(log = self.hands.number, applied, until, "replaying the log");
+            tracing::info!(event = "engine.replaying", log = self.hands.number, applied, until, "replaying the log");
         }
     }
 }
@@ -461,7 +461,7 @@ impl Hands {
                         Ok(_) => {}
                         Err(error @ AppendError::NotNext(_)) => tracing::debug!(log, "{error}"),
                         Err(error) => {
-                            tracing::warn!(log, %error, ?purpose, "an envelope of the engine's own is not acknowledged")
+                            tracing::warn!(event = "outbox.not_acknowledged", log, %error, ?purpose, "an envelope of the engine's own is not acknowledged")
                         }
                     }
                     let _ = inbox.send(Message::Input(Input::Appended { purpose, result }));
@@ -493,7 +493,7 @@ impl Hands {
                 let trim = self.logs[self.number as usize].trim(below);
                 self.runtime.spawn(async move {
                     if let Err(error) = trim.await {
-                        tracing::warn!(%error, "the log could not be trimmed");
+                        tracing::warn!(event = "log.not_trimmed", %error, "the log could not be trimmed");
                     }
                 });
             }

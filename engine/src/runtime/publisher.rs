@@ -100,7 +100,7 @@ async fn run(
         let began = Instant::now();
         let result = publish_all(&context, epoch, &pulse, log, messages(log, epoch, &group), &behind).await;
         if let Err(NotPublished::Unknown(error)) = &result {
-            tracing::warn!(log, %error, "events are not acknowledged, publishing them again");
+            tracing::warn!(event = "events.not_acknowledged", log, %error, "events are not acknowledged, publishing them again");
         }
         published(Published { took: began.elapsed(), group, result });
     }

@@ -58,7 +58,7 @@ pub async fn follow(connection: &Connection, revoked: Arc<Revoked>, known: watch
             Known::CaughtUp => false,
         });
         if !std::mem::replace(&mut follower.is_told, true) {
-            tracing::warn!("revoked tokens are not heard of for now: {halt}");
+            tracing::warn!(event = "access.unheard", "revoked tokens are not heard of for now: {halt}");
         }
         sleep(RETRY).await;
     }
@@ -95,7 +95,7 @@ impl Follower {
         let stream = self.context.get_stream(ACCESS_STREAM).await.map_err(|error| Halt::Unreachable(error.to_string()))?;
         let mut followed = Followed::open(&stream, self.from(&stream)).await?;
         if std::mem::take(&mut self.is_told) {
-            tracing::info!("revoked tokens are heard of again");
+            tracing::info!(event = "access.heard", "revoked tokens are heard of again");
         }
         loop {
             if followed.has_brought_all() {

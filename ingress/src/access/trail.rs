@@ -158,7 +158,7 @@ impl Writer {
             }
             if let Some(error) = failed {
                 let (waiting, left_out) = (self.waiting(), self.left_out.load(Ordering::Relaxed));
-                tracing::warn!(%error, waiting, left_out, "the audit trail takes no entries; trying again");
+                tracing::warn!(event = "audit.unwritten", %error, waiting, left_out, "the audit trail takes no entries; trying again");
                 sleep(wait).await;
                 wait = (wait * 2).min(RETRY_MAX);
             }

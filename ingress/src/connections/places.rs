@@ -52,7 +52,7 @@ impl Places {
         self.turned_away += 1;
         if self.told_at.is_none_or(|told_at| told_at.elapsed() >= TELL_EVERY) {
             self.told_at = Some(Instant::now());
-            tracing::warn!(%address, connections = self.all, so_far = self.turned_away, "a connection is turned away: there are too many");
+            tracing::warn!(event = "clients.too_many", %address, connections = self.all, so_far = self.turned_away, "a connection is turned away: there are too many");
         }
     }
 }

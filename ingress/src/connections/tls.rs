@@ -76,9 +76,11 @@ async fn follow(files: TlsFiles, protocols: Protocols, mut last: Contents, curre
         match files.acceptor(&contents, protocols) {
             Ok(acceptor) => {
                 current.send_replace(acceptor);
-                tracing::info!("the certificates were read again");
+                tracing::info!(event = "certificates.changed", "the certificates were read again");
             }
-            Err(error) => tracing::warn!(%error, "the certificates have changed, and those before are used still"),
+            Err(error) => {
+                tracing::warn!(event = "certificates.bad", %error, "the certificates have changed, and those before are used still")
+            }
         }
         last = contents;
     }

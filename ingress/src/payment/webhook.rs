@@ -55,7 +55,12 @@ async fn answer(dispatcher: Arc<Dispatcher>, provider: Arc<dyn PaymentProvider>,
     let outcome = match dispatcher.tell(command(notification), PROVIDER, head.extensions.get()).await {
         Ok(outcome) => outcome,
         Err(refusal) => {
-            tracing::warn!(payment_id, reason = refusal.reason, "a payment provider's notification was refused");
+            tracing::warn!(
+                event = "payment.notification_refused",
+                payment_id,
+                reason = refusal.reason,
+                "a payment provider's notification was refused"
+            );
             return refused(&refusal);
         }
     };

@@ -106,7 +106,11 @@ impl Queries {
             _ = reachable.changed() => return Err(status::of_refusal(refusals::unavailable())),
         };
         let Some(reply) = self.letters[log as usize].read_answer(&nonce, answer) else {
-            tracing::error!(log, "an answer is not sealed with the cluster's key: somebody else answers in place of the engine");
+            tracing::error!(
+                event = "stranger.answer",
+                log,
+                "an answer is not sealed with the cluster's key: somebody else answers in place of the engine"
+            );
             return Err(status::of_refusal(refusals::unavailable()));
         };
         match QueryReply::decode(reply).map(|reply| reply.body) {

@@ -51,7 +51,7 @@ impl UserService for Gateway {
         let (mobile, purpose, code) = (&request.mobile, request.purpose(), Codes::draw());
         let verification_id = self.issue(&metadata, purpose, mobile, &code).await?;
         if let Err(error) = sms.send(Message { mobile, purpose, code: &code }).await {
-            tracing::warn!(error, "an SMS could not be sent");
+            tracing::warn!(event = "sms.not_sent", error, "an SMS could not be sent");
             return Err(refused(Code::SmsSendFailed));
         }
         Ok(Response::new(SendSmsCodeResponse { expires_in_seconds: CODE_SECONDS, verification_id }))

@@ -68,7 +68,7 @@ pub async fn listen(mut progress: Subscriber, engines: Arc<[Engine]>) {
                 Some(Ok(EngineProgress { log, applied })) if (log as usize) < engines.len() => {
                     heard[log as usize] = Instant::now();
                     if engines[log as usize].is_gone() {
-                        tracing::info!(log, "the engine of the log is back");
+                        tracing::info!(event = "engine.heard", log, "the engine of the log is back");
                     }
                     engines[log as usize].tells(applied);
                 }
@@ -77,7 +77,7 @@ pub async fn listen(mut progress: Subscriber, engines: Arc<[Engine]>) {
             _ = looks.tick() => {
                 for (log, (engine, heard)) in engines.iter().zip(&heard).enumerate() {
                     if !engine.is_gone() && heard.elapsed() > GONE_AFTER {
-                        tracing::warn!(log, "nothing is heard of the log's engine: what needs it is refused");
+                        tracing::warn!(event = "engine.unheard", log, "nothing is heard of the log's engine: what needs it is refused");
                         engine.set_gone(true);
                     }
                 }

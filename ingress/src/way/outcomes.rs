@@ -99,7 +99,10 @@ impl Default for LocalOutcomes {
 pub async fn receive(mut outcomes: Subscriber, writer: u64, waiters: Arc<Waiters>, letters: Arc<[Letters]>) {
     while let Some(message) = outcomes.next().await {
         let Some(outcomes) = letters::read_outcomes(&letters, writer, message.payload) else {
-            tracing::error!("outcomes are not sealed with the cluster's key: somebody else tells them in place of an engine");
+            tracing::error!(
+                event = "stranger.outcome",
+                "outcomes are not sealed with the cluster's key: somebody else tells them in place of an engine"
+            );
             continue;
         };
         match TurnOutcomes::decode(outcomes) {

@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod errors;
 mod events;
+mod lines;
 mod metrics;
 mod paths;
 mod retries;

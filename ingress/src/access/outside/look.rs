@@ -99,7 +99,12 @@ impl Issuer {
                     true => {
                         tracing::warn!(issuer, "the issuer has no key that verifies tokens, so none of its tokens is believed")
                     }
-                    false => tracing::info!(issuer, keys = keys.ids(), "tokens of the issuer go by these keys from now on"),
+                    false => tracing::info!(
+                        event = "issuer.keys_changed",
+                        issuer,
+                        keys = keys.ids(),
+                        "tokens of the issuer go by these keys from now on"
+                    ),
                 }
             }
             Ok(())
@@ -108,7 +113,11 @@ impl Issuer {
             Ok(()) if found.trouble.take().is_some() => tracing::info!(issuer, "the keys of the issuer can be read again"),
             Ok(()) => {}
             Err(error) if found.trouble.as_ref() != Some(&error) => {
-                tracing::warn!(issuer, "the keys of the issuer cannot be read, and stay as they were: {error}");
+                tracing::warn!(
+                    event = "issuer.unreadable",
+                    issuer,
+                    "the keys of the issuer cannot be read, and stay as they were: {error}"
+                );
                 found.trouble = Some(error);
             }
             Err(_) => {}

@@ -313,8 +313,12 @@ impl Worker {
     fn note_room(&self) {
         let (log, is_full) = (self.log.number(), self.room.is_full());
         match (self.state.full.swap(is_full, Ordering::Relaxed), is_full) {
-            (false, true) => tracing::warn!(log, "the log is full, and commands are refused until its engine has trimmed it"),
-            (true, false) => tracing::info!(log, "the log has room again"),
+            (false, true) => tracing::warn!(
+                event = "log.full",
+                log,
+                "the log is full, and commands are refused until its engine has trimmed it"
+            ),
+            (true, false) => tracing::info!(event = "log.has_room", log, "the log has room again"),
             _ => {}
         }
     }
@@ -328,7 +332,7 @@ impl Worker {
     /// From now on records are refused at once rather than left to wait.
     fn close(&mut self, reason: &str) {
         if self.set_open(false) {
-            tracing::warn!(log = self.log.number(), reason, "the log is unavailable");
+            tracing::warn!(event = "log.unavailable", log = self.log.number(), reason, "the log is unavailable");
             self.sent.values_mut().for_each(|sent| sent.stale = true);
             self.probe = Some(Box::pin(until_available(self.log.clone(), self.writer, self.reachable.clone())));
         }
@@ -343,7 +347,7 @@ impl Worker {
     fn reopen(&mut self) {
         self.probe = None;
         self.set_open(true);
-        tracing::info!(log = self.log.number(), "the log is available again");
+        tracing::info!(event = "log.available", log = self.log.number(), "the log is available again");
     }
 }
 

@@ -280,7 +280,7 @@ fn report(purpose: &str, event: &Event) {
         Event::Connected => tracing::debug!(purpose, "connected to nats-server"),
         // Nobody uses it any more: only that ends it.
         Event::Closed => tracing::debug!(purpose, "left nats-server"),
-        Event::Disconnected => tracing::warn!(purpose, "lost the connection to nats-server, reconnecting"),
+        Event::Disconnected => tracing::warn!(event = "nats.lost", purpose, "lost the connection to nats-server, reconnecting"),
         other => tracing::warn!(purpose, "nats-server connection: {other}"),
     }
 }

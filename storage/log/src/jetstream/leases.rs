@@ -105,14 +105,23 @@ impl Leases {
             if free && let Ok(Some(lease)) = self.take(log, holder, epoch + 1, revision).await {
                 self.waiting().remove(&log);
                 if let Some(before) = before.filter(|_| told.is_some()) {
-                    tracing::warn!(log, epoch = lease.record.epoch, "takes the log over from {before}");
+                    tracing::warn!(
+                        event = "lease.taken_over",
+                        log,
+                        epoch = lease.record.epoch,
+                        "takes the log over from {before}"
+                    );
                 }
                 return Ok(lease);
             }
             if let Some(other) = before {
                 self.waiting().insert(log, format!("log {log} is served by {}: this engine waits", other.place()));
                 if told.as_ref() != Some(&other) {
-                    tracing::info!(log, "served by {other}: waiting until it ends or does not renew its lease any more");
+                    tracing::info!(
+                        event = "lease.waiting",
+                        log,
+                        "served by {other}: waiting until it ends or does not renew its lease any more"
+                    );
                     told = Some(other);
                 }
             }

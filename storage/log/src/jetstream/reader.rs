@@ -102,14 +102,14 @@ impl Reader {
             match self.try_resume().await {
                 Err(LogError::Unreachable(reason)) => {
                     if !interrupted {
-                        tracing::warn!(log, next, "reading is interrupted: {reason}");
+                        tracing::warn!(event = "log.interrupted", log, next, "reading is interrupted: {reason}");
                     }
                     interrupted = true;
                     sleep(RESUME_RETRY).await;
                 }
                 Ok(delivery) => {
                     if interrupted {
-                        tracing::info!(log, next, "reading goes on");
+                        tracing::info!(event = "log.resumed", log, next, "reading goes on");
                     }
                     return Ok(delivery);
                 }

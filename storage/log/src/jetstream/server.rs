@@ -243,7 +243,7 @@ impl Supervisor {
             let ended = match end {
                 End::Stopped => return,
                 End::Itself(ended) => {
-                    tracing::error!("nats-server ended ({ended}); starting it again");
+                    tracing::error!(event = "nats.ended", "nats-server ended ({ended}); starting it again");
                     ended
                 }
                 End::Silent(stream) => {
