@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 const EXTENSIONS: &[&str] =
-    &["rs", "toml", "proto", "md", "yml", "yaml", "sql", "lua", "svg", "json", "golden", "service", "conf", "env", "ndjson"];
+    &["rs", "toml", "proto", "md", "yml", "yaml", "sql", "lua", "svg", "json", "golden", "service", "conf", "env", "ndjson", "py", "tpl"];
 const NAMES: &[&str] = &[
     ".ci/run",
     ".editorconfig",
@@ -15,6 +15,8 @@ const NAMES: &[&str] = &[
     "Makefile",
     "deploy/compose/make-keys",
 ];
+/// What helm calls so.
+const OF_HELM: &[&str] = &["deploy/helm/emshop/.helmignore", "deploy/helm/emshop/templates/NOTES.txt"];
 const FOLDERS: &[&str] = &["scripts/", "fuzz/corpus/", "deploy/container/", "deploy/debian/"];
 
 /// Largest tracked file, in bytes; what is generated may be larger.
@@ -33,6 +35,7 @@ fn is_known(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
         || NAMES.contains(&name)
+        || OF_HELM.contains(&name)
         || FOLDERS.iter().any(|folder| name.starts_with(folder))
 }
 
