@@ -3,6 +3,8 @@
 #![warn(missing_docs)]
 
 pub mod http;
+pub mod process;
+pub mod tools;
 
 use std::env;
 use std::path::PathBuf;
