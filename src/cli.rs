@@ -1,6 +1,7 @@
 //! The command line.
 
 mod looks;
+mod operate;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,11 @@ use clap::{Args, Parser, Subcommand};
 use emshop_proto::access::{ROLES, Role};
 
 pub use looks::{CompletionsFlags, ConsumeFlags, Form, ManFlags, StatusFlags};
+pub use operate::{
+    AdjustStockFlags, ApiFlags, CancelFlags, GoodsFlags, ListOrdersFlags, ListSagasFlags, ListStockFlags, OrderFlags,
+    OrdersCommand, PageFlags, RefundFlags, RepairFlags, ResolveReturnFlags, RetryFlags, SagasCommand, SetStockFlags,
+    SetThresholdFlags, Standing, StockCommand, StockHistoryFlags, Verdict, WaitingFlags, WriteOffFlags,
+};
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -16,6 +22,8 @@ Exit status:
   1    it failed, and the last line on stderr says why; or a shop is not served (status)
   2    wrong usage or settings
   3    an invariant is broken, or something is stuck (demo, inspect)
+  4    the shop refuses it, by the rule that the last line on stderr names (orders, stock, sagas)
+  5    it was not reached, does not answer, or wants to be asked again; a repair is sent again under its key (orders, stock, sagas)
   101  a bug stopped the process before it could serve wrong numbers
   130  a second Ctrl-C cut the orderly stop short";
 
@@ -50,6 +58,15 @@ pub enum Command {
     /// Show whether a cluster is served, by which engines, and how far they are
     #[command(after_help = SETTINGS)]
     Status(StatusFlags),
+    /// Look up and repair orders
+    #[command(subcommand)]
+    Orders(OrdersCommand),
+    /// Look up and change stock
+    #[command(subcommand)]
+    Stock(StockCommand),
+    /// Look up sagas that are stuck, and go on with them
+    #[command(subcommand)]
+    Sagas(SagasCommand),
     /// Archive a shop, also while it sells
     #[command(after_help = SETTINGS)]
     Backup(ArchiveFlags),

@@ -1,8 +1,8 @@
 //! `emshop inspect`: what the state holds, and whether its invariants do.
 
 use std::error::Error;
+use std::iter;
 use std::path::Path;
-use std::{fs, iter};
 
 use anyhow::{Context, Result, anyhow, bail};
 use comfy_table::Table;
@@ -11,7 +11,6 @@ use emshop_proto::v1::admin_service_client::AdminServiceClient;
 use emshop_proto::v1::{InspectRequest, LogInspection};
 use emshop_state::RocksStore;
 use serde_json::{Value, json};
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request, Status};
 
 use crate::EXIT_BROKEN;
@@ -44,12 +43,7 @@ fn of_folder(data: &Path) -> Result<Vec<LogInspection>> {
 }
 
 async fn of_server(target: &str, tls: &TlsFlags, token: Option<&str>) -> Result<Vec<LogInspection>> {
-    let mut endpoint =
-        Endpoint::from_shared(target.to_owned()).with_context(|| format!("{target:?} is no address of a server"))?;
-    if endpoint.uri().scheme_str() == Some("https") {
-        endpoint = endpoint.tls_config(client_tls(tls)?).map_err(|error| reach::failure(target, tls, &error))?;
-    }
-    let channel = endpoint.connect().await.map_err(|error| reach::failure(target, tls, &error))?;
+    let channel = reach::connect(target, tls).await?;
     let mut admin = AdminServiceClient::new(channel);
     let mut request = Request::new(InspectRequest {});
     if let Some(token) = token {
@@ -76,22 +70,10 @@ fn refusal(target: &str, tls: &TlsFlags, status: &Status) -> anyhow::Error {
     }
 }
 
-fn client_tls(flags: &TlsFlags) -> Result<ClientTlsConfig> {
-    let read = |path: &Path| fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
-    let mut config = match &flags.tls_ca {
-        Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?)),
-        None => ClientTlsConfig::new().with_native_roots(),
-    };
-    if let (Some(cert), Some(key)) = (&flags.tls_cert, &flags.tls_key) {
-        config = config.identity(Identity::from_pem(read(cert)?, read(key)?));
-    }
-    Ok(config)
-}
-
 fn violations(log: &LogInspection) -> impl Iterator<Item = String> {
     let stuck = (log.sagas_stuck > 0).then(|| {
         let LogInspection { log, sagas_stuck, .. } = log;
-        format!("log {log}: {sagas_stuck} sagas are stuck: AdminService.ListWaiting names them, OrderService.ResolveSaga goes on")
+        format!("log {log}: {sagas_stuck} sagas are stuck: `emshop sagas list` names them, `emshop sagas retry` goes on")
     });
     log.violations.iter().map(|sentence| format!("log {}: {sentence}", log.log)).chain(stuck)
 }

@@ -1,6 +1,7 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@status`], [`mod@backup`], [`mod@void`], [`mod@token`],
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it),
+//! [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@status`], [`operate`], [`mod@backup`], [`mod@void`], [`mod@token`],
 //! [`key`], [`mod@consumer`], [`mod@consume`], [`manual`].
 
 mod admin;
@@ -16,11 +17,13 @@ mod disk;
 mod exit;
 mod folder;
 mod inspect;
+mod json;
 mod key;
 mod manual;
 mod nats;
 mod node;
 mod open_files;
+mod operate;
 mod reach;
 mod secret;
 mod serve;
@@ -37,11 +40,12 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use cli::{
-    ArchiveFlags, Cli, Command, ConsumeFlags, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags, RotateFlags,
-    ServeFlags, StatusFlags, TokenFlags, VoidFlags,
+    ApiFlags, ArchiveFlags, Cli, Command, ConsumeFlags, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags,
+    RotateFlags, ServeFlags, StatusFlags, TokenFlags, VoidFlags,
 };
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
 use exit::ExitCode;
+use operate::{Api, CallError};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -50,6 +54,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 const EXIT_BROKEN: u8 = 3;
+const EXIT_REFUSED: u8 = 4;
+const EXIT_UNANSWERED: u8 = 5;
 const EXIT_BUG: u8 = 101;
 const EXIT_INTERRUPTED: u8 = 130;
 
@@ -60,6 +66,9 @@ fn main() -> ! {
         Command::Demo(flags) => demo(&cli, flags),
         Command::Inspect(flags) => quietly(inspect::run(flags)),
         Command::Status(flags) => status(&cli, flags),
+        Command::Orders(command) => operate(&cli, command.api(), async |api| operate::orders::run(command, api).await),
+        Command::Stock(command) => operate(&cli, command.api(), async |api| operate::stock::run(command, api).await),
+        Command::Sagas(command) => operate(&cli, command.api(), async |api| operate::sagas::run(command, api).await),
         Command::Backup(flags) => archive(&cli, flags, async |settings| backup::backup(flags, settings).await),
         Command::Repair(flags) => archive(&cli, flags, async |settings| backup::repair(flags, settings).await),
         Command::Restore(flags) => restore(&cli, flags),
@@ -74,7 +83,7 @@ fn main() -> ! {
     };
     exit::in_order(ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        ExitCode::from(if is_usage(&error) { EXIT_USAGE } else { EXIT_FAILED })
+        ExitCode::from(status_of(&error))
     }))
 }
 
@@ -106,6 +115,13 @@ fn quietly(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> 
 fn status(cli: &Cli, flags: &StatusFlags) -> Result<ExitCode> {
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     Runtime::new()?.block_on(status::run(flags, &settings))
+}
+
+/// Runs what operators do over the API.
+fn operate(cli: &Cli, flags: &ApiFlags, work: impl AsyncFnOnce(&Api<'_>) -> Result<()>) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(async { work(&Api::open(flags, &settings).await?).await })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn archive(cli: &Cli, flags: &ArchiveFlags, work: impl AsyncFnOnce(&Settings) -> Result<ExitCode>) -> Result<ExitCode> {
@@ -164,6 +180,12 @@ fn settings(cli: &Cli, overrides: &[Override], log_default: &str) -> Result<Opti
     Ok(Some(settings))
 }
 
-fn is_usage(error: &Error) -> bool {
-    error.is::<Unacceptable>()
+/// Of a process that ends with this.
+fn status_of(error: &Error) -> u8 {
+    match error.downcast_ref() {
+        Some(CallError::Refused(_)) => EXIT_REFUSED,
+        Some(CallError::Unanswered(_)) => EXIT_UNANSWERED,
+        None if error.is::<Unacceptable>() => EXIT_USAGE,
+        None => EXIT_FAILED,
+    }
 }

@@ -1,12 +1,62 @@
-//! Why a server was not reached: all that is known of the reason, and what may help.
+//! How a server is reached; and why it was not: all that is known of the reason, and what may help.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::iter;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, iter};
 
-use anyhow::{Chain, anyhow};
+use anyhow::{Chain, Context, Result, anyhow};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::cli::TlsFlags;
+
+/// To a machine that does not answer at all.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// Connects to the server at a URL, by TLS where it begins with `https`.
+///
+/// # Errors
+/// Why it was not reached, or what of the flags is no certificate.
+pub async fn connect(target: &str, tls: &TlsFlags) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(target.to_owned()).with_context(|| format!("{target:?} is no address of a server"))?;
+    let mut endpoint = endpoint.connect_timeout(CONNECT_WAIT);
+    if endpoint.uri().scheme_str() == Some("https") {
+        endpoint = endpoint.tls_config(client_tls(tls)?).map_err(|error| failure(target, tls, &error))?;
+    }
+    endpoint.connect().await.map_err(|error| failure(target, tls, &error))
+}
+
+fn client_tls(flags: &TlsFlags) -> Result<ClientTlsConfig> {
+    let mut config = match &flags.tls_ca {
+        Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    if let (Some(cert), Some(key)) = (&flags.tls_cert, &flags.tls_key) {
+        config = config.identity(Identity::from_pem(read(cert)?, read(key)?));
+    }
+    Ok(config)
+}
+
+/// Where what listens here is reached on this machine.
+pub fn url_of(listen: SocketAddr, has_tls: bool) -> String {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let scheme = if has_tls { "https" } else { "http" };
+    format!("{scheme}://{}", SocketAddr::new(ip, listen.port()))
+}
+
+/// The file of a flag.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+}
 
 /// What to say of a call to `target` that did not get there, or no answer back.
 pub fn failure(target: &str, tls: &TlsFlags, error: &(dyn Error + 'static)) -> anyhow::Error {

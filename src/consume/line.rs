@@ -5,20 +5,17 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use emshop_log::jetstream::Message as Stored;
-use emshop_proto::API_DESCRIPTOR_SET;
 use emshop_proto::continuity::Continuity;
 use emshop_proto::events::EventType;
 use emshop_proto::v1::event::Body;
 use emshop_proto::v1::{Event, EventBatch};
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions, Value as Field};
+use prost_reflect::{DynamicMessage, MessageDescriptor, Value as Field};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cli::ConsumeFlags;
-
-/// By the names of the protos. Numbers of 64 bits are strings, as JSON has them of protobuf: many programs read numbers of 53 bits only.
-const BY_PROTO: SerializeOptions = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
+use crate::json::{BY_PROTO, MESSAGES};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -44,8 +41,7 @@ pub struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub fn new(wanted: &'a [EventType], flags: &'a ConsumeFlags, from_ms: i64) -> Result<Self> {
-        let pool = DescriptorPool::decode(API_DESCRIPTOR_SET)?;
-        let event = pool.get_message_by_name("emshop.v1.Event").context("the descriptors have no event")?;
+        let event = MESSAGES.get_message_by_name("emshop.v1.Event").context("the descriptors have no event")?;
         Ok(Self { wanted, flags, from_ms, continuity: Continuity::default(), event })
     }
 

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 
 use comfy_table::Table;
 use console::style;
-use emshop_proto::v1::{Money, Order, SagaEvent};
+use emshop_proto::v1::SagaEvent;
 use serde::Serialize;
 
 use super::audit::{Check, Facts};
 use super::catalogue;
 use super::ledger::Ending;
 use super::tour::Stop;
+use crate::operate::print::money;
 use crate::table;
 
 const MS_PER_DAY: i64 = 86_400_000;
@@ -116,7 +117,7 @@ fn heading(text: &str) {
 
 fn print_timeline(facts: &Facts, ending: Ending, title: &str) {
     let Some(order) = facts.ledger.of(ending).next() else { return };
-    heading(&format!("{title}: {}, {}", order.order_id, total(order)));
+    heading(&format!("{title}: {}, {}", order.order_id, money(order.total.as_ref())));
     let start_ms = order.timeline.first().map_or(0, |event| event.at_ms);
     for event in &order.timeline {
         println!("  {}  +{:>5} ms  {}", time_of_day(event.at_ms), event.at_ms - start_ms, step(event));
@@ -168,11 +169,6 @@ fn print_check(check: &Check) {
             broken.iter().for_each(|sentence| println!("      {sentence}"));
         }
     }
-}
-
-fn total(order: &Order) -> String {
-    let Money { amount_minor, currency } = order.total.clone().unwrap_or_default();
-    format!("{}.{:02} {currency}", amount_minor / 100, amount_minor % 100)
 }
 
 /// UTC.

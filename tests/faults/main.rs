@@ -24,6 +24,7 @@ mod linear;
 mod logins;
 mod metrics;
 mod model;
+mod operate;
 mod outage;
 mod privacy;
 mod process;
