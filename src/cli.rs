@@ -9,7 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use emshop_proto::access::{ROLES, Role};
 
-pub use looks::{CompletionsFlags, ConsumeFlags, Form, ManFlags, StatusFlags};
+pub use looks::{CompletionsFlags, ConsumeFlags, Form, ManFlags, StatusFlags, TopFlags};
 pub use operate::{
     AdjustStockFlags, ApiFlags, CancelFlags, GoodsFlags, ListOrdersFlags, ListSagasFlags, ListStockFlags, OrderFlags,
     OrdersCommand, PageFlags, RefundFlags, RepairFlags, ResolveReturnFlags, RetryFlags, SagasCommand, SetStockFlags,
@@ -58,6 +58,9 @@ pub enum Command {
     /// Show whether a cluster is served, by which engines, and how far they are
     #[command(after_help = SETTINGS)]
     Status(StatusFlags),
+    /// Show live what a shop does, from the admin ports of its processes
+    #[command(after_help = SETTINGS)]
+    Top(TopFlags),
     /// Look up and repair orders
     #[command(subcommand)]
     Orders(OrdersCommand),

@@ -1,7 +1,7 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
 //! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it),
-//! [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@status`], [`operate`], [`mod@backup`], [`mod@void`], [`mod@token`],
+//! [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@status`], [`top`], [`operate`], [`mod@backup`], [`mod@void`], [`mod@token`],
 //! [`key`], [`mod@consumer`], [`mod@consume`], [`manual`].
 
 mod admin;
@@ -16,6 +16,7 @@ mod demo;
 mod disk;
 mod exit;
 mod folder;
+mod http;
 mod inspect;
 mod json;
 mod key;
@@ -32,6 +33,7 @@ mod status;
 mod table;
 mod telemetry;
 mod token;
+mod top;
 mod void;
 
 use anyhow::{Context, Error, Result, bail};
@@ -41,7 +43,7 @@ use tokio::runtime::Runtime;
 
 use cli::{
     ApiFlags, ArchiveFlags, Cli, Command, ConsumeFlags, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags,
-    RotateFlags, ServeFlags, StatusFlags, TokenFlags, VoidFlags,
+    RotateFlags, ServeFlags, StatusFlags, TokenFlags, TopFlags, VoidFlags,
 };
 use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
 use exit::ExitCode;
@@ -66,6 +68,7 @@ fn main() -> ! {
         Command::Demo(flags) => demo(&cli, flags),
         Command::Inspect(flags) => quietly(inspect::run(flags)),
         Command::Status(flags) => status(&cli, flags),
+        Command::Top(flags) => top(&cli, flags),
         Command::Orders(command) => operate(&cli, command.api(), async |api| operate::orders::run(command, api).await),
         Command::Stock(command) => operate(&cli, command.api(), async |api| operate::stock::run(command, api).await),
         Command::Sagas(command) => operate(&cli, command.api(), async |api| operate::sagas::run(command, api).await),
@@ -115,6 +118,11 @@ fn quietly(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> 
 fn status(cli: &Cli, flags: &StatusFlags) -> Result<ExitCode> {
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     Runtime::new()?.block_on(status::run(flags, &settings))
+}
+
+fn top(cli: &Cli, flags: &TopFlags) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &[], QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(top::run(flags, &settings))
 }
 
 /// Runs what operators do over the API.

@@ -1,13 +1,14 @@
 //! Flags of commands that change nothing.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 use emshop_proto::events::EventType;
 
-use super::Override;
+use super::{Override, TlsFlags};
 use crate::consume::Begin;
 
 #[derive(Debug, Args)]
@@ -54,6 +55,21 @@ pub struct StatusFlags {
     nats: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct TopFlags {
+    /// Admin port of a process, such as http://127.0.0.1:50052; once for each [default: that of the settings]
+    #[arg(long, value_name = "URL")]
+    pub admin: Vec<String>,
+    #[command(flatten)]
+    pub tls: TlsFlags,
+    /// How often it is looked
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
+    pub interval: Duration,
+    /// Look twice, print what was between, and end
+    #[arg(long)]
+    pub once: bool,
+}
+
 /// How something is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Form {
@@ -85,6 +101,12 @@ impl StatusFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
         vec![("data", self.data.as_deref()), ("nats.url", self.nats.as_deref())]
     }
+}
+
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    const WRONG: &str = "it is a time from 100ms to an hour";
+    let range = Duration::from_millis(100)..=Duration::from_secs(3_600);
+    humantime::parse_duration(text).ok().filter(|interval| range.contains(interval)).ok_or(WRONG)
 }
 
 /// By their names, as subjects have them, or with an underscore in the middle.

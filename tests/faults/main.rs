@@ -36,6 +36,7 @@ mod short;
 mod split;
 mod status;
 mod strangers;
+mod top;
 mod traces;
 mod void;
 mod watch;
