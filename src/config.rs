@@ -1,9 +1,11 @@
 //! Settings: YAML file < environment < flags. What is not a setting is an error that names it.
 
 mod check;
+mod discovery;
 mod oidc;
 mod options;
 mod otlp;
+mod reached;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -22,8 +24,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::cli::Override;
+pub use discovery::Discovery;
 pub use oidc::Oidc;
 pub use otlp::Otlp;
+pub use reached::Reached;
 pub use units::{Listen, LogSet, Networks, SecretUrl, ServerUrl};
 
 /// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
@@ -82,6 +86,7 @@ pub struct Settings {
     pub rates: Rates,
     pub verification: Verification,
     pub payment: Payment,
+    pub discovery: Discovery,
     pub telemetry: Telemetry,
 }
 
@@ -108,6 +113,7 @@ impl Default for Settings {
             rates: Rates::default(),
             verification: Verification::default(),
             payment: Payment::default(),
+            discovery: Discovery::default(),
             telemetry: Telemetry::default(),
         }
     }

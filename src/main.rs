@@ -1,6 +1,6 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
-//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it),
+//! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it), [`discovery`] (who is told where it is),
 //! [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@status`], [`top`], [`operate`], [`mod@backup`], [`mod@void`], [`mod@token`],
 //! [`key`], [`mod@consumer`], [`mod@consume`], [`manual`].
 
@@ -14,6 +14,7 @@ mod consume;
 mod consumer;
 mod demo;
 mod disk;
+mod discovery;
 mod exit;
 mod folder;
 mod http;

@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use crate::admin::{Admin, Hot, Readiness};
 use crate::config::{Role, Settings, Verification};
+use crate::discovery::Discovery;
 use crate::exit::ExitCode;
 use crate::node::Node;
 use crate::signals::Signals;
@@ -45,6 +46,7 @@ fn warn_of_open_doors(settings: &Settings) {
 /// That of the work, or the reason why the node did not start or go on.
 pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<SocketAddr>) -> Result<()>) -> Result<()> {
     let mut signals = Signals::listen()?;
+    let discovery = Discovery::new(settings)?;
     let (registry, readiness, hot) = (Registry::of_process(), Readiness::new(), Hot::new());
     let traces = telemetry::traces(&settings.telemetry, &registry)?;
     // Before all that may wait, for a log or for a disk, and dropped after it.
@@ -58,6 +60,7 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
     };
     readiness.follow(node.readiness());
     hot.follow(node.hot());
+    let announced = discovery.zip(node.address()).map(|(discovery, address)| discovery.announce(address));
     let ended = tokio::select! {
         done = work(node.address()) => done,
         error = node.failed() => Err(error),
@@ -66,6 +69,10 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
     tracing::info!(event = "process.stopping", "stopping");
     readiness.refuse("it is about to stop");
     let stop = async {
+        // While those who are connected are served: who looks for a server now finds another one.
+        if let Some(announced) = announced {
+            announced.leave().await;
+        }
         node.stop().await;
         // It waits for a thread of its own.
         let _ = spawn_blocking(move || traces.stop()).await;

@@ -10,7 +10,7 @@ use emshop_testing::read;
 use emshop_testing::source::{Part, Source};
 
 /// Where settings are declared.
-const SOURCES: [&str; 3] = ["src/config.rs", "src/config/oidc.rs", "src/config/otlp.rs"];
+const SOURCES: [&str; 4] = ["src/config.rs", "src/config/discovery.rs", "src/config/oidc.rs", "src/config/otlp.rs"];
 
 /// Where the binary is told that a user's data goes.
 const DATA_HOME: &str = "/data-home";

@@ -83,6 +83,7 @@ impl Settings {
             "auth.session_lifetime must be at least auth.token_lifetime, and 366d at most"
         );
         self.auth.oidc.check()?;
+        self.discovery.consul.check(self)?;
         ensure!(
             self.payment.pay_url.is_none() || self.payment.webhook_secret_file.is_some(),
             "payment.pay_url is of a real provider, whose notifications need payment.webhook_secret_file"

@@ -12,6 +12,7 @@ mod collector;
 mod consume;
 mod delivery;
 mod deploy;
+mod discovery;
 mod events;
 mod full_log;
 mod goods;
