@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-const EXTENSIONS: &[&str] =
-    &["rs", "toml", "proto", "md", "yml", "yaml", "sql", "lua", "svg", "json", "golden", "service", "conf", "env", "ndjson", "py", "tpl"];
+const EXTENSIONS: &[&str] = &[
+    "rs", "toml", "proto", "md", "yml", "yaml", "sql", "lua", "svg", "json", "golden", "service", "conf", "env", "ndjson", "py",
+    "tpl",
+];
 const NAMES: &[&str] = &[
     ".ci/run",
     ".editorconfig",

@@ -78,7 +78,7 @@ mod tests {
     fn what_does_not_go_together_is_refused() {
         let settings = |consul: Consul, listen: &str, role| {
             let listen = listen.parse().expect("an address");
-            Settings { discovery: Discovery { consul: consul.clone() }, listen, role, ..Settings::default() }
+            Settings { discovery: Discovery { consul }, listen, role, ..Settings::default() }
         };
         let told = |consul: Consul, listen: &str, role| {
             consul.check(&settings(consul.clone(), listen, role)).map_err(|error| format!("{error:#}"))

@@ -109,8 +109,11 @@ mod tests {
 
     use super::*;
 
-    fn look(at: Instant, samples: &[(&str, &[(&str, &str)], f64)]) -> Look {
-        let sample = |(name, labels, value): &(&str, &[(&str, &str)], f64)| Sample {
+    /// Name, labels and value.
+    type Line<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+    fn look(at: Instant, samples: &[Line]) -> Look {
+        let sample = |(name, labels, value): &Line| Sample {
             name: (*name).to_owned(),
             labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             value: *value,
@@ -152,13 +155,14 @@ mod tests {
     #[test]
     fn a_histogram_is_read_by_its_bounds() {
         let (one, two) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-        let bucket = |le, value| ("took_bucket", vec![("le", le), ("m", "a")], value);
-        let looked = |at, buckets: [(&'static str, Vec<(&'static str, &'static str)>, f64); 3]| {
-            let buckets: Vec<_> = buckets.iter().map(|(name, labels, value)| (*name, labels.as_slice(), *value)).collect();
-            look(at, &buckets)
+        let looked = |at, buckets: [(&str, f64); 3]| {
+            let labels = buckets.map(|(bound, _)| [("le", bound), ("m", "a")]);
+            let lines: Vec<_> =
+                labels.iter().zip(buckets).map(|(labels, (_, value))| ("took_bucket", &labels[..], value)).collect();
+            look(at, &lines)
         };
-        let before = [looked(one, [bucket("0.1", 5.0), bucket("1", 5.0), bucket("+Inf", 5.0)])];
-        let now = [looked(two, [bucket("0.1", 5.0), bucket("1", 9.0), bucket("+Inf", 9.0)])];
+        let before = [looked(one, [("0.1", 5.0), ("1", 5.0), ("+Inf", 5.0)])];
+        let now = [looked(two, [("0.1", 5.0), ("1", 9.0), ("+Inf", 9.0)])];
         let between = Between::new(&before, &now);
         let found = between.quantile("took", Some(("m", "a")), 0.5).expect("some");
         assert!((found - 0.55).abs() < 1e-9, "{found}");

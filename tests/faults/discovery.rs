@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use nix::sys::signal::Signal;
@@ -88,6 +89,8 @@ impl Agent {
             .route("/v1/agent/services", get(services))
             .route("/v1/agent/service/register", put(register))
             .route("/v1/agent/service/deregister/{id}", put(deregister))
+            // No connection outlives it.
+            .layer(map_response(closing))
             .with_state(memory.clone());
         let deadline = Instant::now() + PATIENCE;
         let listener = loop {
@@ -133,6 +136,11 @@ impl Agent {
             sleep(POLL).await;
         }
     }
+}
+
+async fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 fn refused(memory: &mut Memory, status: StatusCode, reason: String) -> Response {

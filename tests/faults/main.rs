@@ -40,5 +40,6 @@ mod strangers;
 mod top;
 mod traces;
 mod void;
+mod walk;
 mod watch;
 mod webhook;
