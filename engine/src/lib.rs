@@ -7,5 +7,5 @@ pub mod cut;
 pub mod runtime;
 pub mod shell;
 
-pub use runtime::{Engine, Options};
+pub use runtime::{Engine, Limiter, Options};
 pub use shell::EngineError;

@@ -263,6 +263,16 @@ fn an_engine_tells_its_log_what_the_shop_allows() {
     append(&mut world, 2, TIME_MS + 1_000);
     world.wait(1);
     assert!(own_record(&world).is_none(), "once is enough");
+
+    let others = ShopLimits { unpaid_orders: 4, ..limits };
+    world.take(Input::Limits(others));
+    world.wait(1);
+    let told = own_record(&world);
+    assert!(matches!(told, Some(record::Body::ShopLimits(told)) if told == others), "{told:?}");
+    append(&mut world, 3, TIME_MS + 2_000);
+    world.take(Input::Limits(others));
+    world.wait(1);
+    assert!(own_record(&world).is_none(), "nothing has changed");
 }
 
 /// A shell whose clock a tick has shown to agree with the server's, at sequence 3.

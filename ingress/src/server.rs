@@ -31,6 +31,7 @@ use crate::accounts::Accounts;
 use crate::accounts::session::SessionLifetime;
 use crate::accounts::token::Tokens;
 use crate::accounts::verification::Verification;
+use crate::adjust::Adjust;
 use crate::connections::tls::{self, TlsError, TlsFiles};
 use crate::connections::{self, Peer};
 use crate::health;
@@ -153,6 +154,7 @@ pub struct Ingress {
     crowd: watch::Receiver<usize>,
     /// Why calls should not come here.
     readiness: watch::Receiver<Vec<String>>,
+    adjust: Adjust,
     leave_delay: Duration,
     drain_max: Duration,
     /// The server and the batchers; they end by themselves once stopping.
@@ -227,7 +229,7 @@ pub async fn bind(
     let dispatcher = Arc::new(Dispatcher {
         partitioner,
         defaults,
-        admission,
+        admission: admission.clone(),
         batchers,
         engines,
         outcome_wait_max,
@@ -253,6 +255,8 @@ pub async fn bind(
         helping.spawn(async move { match followed.follow().await {} });
         issuer.looked().await;
     }
+    let (connections, of_connections) = watch::channel(limits);
+    let adjust = Adjust { rates: auth_required.then(|| rates.clone()), admission, connections };
     let watch = auth_required.then(|| {
         let (tokens, revoked, rates, audit) = (tokens.clone(), revoked.clone(), rates.clone(), audit.clone());
         let service_accounts = ServiceAccounts::new(service_accounts::engine(queries.clone()));
@@ -287,8 +291,8 @@ pub async fn bind(
     };
     let (entered, crowd) = watch::channel(0);
     let metrics = connections::Metrics::new(registry);
-    working.spawn(connections::serve(listener, tls, limits, service_for, told, entered, metrics));
-    Ok(Ingress { local_addr, stage, crowd, readiness, leave_delay, drain_max, working, telling, _helping: helping })
+    working.spawn(connections::serve(listener, tls, of_connections, service_for, told, entered, metrics));
+    Ok(Ingress { local_addr, stage, crowd, readiness, adjust, leave_delay, drain_max, working, telling, _helping: helping })
 }
 
 impl Ingress {
@@ -300,6 +304,11 @@ impl Ingress {
     /// Follows why calls should not come here, as its health has it of the whole server; nothing while they should.
     pub fn readiness(&self) -> watch::Receiver<Vec<String>> {
         self.readiness.clone()
+    }
+
+    /// Whoever has it sets its bounds anew.
+    pub fn adjust(&self) -> Adjust {
+        self.adjust.clone()
     }
 
     /// Tells that others should take what comes, and serves on for `leave_delay` or until nobody is connected; then takes no more connections

@@ -31,7 +31,7 @@ use emshop_log::jetstream::{Lease, Leases, Pulse};
 use emshop_log::lease::Holder;
 use emshop_log::{AppendError, CommandLog, LogError};
 use emshop_proto::envelope;
-use emshop_proto::internal::{EngineProgress, QueryReply, query_reply};
+use emshop_proto::internal::{EngineProgress, QueryReply, ShopLimits, query_reply};
 use emshop_proto::letters::Letters;
 use emshop_proto::partitioner::Partitioner;
 use emshop_proto::subjects::{self, Epoch};
@@ -102,6 +102,17 @@ pub struct Engine {
     hold: Hold,
     hot: HotBoard,
     lease: LeaseKeeper,
+}
+
+/// Tells an engine what the shop allows its users.
+pub struct Limiter(Sender<Message>);
+
+impl Limiter {
+    /// From now on it is this: the log is told of it, unless it is in force there.
+    pub fn limit(&self, limits: ShopLimits) {
+        // Of an engine that has ended the next one hears.
+        let _ = self.0.send(Message::Input(Input::Limits(limits)));
+    }
 }
 
 /// What keeps the lease of the log until it is told that the engine has ended.
@@ -228,6 +239,11 @@ impl Engine {
     /// The SKUs that its log is asked for most.
     pub fn hot(&self) -> HotBoard {
         self.hot.clone()
+    }
+
+    /// Whoever has it changes what the shop allows its users.
+    pub fn limiter(&self) -> Limiter {
+        Limiter(self.inbox.clone())
     }
 
     /// Resolves when the engine cannot go on, with the reason.

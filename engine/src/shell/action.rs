@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::Subject;
 use emshop_core::replica::Checkpoint;
 use emshop_log::{AppendError, LastSteps, LogError};
-use emshop_proto::internal::{Envelope, Query, QueryReply};
+use emshop_proto::internal::{Envelope, Query, QueryReply, ShopLimits};
 use emshop_proto::letters::Nonce;
 use emshop_proto::v1::Outcome;
 
@@ -56,6 +56,8 @@ pub enum Input {
     Relieved { by: String },
     /// An [`Action::Inspect`] is done.
     Inspected,
+    /// The shop allows its users this from now on: the log is told of it.
+    Limits(ShopLimits),
     /// The engine is to end in order.
     Stop,
 }

@@ -67,7 +67,7 @@ pub struct Options {
     pub log_age_max: Duration,
     /// How far an entry may be ahead of the engine's own time.
     pub clock_tolerance: Duration,
-    /// What the shop allows its users: the log is told of it when it has something else in force.
+    /// What the shop allows its users, until [`Input::Limits`] says otherwise: the log is told of it when it has something else in force.
     pub limits: ShopLimits,
 }
 
@@ -339,6 +339,7 @@ impl Shell {
             }
             Input::Written { number } => self.written(number),
             Input::Inspected => self.inspection = None,
+            Input::Limits(limits) => self.own.limit(limits),
             Input::Stop => self.stop(now),
         }
         Ok(())

@@ -44,6 +44,11 @@ impl OwnRecords {
         Self { under_way, limits, lags: false, sent_ms: None, agrees: false, next_look: now.elapsed }
     }
 
+    /// From now on the settings have these limits.
+    pub fn limit(&mut self, limits: ShopLimits) {
+        self.limits = limits;
+    }
+
     /// The envelope that is to be appended now, if one is. It is `time_ms` by the engine's own clock.
     pub fn due(&mut self, replica: &mut Replica, time_ms: i64, now: Now) -> Option<Envelope> {
         if now.elapsed < self.next_look {

@@ -5,8 +5,10 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use emshop_proto::access::{Access, Method};
 use emshop_proto::errors::Code;
 use emshop_proto::v1::user_service_server::SERVICE_NAME as USERS;
@@ -165,28 +167,56 @@ impl From<Rate> for String {
 
 /// Counts calls.
 pub struct Rates {
-    accounts_per_address: Keyed<IpAddr>,
-    accounts: Together,
-    reads_per_address: Keyed<IpAddr>,
-    calls_per_user: Keyed<u64>,
-    attempts_per_mobile: Keyed<String>,
-    codes: Together,
+    counted: ArcSwap<Counted>,
+    registry: Registry,
+}
+
+/// By the limits of now.
+struct Counted {
+    accounts_per_address: Arc<Keyed<IpAddr>>,
+    accounts: Arc<Together>,
+    reads_per_address: Arc<Keyed<IpAddr>>,
+    calls_per_user: Arc<Keyed<u64>>,
+    attempts_per_mobile: Arc<Keyed<String>>,
+    codes: Arc<Together>,
     proxies: Vec<IpNet>,
+}
+
+impl Counted {
+    /// Where a rate stays as it was `before`, who was counted goes on being counted.
+    fn new(limits: Limits, before: Option<&Self>, registry: &Registry) -> Self {
+        // By the names of the settings.
+        let refused = |limit: &'static str| move || registry.counter(&catalogue::RATE_LIMITED, &[limit]);
+        macro_rules! limiter {
+            ($kind:ident, $name:ident) => {
+                match before.map(|before| &before.$name).filter(|before| before.rate == limits.$name) {
+                    Some(same) => Arc::clone(same),
+                    None => Arc::new($kind::new(limits.$name, refused(stringify!($name)))),
+                }
+            };
+        }
+        Self {
+            accounts_per_address: limiter!(Keyed, accounts_per_address),
+            accounts: limiter!(Together, accounts),
+            reads_per_address: limiter!(Keyed, reads_per_address),
+            calls_per_user: limiter!(Keyed, calls_per_user),
+            attempts_per_mobile: limiter!(Keyed, attempts_per_mobile),
+            codes: limiter!(Together, codes),
+            proxies: limits.proxies,
+        }
+    }
 }
 
 impl Rates {
     pub fn new(limits: Limits, registry: &Registry) -> Self {
-        // By the names of the settings.
-        let refused = |limit: &'static str| move || registry.counter(&catalogue::RATE_LIMITED, &[limit]);
-        Self {
-            accounts_per_address: Keyed::new(limits.accounts_per_address, refused("accounts_per_address")),
-            accounts: Together::new(limits.accounts, refused("accounts")),
-            reads_per_address: Keyed::new(limits.reads_per_address, refused("reads_per_address")),
-            calls_per_user: Keyed::new(limits.calls_per_user, refused("calls_per_user")),
-            attempts_per_mobile: Keyed::new(limits.attempts_per_mobile, refused("attempts_per_mobile")),
-            codes: Together::new(limits.codes, refused("codes")),
-            proxies: limits.proxies,
-        }
+        let counted = ArcSwap::from_pointee(Counted::new(limits, None, registry));
+        Self { counted, registry: registry.clone() }
+    }
+
+    /// Counts by these limits from now on.
+    pub fn change(&self, limits: Limits) {
+        let changed = Counted::new(limits, Some(&self.counted.load()), &self.registry);
+        self.counted.store(Arc::new(changed));
     }
 
     /// Counts a call that needs no token.
@@ -195,14 +225,14 @@ impl Rates {
     /// When it is one too many.
     pub fn anybody(&self, method: &Method, peer: IpAddr, headers: &HeaderMap) -> Result<(), Box<TooMany>> {
         debug_assert_eq!(method.access, Access::Public);
-        let address = self.address(peer, headers);
+        let (address, counted) = (self.address(peer, headers), self.counted.load());
         let subject = || format!("address:{address}");
         if service_name(method.path) == USERS {
-            self.accounts_per_address.count(&address, subject)?;
+            counted.accounts_per_address.count(&address, subject)?;
             // Who is in already must not be kept out by those who are not.
-            if OF_SESSIONS.contains(&method.path) { Ok(()) } else { self.accounts.count("accounts") }
+            if OF_SESSIONS.contains(&method.path) { Ok(()) } else { counted.accounts.count("accounts") }
         } else {
-            self.reads_per_address.count(&address, subject)
+            counted.reads_per_address.count(&address, subject)
         }
     }
 
@@ -212,7 +242,7 @@ impl Rates {
     /// When it is one too many.
     pub fn unknown(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Box<TooMany>> {
         let address = self.address(peer, headers);
-        self.reads_per_address.count(&address, || format!("address:{address}"))
+        self.counted.load().reads_per_address.count(&address, || format!("address:{address}"))
     }
 
     /// Counts a call with a token. Staff is not counted: it is few, and works for many.
@@ -221,7 +251,10 @@ impl Rates {
     /// When it is one too many.
     pub fn caller(&self, caller: Caller) -> Result<(), Box<TooMany>> {
         match caller.role {
-            Role::User => self.calls_per_user.count(&caller.user_id, || format!("user:{}", caller.user_id)),
+            Role::User => {
+                let subject = || format!("user:{}", caller.user_id);
+                self.counted.load().calls_per_user.count(&caller.user_id, subject)
+            }
             _ => Ok(()),
         }
     }
@@ -231,7 +264,7 @@ impl Rates {
     /// # Errors
     /// When it is one too many.
     pub fn mobile(&self, mobile: &str) -> Result<(), Box<TooMany>> {
-        self.attempts_per_mobile.count(&mobile.to_owned(), || "mobile".to_owned())
+        self.counted.load().attempts_per_mobile.count(&mobile.to_owned(), || "mobile".to_owned())
     }
 
     /// Counts an attempt with the password of a user who has logged in.
@@ -239,7 +272,7 @@ impl Rates {
     /// # Errors
     /// When it is one too many.
     pub fn password(&self, user_id: u64) -> Result<(), Box<TooMany>> {
-        self.attempts_per_mobile.count(&format!("#{user_id}"), || format!("user:{user_id}"))
+        self.counted.load().attempts_per_mobile.count(&format!("#{user_id}"), || format!("user:{user_id}"))
     }
 
     /// Counts a code that is sent.
@@ -247,23 +280,25 @@ impl Rates {
     /// # Errors
     /// When it is one too many.
     pub fn code(&self) -> Result<(), Box<TooMany>> {
-        self.codes.count("codes")
+        self.counted.load().codes.count("codes")
     }
 
     /// Forgets now and then who has not called for long.
     pub async fn forget(&self) {
         loop {
             tokio::time::sleep(FORGET_EVERY).await;
-            self.accounts_per_address.forget();
-            self.reads_per_address.forget();
-            self.calls_per_user.forget();
-            self.attempts_per_mobile.forget();
+            let counted = self.counted.load_full();
+            counted.accounts_per_address.forget();
+            counted.reads_per_address.forget();
+            counted.calls_per_user.forget();
+            counted.attempts_per_mobile.forget();
         }
     }
 
     /// Who calls: what the last proxy says that is known here, and nobody else.
     pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let is_proxy = |address: IpAddr| self.proxies.iter().any(|network| network.contains(&address));
+        let counted = self.counted.load();
+        let is_proxy = |address: IpAddr| counted.proxies.iter().any(|network| network.contains(&address));
         let said = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let said: Vec<_> = said.flat_map(|value| value.split(',')).map(|address| address.trim().parse::<IpAddr>()).collect();
         let mut address = peer;
@@ -286,15 +321,18 @@ pub fn network(address: IpAddr) -> IpAddr {
 }
 
 /// By key, or not at all; with how many were too many.
-struct Keyed<K: Hash + Eq + Clone>(Option<(DefaultKeyedRateLimiter<K>, Counter)>);
+struct Keyed<K: Hash + Eq + Clone> {
+    rate: Rate,
+    limiter: Option<(DefaultKeyedRateLimiter<K>, Counter)>,
+}
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
     fn new(rate: Rate, refused: impl FnOnce() -> Counter) -> Self {
-        Self(rate.quota().map(|quota| (RateLimiter::keyed(quota), refused())))
+        Self { rate, limiter: rate.quota().map(|quota| (RateLimiter::keyed(quota), refused())) }
     }
 
     fn count(&self, key: &K, subject: impl FnOnce() -> String) -> Result<(), Box<TooMany>> {
-        let Some((limiter, refused)) = &self.0 else { return Ok(()) };
+        let Some((limiter, refused)) = &self.limiter else { return Ok(()) };
         limiter.check_key(key).map_err(|not_until| {
             refused.inc();
             TooMany::new(&not_until, subject())
@@ -302,22 +340,25 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
     }
 
     fn forget(&self) {
-        if let Some((limiter, _)) = &self.0 {
+        if let Some((limiter, _)) = &self.limiter {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
     }
 }
 
-struct Together(Option<(DefaultDirectRateLimiter, Counter)>);
+struct Together {
+    rate: Rate,
+    limiter: Option<(DefaultDirectRateLimiter, Counter)>,
+}
 
 impl Together {
     fn new(rate: Rate, refused: impl FnOnce() -> Counter) -> Self {
-        Self(rate.quota().map(|quota| (RateLimiter::direct(quota), refused())))
+        Self { rate, limiter: rate.quota().map(|quota| (RateLimiter::direct(quota), refused())) }
     }
 
     fn count(&self, subject: &str) -> Result<(), Box<TooMany>> {
-        let Some((limiter, refused)) = &self.0 else { return Ok(()) };
+        let Some((limiter, refused)) = &self.limiter else { return Ok(()) };
         limiter.check().map_err(|not_until| {
             refused.inc();
             TooMany::new(&not_until, subject.to_owned())
@@ -405,6 +446,20 @@ mod tests {
         let lines = text.lines().filter_map(|line| line.strip_prefix("emshop_rate_limited_total{limit=\""));
         let refused = ["accounts\"} 1", "accounts_per_address\"} 1", "attempts_per_mobile\"} 1", "calls_per_user\"} 1"];
         assert_eq!(lines.collect::<Vec<_>>(), [&refused[..], &["reads_per_address\"} 1"]].concat(), "and no limit that is off");
+    }
+
+    #[test]
+    fn limits_change_and_who_was_counted_by_another_one_goes_on_being_counted() {
+        let rates = Rates::new(limits(), &Registry::new());
+        let calls = |user_id| rates.caller(Caller { user_id, role: Role::User }).is_ok();
+        let attempts = |mobile| rates.mobile(mobile).is_ok();
+        assert_eq!([calls(1), calls(1), calls(1), attempts("1"), attempts("1")], [true, true, false, true, false]);
+        rates.change(Limits { calls_per_user: Rate::per_minute(3), ..limits() });
+        assert_eq!([calls(1), calls(1), calls(1), calls(1), attempts("1")], [true, true, true, false, false]);
+        rates.change(Limits { proxies: Vec::new(), calls_per_user: Rate::OFF, ..limits() });
+        let (proxy, said) = (IpAddr::from([10, 0, 0, 1]), forwarded(&["203.0.113.7"]));
+        assert_eq!(rates.address(proxy, &said), proxy);
+        assert!((0..100).all(|_| calls(1)) && !attempts("1"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const AGE_GRACE: Duration = Duration::from_secs(30);
 
 /// How many connections there may be, and for how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub all_max: usize,
     pub per_address_max: usize,
@@ -84,7 +84,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve<S>(
     listener: TcpListener,
     tls: Option<watch::Receiver<TlsAcceptor>>,
-    limits: Limits,
+    limits: watch::Receiver<Limits>,
     service_for: impl Fn(Peer) -> S,
     mut stage: watch::Receiver<Stage>,
     crowd: watch::Sender<usize>,
@@ -93,7 +93,7 @@ pub async fn serve<S>(
     S: Answers,
 {
     let (builder, told) = (builder(), stage.clone());
-    let mut places = Places::new(limits.all_max, limits.per_address_max);
+    let mut places = Places::default();
     let untaken = Arc::<Untaken>::default();
     let mut connections = JoinSet::new();
     loop {
@@ -102,11 +102,12 @@ pub async fn serve<S>(
                 Ok((stream, peer)) => {
                     let address = peer.ip().to_canonical();
                     // Whoever finds no place is told so by the end of the connection.
-                    if places.take(address) {
+                    let Limits { all_max, per_address_max, age_max } = *limits.borrow();
+                    if places.take(address, all_max, per_address_max) {
                         let (leave, leaving) = watch::channel(false);
                         let share = Arc::new(Share::new(untaken.clone()));
                         let door = Door::new(service_for(Peer { address, leave: leaving }), share.clone());
-                        let line = Line { builder: builder.clone(), age_max: limits.age_max, leave, share, stage: told.clone() };
+                        let line = Line { builder: builder.clone(), age_max, leave, share, stage: told.clone() };
                         let tls = tls.as_ref().map(|current| current.borrow().clone());
                         connections.spawn(async move {
                             line.answer(stream, tls, door).await;

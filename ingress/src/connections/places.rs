@@ -9,9 +9,8 @@ use tokio::task::JoinError;
 /// How often it is told that connections are turned away.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+#[derive(Default)]
 pub struct Places {
-    all_max: usize,
-    per_address_max: usize,
     all: usize,
     by_address: HashMap<IpAddr, usize>,
     turned_away: u64,
@@ -19,14 +18,10 @@ pub struct Places {
 }
 
 impl Places {
-    pub fn new(all_max: usize, per_address_max: usize) -> Self {
-        Self { all_max, per_address_max, all: 0, by_address: HashMap::new(), turned_away: 0, told_at: None }
-    }
-
-    /// Takes a place for a connection from this address, if there is one.
-    pub fn take(&mut self, address: IpAddr) -> bool {
+    /// Takes a place for a connection from this address, if there is one of so many, and for an address.
+    pub fn take(&mut self, address: IpAddr, all_max: usize, per_address_max: usize) -> bool {
         let of_address = self.by_address.get(&address).copied().unwrap_or(0);
-        if self.all >= self.all_max || of_address >= self.per_address_max {
+        if self.all >= all_max || of_address >= per_address_max {
             self.turned_away(address);
             return false;
         }
@@ -63,12 +58,13 @@ mod tests {
 
     #[test]
     fn places_are_bounded_in_all_and_by_address() {
-        let mut places = Places::new(3, 2);
+        let mut places = Places::default();
         let [one, two, three] = [1, 2, 3].map(|last| IpAddr::from([10, 0, 0, last]));
-        assert_eq!([one, one, one, two, two].map(|address| places.take(address)), [true, true, false, true, false]);
-        assert!(!places.take(three), "there are three");
+        assert_eq!([one, one, one, two, two].map(|address| places.take(address, 3, 2)), [true, true, false, true, false]);
+        assert!(!places.take(three, 3, 2), "there are three");
+        assert!(!places.take(one, 4, 2) && !places.take(three, 2, 2), "whatever the bounds have become");
         places.leave(Ok(one));
-        assert!(places.take(three));
+        assert!(places.take(three, 3, 2));
         places.leave(Ok(one));
         places.leave(Ok(two));
         places.leave(Ok(three));

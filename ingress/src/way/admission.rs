@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use emshop_sync::tasks::Semaphore;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,7 +15,7 @@ const LISTS_AT_ONCE: usize = 16;
 const OPEN: &str = "nobody closes these semaphores";
 
 /// What may be under way over all logs, which share it evenly.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Reads that wait for their answer.
     pub reads: u32,
@@ -28,6 +29,11 @@ pub struct Limits {
 
 /// The budgets of all logs, by number.
 pub struct Admission {
+    now: ArcSwap<AllBudgets>,
+}
+
+struct AllBudgets {
+    limits: Limits,
     logs: Box<[Budgets]>,
 }
 
@@ -41,8 +47,8 @@ struct Budgets {
     streamed: Budget,
 }
 
-impl Admission {
-    pub fn new(limits: Limits, logs: u32) -> Self {
+impl AllBudgets {
+    fn new(limits: Limits, logs: u32) -> Self {
         let share = |limit: u32| limit.div_ceil(logs);
         let budgets = |_| Budgets {
             reads: Arc::new(Semaphore::new(share(limits.reads) as usize)),
@@ -53,34 +59,53 @@ impl Admission {
             calls: Budget::new(share(limits.calls), share(limits.bytes)),
             streamed: Budget::new(share(limits.streamed), share(limits.bytes)),
         };
-        Self { logs: (0..logs).map(budgets).collect() }
+        Self { limits, logs: (0..logs).map(budgets).collect() }
+    }
+}
+
+impl Admission {
+    pub fn new(limits: Limits, logs: u32) -> Self {
+        Self { now: ArcSwap::from_pointee(AllBudgets::new(limits, logs)) }
+    }
+
+    /// Lets in by these limits from now on. What is under way keeps its room in the former ones, and is not counted among what comes.
+    pub fn change(&self, limits: Limits) {
+        let now = self.now.load();
+        if now.limits != limits {
+            self.now.store(Arc::new(AllBudgets::new(limits, now.logs.len() as u32)));
+        }
     }
 
     /// Room for one read from a log, or `None` when there is none now.
     pub fn read(&self, log: u32) -> Option<OwnedSemaphorePermit> {
-        self.logs[log as usize].reads.clone().try_acquire_owned().ok()
+        self.now.load().logs[log as usize].reads.clone().try_acquire_owned().ok()
     }
 
     /// Waits until it is the turn of a read of many rows, which then still needs room as a read; `None` when as many wait as half of the reads.
     pub async fn list(&self, log: u32) -> Option<[OwnedSemaphorePermit; 2]> {
-        let budgets = &self.logs[log as usize];
-        let under_way = budgets.lists_under_way.clone().try_acquire_owned().ok()?;
-        Some([under_way, budgets.lists_in_turn.clone().acquire_owned().await.expect(OPEN)])
+        let (under_way, in_turn) = {
+            let now = self.now.load();
+            let budgets = &now.logs[log as usize];
+            (budgets.lists_under_way.clone().try_acquire_owned().ok()?, budgets.lists_in_turn.clone())
+        };
+        Some([under_way, in_turn.acquire_owned().await.expect(OPEN)])
     }
 
     /// Room for the command of one call to a log, or `None` when there is none now.
     pub fn call(&self, log: u32, bytes: usize) -> Option<Room> {
-        self.logs[log as usize].calls.try_admit(bytes)
+        self.now.load().logs[log as usize].calls.try_admit(bytes)
     }
 
     /// Waits for room for commands of a stream to a log.
     pub async fn stream(&self, log: u32, commands: usize, bytes: usize) -> Room {
-        self.logs[log as usize].streamed.admit(commands, bytes).await
+        let budget = self.now.load().logs[log as usize].streamed.clone();
+        budget.admit(commands, bytes).await
     }
 
     /// What is under way to a log now.
     pub fn under_way(&self, log: u32) -> UnderWay {
-        let Budgets { reads, reads_max, lists_under_way, lists_max, calls, streamed, .. } = &self.logs[log as usize];
+        let now = self.now.load();
+        let Budgets { reads, reads_max, lists_under_way, lists_max, calls, streamed, .. } = &now.logs[log as usize];
         UnderWay {
             reads: Taken::of(reads, *reads_max),
             lists: Taken::of(lists_under_way, *lists_max),
@@ -115,7 +140,8 @@ impl Taken {
     }
 }
 
-/// Bounds commands and their bytes from the moment they are let in until they are answered.
+/// Bounds commands and their bytes from the moment they are let in until they are answered. Clones share it.
+#[derive(Clone)]
 pub struct Budget {
     commands: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
@@ -211,6 +237,25 @@ mod tests {
         drop(read);
         assert_eq!(taken(0)[0], (0, 10));
         assert_eq!(taken(1).map(|(taken, _)| taken), [0; 6]);
+    }
+
+    #[test]
+    fn other_limits_hold_for_what_comes() {
+        let limits = Limits { reads: 1, calls: 1, streamed: 1, bytes: 100 };
+        let admission = Admission::new(limits, 1);
+        let (call, stream) = (admission.call(0, 1).expect("room"), admission.stream(0, 1, 1).now_or_never().expect("room"));
+        let mut waiting = Box::pin(admission.stream(0, 1, 1));
+        assert!(admission.call(0, 1).is_none() && waiting.as_mut().now_or_never().is_none());
+        admission.change(limits);
+        assert!(admission.call(0, 1).is_none(), "nothing has changed");
+        admission.change(Limits { calls: 2, ..limits });
+        let calls = [admission.call(0, 1), admission.call(0, 1), admission.call(0, 1)].map(|room| room.is_some());
+        assert_eq!(calls, [true, true, true], "each gave its room back at once");
+        let held = [admission.call(0, 1).expect("room"), admission.call(0, 1).expect("room")];
+        assert!(admission.call(0, 1).is_none());
+        drop(stream);
+        assert!(waiting.now_or_never().is_some(), "who waited gets the room that it waited for");
+        drop((call, held));
     }
 
     #[test]
