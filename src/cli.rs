@@ -1,5 +1,6 @@
 //! The command line.
 
+mod config;
 mod looks;
 mod operate;
 
@@ -9,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use emshop_proto::access::{ROLES, Role};
 
+pub use config::{ChangeFlags, ConfigCommand, GetFlags, SetFlags, UnsetFlags};
 pub use looks::{CompletionsFlags, ConsumeFlags, Form, ManFlags, StatusFlags, TopFlags};
 pub use operate::{
     AdjustStockFlags, ApiFlags, CancelFlags, GoodsFlags, ListOrdersFlags, ListSagasFlags, ListStockFlags, OrderFlags,
@@ -28,8 +30,8 @@ Exit status:
   130  a second Ctrl-C cut the orderly stop short";
 
 const SETTINGS: &str = "\
-Settings come from --config FILE, then the environment (EMSHOP__SECTION__KEY, such as EMSHOP__NATS__URL), then flags;
-the later one wins. --print-config shows them all.";
+Settings come from --config FILE, then what the cluster has for all processes (emshop config), then the environment
+(EMSHOP__SECTION__KEY, such as EMSHOP__NATS__URL), then flags; the later one wins. --print-config shows them all.";
 
 /// A transaction engine for shops: orders, stock, payments, goods and users through one replayable log.
 #[derive(Debug, Parser)]
@@ -38,7 +40,7 @@ pub struct Cli {
     /// YAML file with settings
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print the effective settings as YAML and exit
+    /// Print the effective settings as YAML, and where each comes from, and exit
     #[arg(long, global = true)]
     pub print_config: bool,
     #[command(subcommand)]
@@ -70,6 +72,9 @@ pub enum Command {
     /// Look up sagas that are stuck, and go on with them
     #[command(subcommand)]
     Sagas(SagasCommand),
+    /// Settings that all processes share, and that change while they run
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Archive a shop, also while it sells
     #[command(after_help = SETTINGS)]
     Backup(ArchiveFlags),

@@ -1,4 +1,4 @@
-//! Settings: YAML file < environment < flags. What is not a setting is an error that names it.
+//! Settings: YAML file < the cluster's bucket < environment < flags. What is not a setting is an error that names it.
 
 mod check;
 mod discovery;
@@ -6,35 +6,28 @@ mod oidc;
 mod options;
 mod otlp;
 mod reached;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod units;
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-use std::{env, fmt, fs};
 
-use anyhow::{Context, Result, bail};
-use config::Environment;
+use anyhow::{Context, Result};
 use emshop_ingress::{Algorithm, Rate, RateLimits};
 use emshop_log::jetstream::SyncMode;
 use emshop_proto::internal::ShopLimits;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use crate::cli::Override;
 pub use discovery::Discovery;
 pub use oidc::Oidc;
 pub use otlp::Otlp;
 pub use reached::Reached;
+pub use sources::{Origin, Shared, Sources};
 pub use units::{Listen, LogSet, Networks, SecretUrl, ServerUrl};
-
-/// Environment variables that are settings begin with this and two underscores: `EMSHOP__NATS__URL` is `nats.url`.
-const ENVIRONMENT_PREFIX: &str = "EMSHOP";
-
-/// The short name of `telemetry.log` in the environment; wins over the long one.
-const LOG_VARIABLE: &str = "EMSHOP_LOG";
 
 // Filters of the log lines, unless the settings have one. What is worth knowing of the NATS client our own code says.
 pub const SERVE_LOG: &str = "info,async_nats=warn";
@@ -492,58 +485,18 @@ pub enum LogFormat {
 }
 
 impl Settings {
-    /// Reads file, environment and flags. `log_default` is the log filter when none of them has one.
-    ///
-    /// # Errors
-    /// [`Unacceptable`], with the name of what is unknown or wrong.
-    pub fn load(file: Option<&Path>, flags: &[Override], log_default: &str) -> Result<Self> {
-        Self::read(file, flags, log_default).context(Unacceptable)
-    }
-
-    fn read(file: Option<&Path>, flags: &[Override], log_default: &str) -> Result<Self> {
-        let mut sources = config::Config::builder().set_default("telemetry.log", log_default)?;
-        if let Some(file) = file {
-            sources = sources.add_source(config::Config::try_from(&read_file(file)?)?);
+    /// The value of a setting as it is printed; nothing of one that is not set, and `None` of one that is not there.
+    pub fn value(&self, name: &str) -> Option<String> {
+        let all = serde_json::to_value(self).expect("settings are printed");
+        match all.pointer(&format!("/{}", name.replace('.', "/")))? {
+            serde_json::Value::Object(_) => None,
+            serde_json::Value::Null => Some(String::new()),
+            serde_json::Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
         }
-        let environment = Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__").ignore_empty(true);
-        sources = sources.add_source(environment);
-        sources = sources.set_override_option("telemetry.log", env::var(LOG_VARIABLE).ok())?;
-        for (key, value) in flags {
-            sources = sources.set_override_option(key, value.map(str::to_owned))?;
-        }
-        let settings: Self = sources.build()?.try_deserialize()?;
-        settings.check()?;
-        Ok(settings)
     }
 
     pub fn to_yaml(&self) -> Result<String> {
         serde_saphyr::to_string(self).context("the settings cannot be printed")
     }
-}
-
-/// What a settings file holds, by a parser that a file cannot make use memory or stack without bound.
-fn read_file(file: &Path) -> Result<Map<String, Value>> {
-    let name = file.display();
-    let text = fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
-    // A rate that is `off` is no boolean.
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let settings = serde_saphyr::from_str_with_options::<Option<_>>(&text, options);
-    let settings = settings.with_context(|| format!("{name} is no settings file"))?;
-    let (settings, known) = (settings.unwrap_or_default(), serde_json::to_value(Settings::default())?);
-    check_names(&settings, &known, "").with_context(|| format!("{name} is no settings file"))?;
-    Ok(settings)
-}
-
-/// Whether each name is one of a setting. (The library takes names for paths, of which some are very long.)
-fn check_names(found: &Map<String, Value>, known: &Value, section: &str) -> Result<()> {
-    for (name, value) in found {
-        let full = format!("{section}{name}");
-        let Some(known) = known.get(name) else { bail!("there is no setting {full:?}") };
-        match value {
-            Value::Object(found) => check_names(found, known, &format!("{full}."))?,
-            Value::Array(_) => bail!("{full} is no list"),
-            _ => {}
-        }
-    }
-    Ok(())
 }

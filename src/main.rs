@@ -1,11 +1,12 @@
 //! The binary `emshop`: command line and wiring. The work is done in the crates `emshop-ingress` and `emshop-engine`.
 //!
 //! Reading order: [`cli`], [`config`], [`node`] (what runs in a process), [`admin`] (what tells of it), [`discovery`] (who is told where it is),
-//! [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@status`], [`top`], [`operate`], [`mod@backup`], [`mod@void`], [`mod@token`],
+//! [`centre`] (settings that change while it runs), [`mod@serve`], [`mod@demo`], [`mod@inspect`], [`mod@status`], [`mod@top`], [`mod@operate`], [`mod@backup`], [`mod@void`], [`mod@token`],
 //! [`key`], [`mod@consumer`], [`mod@consume`], [`manual`].
 
 mod admin;
 mod backup;
+mod centre;
 mod certificates;
 mod cli;
 mod cluster_key;
@@ -43,10 +44,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use cli::{
-    ApiFlags, ArchiveFlags, Cli, Command, ConsumeFlags, ConsumerFlags, DemoFlags, KeyCommand, Override, RestoreFlags,
-    RotateFlags, ServeFlags, StatusFlags, TokenFlags, TopFlags, VoidFlags,
+    ApiFlags, ArchiveFlags, Cli, Command, ConfigCommand, ConsumeFlags, ConsumerFlags, DemoFlags, KeyCommand, Override,
+    RestoreFlags, RotateFlags, ServeFlags, StatusFlags, TokenFlags, TopFlags, VoidFlags,
 };
-use config::{QUIET_LOG, SERVE_LOG, Settings, Telemetry, Unacceptable};
+use config::{QUIET_LOG, SERVE_LOG, Settings, Shared, Sources, Telemetry, Unacceptable};
 use exit::ExitCode;
 use operate::{Api, CallError};
 
@@ -73,6 +74,7 @@ fn main() -> ! {
         Command::Orders(command) => operate(&cli, command.api(), async |api| operate::orders::run(command, api).await),
         Command::Stock(command) => operate(&cli, command.api(), async |api| operate::stock::run(command, api).await),
         Command::Sagas(command) => operate(&cli, command.api(), async |api| operate::sagas::run(command, api).await),
+        Command::Config(command) => config_of_cluster(&cli, command),
         Command::Backup(flags) => archive(&cli, flags, async |settings| backup::backup(flags, settings).await),
         Command::Repair(flags) => archive(&cli, flags, async |settings| backup::repair(flags, settings).await),
         Command::Restore(flags) => restore(&cli, flags),
@@ -92,8 +94,8 @@ fn main() -> ! {
 }
 
 fn serve(cli: &Cli, flags: &ServeFlags) -> Result<ExitCode> {
-    let Some(settings) = settings(cli, &flags.overrides(), SERVE_LOG)? else { return Ok(ExitCode::SUCCESS) };
-    Runtime::new()?.block_on(serve::run(&settings))
+    let Some((settings, sources)) = load(cli, &flags.overrides(), SERVE_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(serve::run(&settings, &sources))
 }
 
 fn demo(cli: &Cli, flags: &DemoFlags) -> Result<ExitCode> {
@@ -106,8 +108,8 @@ fn demo(cli: &Cli, flags: &DemoFlags) -> Result<ExitCode> {
     if let Some(scratch) = &scratch {
         overrides.push(("data", scratch.path().to_str()));
     }
-    let Some(settings) = settings(cli, &overrides, QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
-    Runtime::new()?.block_on(demo::run(flags, &settings))
+    let Some((_, sources)) = load(cli, &overrides, QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    Runtime::new()?.block_on(demo::run(flags, &sources))
 }
 
 /// Runs what has no settings.
@@ -131,6 +133,13 @@ fn operate(cli: &Cli, flags: &ApiFlags, work: impl AsyncFnOnce(&Api<'_>) -> Resu
     let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     Runtime::new()?.block_on(async { work(&Api::open(flags, &settings).await?).await })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn config_of_cluster(cli: &Cli, command: &ConfigCommand) -> Result<ExitCode> {
+    let Some(settings) = settings(cli, &command.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    // What is shown is what servers go by.
+    let sources = Sources::read(cli.config.as_deref(), &command.overrides(), SERVE_LOG)?;
+    Runtime::new()?.block_on(centre::run(command, &sources, &settings))
 }
 
 fn archive(cli: &Cli, flags: &ArchiveFlags, work: impl AsyncFnOnce(&Settings) -> Result<ExitCode>) -> Result<ExitCode> {
@@ -180,13 +189,19 @@ fn consume(cli: &Cli, flags: &ConsumeFlags) -> Result<ExitCode> {
 
 /// Loads the settings and starts the log lines; `None` when the settings were only to be shown.
 fn settings(cli: &Cli, overrides: &[Override], log_default: &str) -> Result<Option<Settings>> {
-    let settings = Settings::load(cli.config.as_deref(), overrides, log_default)?;
+    Ok(load(cli, overrides, log_default)?.map(|(settings, _)| settings))
+}
+
+/// As [`settings`], with where they come from.
+fn load(cli: &Cli, overrides: &[Override], log_default: &str) -> Result<Option<(Settings, Sources)>> {
+    let sources = Sources::read(cli.config.as_deref(), overrides, log_default)?;
+    let settings = sources.settings(&Shared::new())?;
     if cli.print_config {
-        print!("{}", settings.to_yaml()?);
+        Runtime::new()?.block_on(centre::print(&sources, &settings))?;
         return Ok(None);
     }
     telemetry::start(&settings.telemetry)?;
-    Ok(Some(settings))
+    Ok(Some((settings, sources)))
 }
 
 /// Of a process that ends with this.

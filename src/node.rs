@@ -26,9 +26,10 @@ use futures::{StreamExt, future};
 use tokio::task::JoinSet;
 
 use crate::admin::{HotOfLog, Readiness};
-use crate::config::{Role, Settings};
+use crate::centre::Live;
+use crate::config::{Role, Settings, Sources};
 use crate::folder::DataFolder;
-use crate::{cluster_key, disk, key, nats, open_files};
+use crate::{cluster_key, disk, key, nats};
 
 /// How long an ingress waits for the first engine to make the cluster.
 const CLUSTER_WAIT: Duration = Duration::from_secs(60);
@@ -42,18 +43,24 @@ pub struct Node {
     /// When it is ours.
     nats: Option<NatsServer>,
     connection: Connection,
-    /// Follows the file of the keys of tokens.
-    _following: Option<JoinSet<()>>,
+    /// Follows the settings that all share, and the file of the keys of tokens.
+    _following: JoinSet<()>,
     /// Keeps others out until all that use it have stopped.
     _folder: DataFolder,
 }
 
 impl Node {
-    /// Returns when everything serves. What is measured of it is in the registry; while it waits, its readiness tells for what.
+    /// Returns when everything serves, by these settings and what the cluster has for all of its processes. What is measured of it is in the registry; while it waits, its readiness tells for what.
     ///
     /// # Errors
     /// Whatever keeps a part from starting, in a sentence that says what to do.
-    pub async fn start(settings: &Settings, registry: &Registry, readiness: &Readiness, traces: &Traces) -> Result<Self> {
+    pub async fn start(
+        settings: &Settings,
+        sources: &Sources,
+        registry: &Registry,
+        readiness: &Readiness,
+        traces: &Traces,
+    ) -> Result<Self> {
         let providers = Providers {
             payment: settings.payment_options()?,
             verification: settings.verification()?,
@@ -82,19 +89,24 @@ impl Node {
 
         // Without an ingress here nobody has this writer's number.
         let outcomes = LocalOutcomes::new();
-        let Cluster { id: cluster_id, epoch, partitioner, leases, audit, .. } = cluster;
+        let Cluster { id: cluster_id, epoch, partitioner, leases, audit, settings: bucket, .. } = cluster;
         let audit = Arc::new(audit);
-        let parts = Parts { settings, connection, traces, cluster_id, epoch, partitioner, leases, audit, logs, outcomes };
+        let live = Live::start(sources, settings, bucket, registry, traces).await?;
+        let mut following = JoinSet::new();
+        // Also while a part of it waits for others: one engine may wait for days beside one that serves.
+        following.spawn(live.clone().follow());
+        let settings = &live.settings();
+        let parts = Parts { settings, live, connection, traces, cluster_id, epoch, partitioner, leases, audit, logs, outcomes };
         let (owned, engines) = match settings.role {
             Role::Ingress => (Vec::new(), Vec::new()),
             Role::All | Role::Engine => parts.start_engines(&folder).await?,
         };
-        let (search, ingress, following) = match settings.role {
-            Role::Engine => (None, None, None),
+        let (search, ingress) = match settings.role {
+            Role::Engine => (None, None),
             Role::All | Role::Ingress => {
                 let search = parts.open_search(&folder).await?;
-                let (ingress, following) = parts.start_ingress(&folder, search.clone(), providers).await?;
-                (Some(search), Some(ingress), Some(following))
+                let ingress = parts.start_ingress(&folder, search.clone(), providers, &mut following).await?;
+                (Some(search), Some(ingress))
             }
         };
         let listen = ingress.as_ref().map(Ingress::local_addr);
@@ -200,6 +212,7 @@ struct Providers {
 /// What engines and ingress are made of.
 struct Parts<'a> {
     settings: &'a Settings,
+    live: Live,
     connection: Connection,
     traces: &'a Traces,
     cluster_id: String,
@@ -258,7 +271,9 @@ impl Parts<'_> {
             traces: self.traces.clone(),
         };
         let engine = Engine::start(number, self.settings.engine_options(), connections).await;
-        engine.with_context(|| format!("the engine of log {number} does not start"))
+        let engine = engine.with_context(|| format!("the engine of log {number} does not start"))?;
+        self.live.lead_engine(engine.limiter(), self.settings);
+        Ok(engine)
     }
 
     fn local_ingress(&self) -> LocalIngress {
@@ -280,30 +295,17 @@ impl Parts<'_> {
         folder: &DataFolder,
         search: Arc<Search>,
         Providers { payment, verification, issuer, tls }: Providers,
-    ) -> Result<(Ingress, JoinSet<()>)> {
+        following: &mut JoinSet<()>,
+    ) -> Result<Ingress> {
         let (key_file, tokens) = tokens(self.settings, folder)?;
-        let mut following = JoinSet::new();
         following.spawn(key::follow(key_file, tokens.clone()));
-        let traces = self.traces.clone();
-        let options = self.settings.ingress_options(tokens);
-        let mut options = emshop_ingress::Options { payment, verification, issuer, tls, traces, ..options };
-        options.connections.all_max = connections_max(options.connections.all_max)?;
+        let (options, traces) = (self.settings.ingress_options(tokens)?, self.traces.clone());
+        let options = emshop_ingress::Options { payment, verification, issuer, tls, traces, ..options };
         let (logs, audit, outcomes) = (self.logs.clone(), self.audit.clone(), self.outcomes.clone());
         let ingress = emshop_ingress::bind(options, logs, self.partitioner, &self.connection, audit, search, outcomes).await?;
-        Ok((ingress, following))
+        self.live.lead_ingress(ingress.adjust(), self.settings);
+        Ok(ingress)
     }
-}
-
-/// How many clients may be connected: half of the files that may be open are left to the store, which cannot go on without.
-fn connections_max(wanted: usize) -> Result<usize> {
-    let most = open_files::raise()? / 2;
-    if most < wanted {
-        tracing::warn!(
-            connections_max = most,
-            "fewer clients can connect than ingress.connections_max says: raise the limit of open files"
-        );
-    }
-    Ok(wanted.min(most))
 }
 
 /// What signs and verifies tokens here, and the file of its keys.

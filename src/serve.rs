@@ -8,18 +8,18 @@ use emshop_telemetry::Registry;
 use tokio::task::spawn_blocking;
 
 use crate::admin::{Admin, Hot, Readiness};
-use crate::config::{Role, Settings, Verification};
+use crate::config::{Role, Settings, Sources, Verification};
 use crate::discovery::Discovery;
 use crate::exit::ExitCode;
 use crate::node::Node;
 use crate::signals::Signals;
 use crate::telemetry;
 
-pub async fn run(settings: &Settings) -> Result<ExitCode> {
+pub async fn run(settings: &Settings, sources: &Sources) -> Result<ExitCode> {
     if settings.role != Role::Engine {
         warn_of_open_doors(settings);
     }
-    serve_while(settings, async |_| pending().await).await?;
+    serve_while(settings, sources, async |_| pending().await).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -44,7 +44,11 @@ fn warn_of_open_doors(settings: &Settings) {
 ///
 /// # Errors
 /// That of the work, or the reason why the node did not start or go on.
-pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<SocketAddr>) -> Result<()>) -> Result<()> {
+pub async fn serve_while(
+    settings: &Settings,
+    sources: &Sources,
+    work: impl AsyncFnOnce(Option<SocketAddr>) -> Result<()>,
+) -> Result<()> {
     let mut signals = Signals::listen()?;
     let discovery = Discovery::new(settings)?;
     let (registry, readiness, hot) = (Registry::of_process(), Readiness::new(), Hot::new());
@@ -52,7 +56,7 @@ pub async fn serve_while(settings: &Settings, work: impl AsyncFnOnce(Option<Sock
     // Before all that may wait, for a log or for a disk, and dropped after it.
     let _admin = Admin::start(settings, registry.clone(), readiness.clone(), hot.clone()).await?;
     let node = tokio::select! {
-        started = Node::start(settings, &registry, &readiness, &traces) => started?,
+        started = Node::start(settings, sources, &registry, &readiness, &traces) => started?,
         () = signals.next() => {
             tracing::info!("stopped before it served");
             return Ok(());

@@ -2,35 +2,43 @@
 
 use std::io::{IsTerminal, stderr};
 use std::panic;
+use std::sync::OnceLock;
 use std::thread;
 
 use anyhow::{Context, Result};
 use emshop_telemetry::Registry;
 use emshop_telemetry::traces::{Options, Traces};
 use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::{EnvFilter, Registry as Lines};
 
 use crate::config::{LogFormat, Otlp, Telemetry, Unacceptable};
 use crate::node::kernel;
 use crate::{EXIT_BUG, exit};
 
+/// The filter of this process's lines, once they go anywhere.
+static FILTER: OnceLock<Handle<EnvFilter, Lines>> = OnceLock::new();
+
 /// Sends log lines to stderr: text on a terminal, JSON otherwise, unless the settings say which.
 pub fn start(settings: &Telemetry) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.log).with_context(|| format!("telemetry.log is no filter: {:?}", settings.log))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let (filter, handle) = reload::Layer::new(filter);
     let json = match settings.format {
         LogFormat::Auto => !stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    if json {
-        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
-        lines.finish().with(filter_fn(is_discreet)).init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     } else {
-        lines.with_target(false).finish().with(filter_fn(is_discreet)).init();
-    }
+        lines.with_target(false).boxed()
+    };
+    tracing_subscriber::registry().with(filter).with(filter_fn(is_discreet)).with(lines).init();
+    // There is one in a process.
+    let _ = FILTER.set(handle);
     exit_on_panic();
     Ok(())
 }
@@ -45,6 +53,14 @@ pub fn traces(settings: &Telemetry, registry: &Registry) -> Result<Traces> {
     let version = env!("CARGO_PKG_VERSION");
     let options = Options { endpoint: endpoint.in_clear().to_owned(), sampling: *sampling, version, instance };
     Traces::start(&options, registry).context("telemetry.otlp.endpoint").context(Unacceptable)
+}
+
+/// From now on the log lines go by this filter, which was checked with the settings.
+pub fn filter(filter: &str) {
+    if let (Some(handle), Ok(filter)) = (FILTER.get(), EnvFilter::try_new(filter)) {
+        // It fails when there are no lines any more.
+        let _ = handle.reload(filter);
+    }
 }
 
 /// The NATS client traces whole messages, and with them the hashes of passwords: no filter brings those out.

@@ -38,6 +38,11 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
+/// What is printed without where it comes from.
+fn values(printed: &str) -> String {
+    printed.lines().map(|line| line.split("  # ").next().unwrap_or_default().to_owned() + "\n").collect()
+}
+
 fn assert_refused(output: &Output, status: i32, words: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(status), "{stderr}");
@@ -169,12 +174,12 @@ fn limits_of_clients_are_printed() {
     let text = "auth: {required: off}\n\
                 rates: {accounts_per_address: 5/s, calls_per_user: off, codes: 10/h, proxies: '10.0.0.0/8,192.168.1.7/32'}\n\
                 ingress: {connections_max: 300, connections_per_address_max: 20, connection_age_max: 90s}";
-    let printed = stdout(
+    let printed = values(&stdout(
         &emshop(&["serve", "--config", &settings_file(&folder, text), "--print-config"])
             .env("EMSHOP__RATES__ACCOUNTS", "7/m")
             .output()
             .unwrap(),
-    );
+    ));
     for line in [
         "required: false",
         "accounts_per_address: 5/s",
@@ -238,8 +243,15 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let flags = ["serve", "--config", &file, "--listen", "127.0.0.1:3", "--print-config"];
     let environment = [("EMSHOP__LISTEN", "127.0.0.1:2"), ("EMSHOP__NATS__URL", "environment"), ("EMSHOP_LOG", "debug")];
     let printed = stdout(&emshop(&flags).envs(environment).output().unwrap());
-    for line in ["listen: 127.0.0.1:3", "  url: environment", "  sync_interval: 1s", "role: engine", "own: \"1\"", "  log: debug"]
-    {
+    for line in [
+        "listen: 127.0.0.1:3  # flag",
+        "  url: environment  # environment",
+        "  sync_interval: 1s  # file",
+        "role: engine  # file",
+        "own: \"1\"  # file",
+        "  log: debug  # environment",
+        "  format: auto  # default",
+    ] {
         assert!(printed.lines().any(|printed| printed == line), "{line:?} is missing in:\n{printed}");
     }
 }
@@ -250,7 +262,7 @@ fn printed_settings_are_a_settings_file() {
     for flags in [&["serve"][..], &["serve", "--nats", "nats://127.0.0.1:1", "--own", "0,2-3", "--nats-sync", "2m"]] {
         let printed = stdout(&run(&[flags, &["--print-config"]].concat()));
         let file = settings_file(&folder, &printed);
-        assert_eq!(stdout(&run(&["serve", "--config", &file, "--print-config"])), printed);
+        assert_eq!(values(&stdout(&run(&["serve", "--config", &file, "--print-config"]))), values(&printed));
     }
 }
 
@@ -382,7 +394,7 @@ fn data_is_the_users_own_wherever_one_stands() {
         command.env_remove("XDG_DATA_HOME").env("HOME", home.path()).current_dir(elsewhere.path());
         stdout(&command.envs(variables.iter().copied()).output().unwrap())
     };
-    let data = |folder: &Path| format!("data: {}\n", folder.display());
+    let data = |folder: &Path| format!("data: {}  # default\n", folder.display());
     assert!(of(&[]).starts_with(&data(&home.path().join(".local/share/emshop"))));
     assert!(of(&[("XDG_DATA_HOME", elsewhere.path())]).starts_with(&data(&elsewhere.path().join("emshop"))));
 }

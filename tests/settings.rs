@@ -19,14 +19,26 @@ const DATA_HOME: &str = "/data-home";
 fn what_is_generated_is_fresh() {
     let sources = SOURCES.map(|path| Source::new(&read(path)));
     let (defaults, flags) = (defaults(), flags());
+    let live = live();
     let rows = settings(&sources).into_iter().map(|setting| {
         let flag = flags.iter().find(|(name, _)| *name == setting.name).map(|(_, flag)| format!("`{flag}`"));
+        let changes = if live.contains(&format!("\"{}\"", setting.name)) { "yes" } else { "" }.to_owned();
         let default = defaults.get::<Value>(&setting.name).ok().and_then(|value| value.into_string().ok());
         let default = default.filter(|default| default != "null" && default != "~");
         let default = default.map(|default| format!("`{}`", default.replace(DATA_HOME, "$XDG_DATA_HOME")));
-        vec![format!("`{}`", setting.name), flag.unwrap_or_default(), default.unwrap_or_else(|| "–".to_owned()), setting.doc]
+        vec![
+            format!("`{}`", setting.name),
+            flag.unwrap_or_default(),
+            default.unwrap_or_else(|| "–".to_owned()),
+            changes,
+            setting.doc,
+        ]
     });
-    assert_section("docs/OPERATIONS.md", "settings", &table(&["setting", "flag", "default", "what it is"], rows));
+    assert_section(
+        "docs/OPERATIONS.md",
+        "settings",
+        &table(&["setting", "flag", "default", "while it runs", "what it is"], rows),
+    );
     let users = accounts(|user| format!("${}_PASSWORD", user.to_uppercase()));
     assert_section("docs/OPERATIONS.md", "nats-users", &format!("```\n{users}```\n"));
 }
@@ -47,6 +59,13 @@ fn settings(sources: &[Source]) -> Vec<Part> {
         assert!(!setting.doc.is_empty(), "{} has a doc comment", setting.name);
     }
     found
+}
+
+/// The source that lists those that may change while a process runs.
+fn live() -> String {
+    let source = read("src/centre/live.rs");
+    let list = source.split_once("const LIVE").expect("the list").1;
+    list.split_once("];\n\n").expect("its end").0.to_owned()
 }
 
 fn defaults() -> Config {

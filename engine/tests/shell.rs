@@ -269,7 +269,7 @@ fn an_engine_tells_its_log_what_the_shop_allows() {
     world.wait(1);
     let told = own_record(&world);
     assert!(matches!(told, Some(record::Body::ShopLimits(told)) if told == others), "{told:?}");
-    append(&mut world, 3, TIME_MS + 2_000);
+    append(&mut world, 3, TIME_MS + 4_000);
     world.take(Input::Limits(others));
     world.wait(1);
     assert!(own_record(&world).is_none(), "nothing has changed");

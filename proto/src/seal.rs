@@ -49,6 +49,11 @@ impl Seals {
     pub fn of(&self, log: u32) -> Seal {
         Seal(*blake3::keyed_hash(&self.0, &log.to_le_bytes()).as_bytes())
     }
+
+    /// Of the settings that all processes of the cluster share.
+    pub fn of_settings(&self) -> Seal {
+        Seal(*blake3::keyed_hash(&self.0, b"settings").as_bytes())
+    }
 }
 
 /// What envelopes of one log are sealed with: a message authentication code by keyed BLAKE3.
@@ -95,7 +100,7 @@ mod tests {
         let (key, other) = (ClusterKey::new([1; KEY_BYTES]), ClusterKey::new([2; KEY_BYTES]));
         let code = key.seals("a").of(0).over(&[b"envelope"]);
         assert!(key.seals("a").of(0).is_of(&code, &[b"enve", b"lope"]), "parts are one behind the other");
-        for seal in [other.seals("a").of(0), key.seals("b").of(0), key.seals("a").of(1)] {
+        for seal in [other.seals("a").of(0), key.seals("b").of(0), key.seals("a").of(1), key.seals("a").of_settings()] {
             assert!(!seal.is_of(&code, &[b"envelope"]));
         }
         assert!(!key.seals("a").of(0).is_of(&code[..8], &[b"envelope"]), "a part of a seal is none");
@@ -109,6 +114,10 @@ mod tests {
         assert_eq!(
             format!("{:02x?}", key.seals("c").of(3).over(&[b"e"])),
             "[63, a3, f3, f8, 92, 48, 14, 91, c9, aa, 51, b4, 88, 88, 38, 9d]"
+        );
+        assert_eq!(
+            format!("{:02x?}", key.seals("c").of_settings().over(&[b"e"])),
+            "[96, 4a, ed, 73, fa, 8e, 2d, 4a, fa, 4e, 04, b8, 7f, 24, 3c, a9]"
         );
         assert_eq!(format!("{key:?}"), "ClusterKey(f1f652f447e70180)");
     }

@@ -45,6 +45,13 @@ pub fn lease_stream() -> String {
     format!("KV_{LEASE_BUCKET}")
 }
 
+/// The key-value bucket of the settings that may change while processes run, and that all of them share.
+pub const SETTINGS_BUCKET: &str = "EMSHOP_CONFIG";
+/// The stream that is [`SETTINGS_BUCKET`].
+pub const SETTINGS_STREAM: &str = "KV_EMSHOP_CONFIG";
+/// Where all of them are written at once, so that each message is what holds from there on.
+pub const SETTINGS: &str = "$KV.EMSHOP_CONFIG.settings";
+
 /// What [`EVENT_STREAM`] holds: the events of every entity that has no stream of its own.
 pub fn event_subjects() -> Vec<String> {
     let mut subjects: Vec<String> = Vec::new();
@@ -103,6 +110,8 @@ impl Epoch {
     /// Where a message of a stream goes in this epoch that another one of the cluster had at `subject`.
     pub fn instead(self, subject: &str) -> String {
         match subject.strip_prefix("emshop.").and_then(|rest| rest.split_once('.')) {
+            // The settings are those of the cluster, whatever its epoch.
+            _ if subject == SETTINGS => subject.to_owned(),
             Some((epoch, rest)) if epoch != "event" => format!("emshop.{self}.{rest}"),
             _ => self.publishing(subject),
         }
@@ -178,6 +187,13 @@ mod tests {
         let subject = before.audit(AuditKind::SignInRefused);
         assert_eq!(subject, "emshop.0000000000000001.audit.sign_in_refused");
         assert_eq!(after.instead(&subject), after.audit(AuditKind::SignInRefused));
+    }
+
+    #[test]
+    fn settings_are_of_no_epoch() {
+        assert_eq!(SETTINGS_STREAM, format!("KV_{SETTINGS_BUCKET}"));
+        assert_eq!(SETTINGS, format!("$KV.{SETTINGS_BUCKET}.settings"));
+        assert_eq!(Epoch(1).instead(SETTINGS), SETTINGS);
     }
 
     #[test]

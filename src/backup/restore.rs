@@ -62,10 +62,10 @@ async fn restore(archive: &Reader, folder: &DataFolder, connection: &Connection,
     }
     for ArchivedStream { name, .. } in &manifest.streams {
         let (messages, epoch) = (messages(archive, name)?, restore.epoch());
-        if name == subjects::AUDIT_STREAM {
-            restore.fill(name, None, messages).await?;
-        } else {
+        if subjects::EVENT_STREAMS.contains(&name.as_str()) {
             restore.fill(name, None, messages.map(|message| told_in(epoch, message?))).await?;
+        } else {
+            restore.fill(name, None, messages).await?;
         }
     }
     let epoch = restore.epoch().to_string();

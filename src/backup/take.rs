@@ -104,8 +104,10 @@ async fn take(source: &Source, flags: &ArchiveFlags, is_repair: bool) -> Result<
         let first = taking.take_events(name, &logs, &through).await?;
         streams.push(ArchivedStream { name: name.to_owned(), first });
     }
-    let first = taking.take_audit().await?;
-    streams.push(ArchivedStream { name: subjects::AUDIT_STREAM.to_owned(), first });
+    for name in [subjects::AUDIT_STREAM, subjects::SETTINGS_STREAM] {
+        let first = taking.take_stream(name).await?;
+        streams.push(ArchivedStream { name: name.to_owned(), first });
+    }
     numbers.clone().try_for_each(|log| taking.take_state(log))?;
     taking.archive.secret(CLUSTER_KEY, &source.key.text)?;
     source.token_key.iter().try_for_each(|key| taking.archive.secret(TOKEN_KEY, key))?;
@@ -238,9 +240,8 @@ impl Taking<'_> {
         Ok(first)
     }
 
-    /// The audit trail, as it is. Gives the oldest sequence of the stream.
-    async fn take_audit(&mut self) -> Result<u64> {
-        let name = subjects::AUDIT_STREAM;
+    /// A stream as it is. Gives its oldest sequence.
+    async fn take_stream(&mut self, name: &str) -> Result<u64> {
         let mut file = self.archive.file(name)?;
         let bounds = archive::bounds(&self.source.connection, name, &self.source.cluster, &self.source.key.key).await?;
         if bounds.is_none() && !self.is_repair {

@@ -7,6 +7,7 @@ use emshop_ingress::LIFETIME_MAX;
 use emshop_log::LOG_BYTES_MIN;
 use emshop_proto::logistics::COMPLETION_SECONDS_MAX;
 use emshop_proto::partitioner::LOGS_MAX;
+use tracing_subscriber::EnvFilter;
 
 use super::{Captcha, DAY, Ingress, Nats, Role, ServerUrl, Settings, Sms, Tls, Verification};
 
@@ -116,6 +117,11 @@ impl Settings {
         ensure!(
             payment_time.subsec_nanos() == 0 && payment_time.as_secs() <= PAYMENT_SECONDS_MAX,
             "shop.payment_time_max must be whole seconds, up to a day; 0s limits nothing"
+        );
+        let log = &self.telemetry.log;
+        ensure!(
+            EnvFilter::try_new(log).is_ok(),
+            "telemetry.log is no filter such as `info` or `info,emshop_engine=debug`: {log:?}"
         );
         let completion = self.ingress.completion;
         ensure!(

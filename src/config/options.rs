@@ -12,7 +12,7 @@ use emshop_log::jetstream::ClusterOptions;
 use emshop_proto::internal::ShopLimits;
 
 use super::{Captcha, Engine, Ingress, Log, Payment, Rates, SecretUrl, Settings, Shop, Sms, Tls, Unacceptable, Verification};
-use crate::secret;
+use crate::{open_files, secret};
 
 impl Settings {
     pub fn cluster_options(&self) -> ClusterOptions {
@@ -28,13 +28,17 @@ impl Settings {
     pub fn engine_options(&self) -> emshop_engine::Options {
         let Engine { checkpoint_interval, checkpoint_rows_max, clock_tolerance, .. } = self.engine;
         let Log { bytes_max: log_bytes_max, age_max: log_age_max } = self.log;
+        let limits = self.shop_limits();
+        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max, log_age_max, clock_tolerance, limits }
+    }
+
+    pub fn shop_limits(&self) -> ShopLimits {
         let Shop { unpaid_orders_max, order_units_max, payment_time_max } = self.shop;
-        let limits = ShopLimits {
+        ShopLimits {
             unpaid_orders: unpaid_orders_max,
             order_units: order_units_max,
             payment_seconds: u32::try_from(payment_time_max.as_secs()).expect("checked when the settings were read"),
-        };
-        emshop_engine::Options { checkpoint_interval, checkpoint_rows_max, log_bytes_max, log_age_max, clock_tolerance, limits }
+        }
     }
 
     /// Who sends codes: in development the log lines, where nobody else is named.
@@ -89,7 +93,7 @@ impl Settings {
         Ok(Some(files))
     }
 
-    fn rate_limits(&self) -> RateLimits {
+    pub fn rate_limits(&self) -> RateLimits {
         let Rates { accounts_per_address, accounts, reads_per_address, calls_per_user, attempts_per_mobile, codes, proxies } =
             self.rates.clone();
         RateLimits {
@@ -103,21 +107,41 @@ impl Settings {
         }
     }
 
-    /// `tokens` are those of this process's key.
-    pub fn ingress_options(&self, tokens: Tokens) -> emshop_ingress::Options {
-        let Ingress {
-            reads_max, calls_max, streamed_max, bytes_max, outcome_wait_max, leave_delay, drain_max, completion, ..
-        } = self.ingress;
+    /// What may be under way in an ingress.
+    pub fn under_way(&self) -> UnderWay {
+        let Ingress { reads_max: reads, calls_max: calls, streamed_max: streamed, bytes_max, .. } = self.ingress;
         let bytes = u32::try_from(bytes_max).expect("checked when the settings were read");
+        UnderWay { reads, calls, streamed, bytes }
+    }
+
+    /// How many clients may be connected: half of the files that the process may open are left to the store, which cannot go on without.
+    ///
+    /// # Errors
+    /// When the system does not tell how many files these are.
+    pub fn connection_limits(&self) -> Result<ConnectionLimits> {
+        let Ingress { connections_max, connections_per_address_max: per_address_max, connection_age_max: age_max, .. } =
+            self.ingress;
+        let most = open_files::raise()? / 2;
+        if most < connections_max {
+            tracing::warn!(
+                connections_max = most,
+                "fewer clients can connect than ingress.connections_max says: raise the limit of open files"
+            );
+        }
+        Ok(ConnectionLimits { all_max: connections_max.min(most), per_address_max, age_max })
+    }
+
+    /// `tokens` are those of this process's key.
+    ///
+    /// # Errors
+    /// That of [`Settings::connection_limits`].
+    pub fn ingress_options(&self, tokens: Tokens) -> Result<emshop_ingress::Options> {
+        let Ingress { outcome_wait_max, leave_delay, drain_max, completion, .. } = self.ingress;
         let completes_after_seconds = u32::try_from(completion.as_secs()).expect("checked when the settings were read");
-        emshop_ingress::Options {
+        Ok(emshop_ingress::Options {
             listen: self.listen,
-            under_way: UnderWay { reads: reads_max, calls: calls_max, streamed: streamed_max, bytes },
-            connections: ConnectionLimits {
-                all_max: self.ingress.connections_max,
-                per_address_max: self.ingress.connections_per_address_max,
-                age_max: self.ingress.connection_age_max,
-            },
+            under_way: self.under_way(),
+            connections: self.connection_limits()?,
             outcome_wait_max,
             leave_delay,
             drain_max,
@@ -128,7 +152,7 @@ impl Settings {
             tokens,
             reflection: self.ingress.reflection || self.dev,
             ..emshop_ingress::Options::default()
-        }
+        })
     }
 }
 

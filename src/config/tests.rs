@@ -12,7 +12,7 @@ fn read(text: &[u8]) -> Result<Settings> {
     let folder = TempDir::new()?;
     let file = folder.path().join("settings.yaml");
     fs::write(&file, text)?;
-    Settings::load(Some(&file), &[], SERVE_LOG)
+    Sources::read(Some(&file), &[], SERVE_LOG)?.settings(&Shared::new())
 }
 
 /// What a YAML file, a size, a time or a set of logs may have in it.

@@ -26,6 +26,8 @@ struct Line<'a> {
     r#type: &'a str,
     number: u64,
     log_sequence: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    traceparent: &'a str,
     #[serde(flatten)]
     body: Map<String, Value>,
 }
@@ -63,8 +65,9 @@ impl<'a> Lines<'a> {
             }
             let (sequence, number, log_sequence) = (*sequence, event.number, event.log_sequence);
             let (time, body) = (time(event.at_ms), self.body(&event).with_context(unreadable)?);
-            serde_json::to_writer(&mut *out, &Line { stream, sequence, time, log, r#type: &r#type, number, log_sequence, body })
-                .map_err(std::io::Error::from)?;
+            let traceparent = event.traceparent.as_str();
+            let line = Line { stream, sequence, time, log, r#type: &r#type, number, log_sequence, traceparent, body };
+            serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;
             out.write_all(b"\n")?;
         }
         Ok(())

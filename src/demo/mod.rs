@@ -24,7 +24,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::cli::DemoFlags;
-use crate::config::Settings;
+use crate::config::{Shared, Sources};
 use crate::exit::ExitCode;
 use crate::serve::serve_while;
 use crate::{EXIT_BROKEN, EXIT_INTERRUPTED};
@@ -42,10 +42,12 @@ const SHOPPERS: usize = 64;
 const SPINNER_TICK: Duration = Duration::from_millis(100);
 
 /// Starts everything, drives the orders, reports, and serves on when all is well.
-pub async fn run(flags: &DemoFlags, settings: &Settings) -> Result<ExitCode> {
+pub async fn run(flags: &DemoFlags, sources: &Sources) -> Result<ExitCode> {
     let phones = Arc::new(Phones::start().await?);
+    let sources = sources.with(&phones.overrides())?;
+    let settings = sources.settings(&Shared::new())?;
     let mut all_well = None;
-    serve_while(&phones.settings(settings), async |address| {
+    serve_while(&settings, &sources, async |address| {
         let address = address.expect("a demo serves the API");
         let good = perform(flags, address, &phones).await?;
         all_well = Some(good);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::config::{Captcha, Ingress, Settings, Sms, Verification};
+use crate::cli::Override;
 
 type Inbox = Arc<Mutex<HashMap<String, String>>>;
 
@@ -56,15 +56,15 @@ impl Phones {
     }
 
     /// Settings by which codes come here, captchas can be read by a program, and nobody is waited for who could go elsewhere.
-    pub fn settings(&self, settings: &Settings) -> Settings {
-        let verification = Verification {
-            sms: Some(Sms::Http),
-            sms_url: Some(self.url.clone().into()),
-            sms_secret_file: Some(self.secret.path().to_owned()),
-            captcha: Some(Captcha::Plain),
-        };
-        let ingress = Ingress { leave_delay: Duration::ZERO, ..settings.ingress.clone() };
-        Settings { dev: true, verification, ingress, ..settings.clone() }
+    pub fn overrides(&self) -> Vec<Override<'_>> {
+        vec![
+            ("dev", Some("true")),
+            ("verification.sms", Some("http")),
+            ("verification.sms_url", Some(&self.url)),
+            ("verification.sms_secret_file", self.secret.path().to_str()),
+            ("verification.captcha", Some("plain")),
+            ("ingress.leave_delay", Some("0s")),
+        ]
     }
 
     /// The last code that was sent to a number.

@@ -62,6 +62,9 @@ catalogue! {
     (BUILD_INFO, Gauge, "emshop_build_info", ["version", "commit", "rules", "format"], "Always 1; the labels say which build runs, by which rules it applies logs, and which format of clusters it knows."),
     (NATS_UP, Gauge, "emshop_nats_up", ["link"], "Whether nats-server is connected (1) or not (0), by each of the three connections of a process."),
     (NATS_RECONNECTS, Counter, "emshop_nats_reconnects_total", ["link"], "How often such a connection came about again after it was lost."),
+    (CONFIG_REVISION, Gauge, "emshop_config_applied_revision", [], "The revision of the cluster's settings (`emshop config`) that this process goes by; 0 when there is none."),
+    (CONFIG_REFUSED, Gauge, "emshop_config_refused", [], "Whether the newest revision is not acceptable together with this process's own settings, so that it goes on by an older one (1) or not (0)."),
+    (CONFIG_STRANGE, Counter, "emshop_config_strange_total", [], "Values of the bucket of settings that are not sealed with the cluster's key, so that they count for nothing: somebody else writes to the NATS server."),
 
     (SPANS, Counter, "emshop_trace_spans_total", ["result"], "Spans of traced calls: those that `ended` here, that were `exported` to the collector, or that it did not take (`failed`). What ended and is neither waits, or was dropped."),
 

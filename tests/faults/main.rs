@@ -8,6 +8,7 @@ mod backup;
 mod balance;
 mod boards;
 mod carts;
+mod centre;
 mod collector;
 mod consume;
 mod delivery;

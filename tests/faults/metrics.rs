@@ -45,7 +45,7 @@ impl Admin {
     }
 
     /// Status and body.
-    fn get(&self, path: &str) -> (u16, String) {
+    pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.0).expect("the port is open");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time");
         write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.0).expect("it is read");

@@ -454,6 +454,8 @@ mod tests {
             status: i32::MAX,
             delta: Some(Money { amount_minor: i64::MIN, currency: "CNY".to_owned() }),
             left_out: u64::MAX,
+            // Bounded by the command that tells of it, in an entry without all the rest.
+            setting: None,
         };
         assert!(event.encoded_len() <= PAYLOAD_BYTES_MAX, "{} bytes", event.encoded_len());
     }

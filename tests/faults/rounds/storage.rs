@@ -38,9 +38,10 @@ pub fn damage(fault: Fault, site: &Site, older: &Path, random: &mut StdRng) -> S
             "no stream".to_owned()
         }
         Fault::FlippedBit => {
-            let stream = pick(folders(&streams(&store)), random);
-            let blocks = files(&stream.join("msgs")).into_iter().filter(|file| file.extension().is_some_and(|it| it == "blk"));
-            let file = pick(blocks.filter(|file| size(file) > 0).collect(), random);
+            // Some have nothing in them.
+            let streams = folders(&streams(&store)).into_iter().filter(|stream| !blocks(stream).is_empty());
+            let stream = pick(streams.collect(), random);
+            let file = pick(blocks(&stream), random);
             format!("{} of {}", flip(&file, random), name(&stream))
         }
         Fault::OlderState => {
@@ -63,6 +64,12 @@ pub fn damage(fault: Fault, site: &Site, older: &Path, random: &mut StdRng) -> S
 
 fn streams(store: &Path) -> PathBuf {
     store.join("jetstream/SHOP/streams")
+}
+
+/// Files with messages of a stream.
+fn blocks(stream: &Path) -> Vec<PathBuf> {
+    let is_block = |file: &PathBuf| file.extension().is_some_and(|it| it == "blk") && size(file) > 0;
+    files(&stream.join("msgs")).into_iter().filter(is_block).collect()
 }
 
 /// Those that RocksDB needs: it writes the others for people.

@@ -38,7 +38,8 @@ pub struct Archived {
 
 /// Names of all streams of a cluster with so many logs that an archive has.
 pub fn streams(logs: u32) -> Vec<String> {
-    let others = subjects::EVENT_STREAMS.into_iter().chain([subjects::AUDIT_STREAM]).map(str::to_owned);
+    let others =
+        subjects::EVENT_STREAMS.into_iter().chain([subjects::AUDIT_STREAM, subjects::SETTINGS_STREAM]).map(str::to_owned);
     (0..logs).map(subjects::log_stream).chain(others).collect()
 }
 

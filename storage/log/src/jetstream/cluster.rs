@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep};
 
 use super::audit::{ENTRY_BYTES_MAX, KINDS_MAX};
 use super::connection::Link;
-use super::{Connection, JetStreamAudit, JetStreamLog, Leases};
+use super::settings::HISTORY;
+use super::{Connection, JetStreamAudit, JetStreamLog, Leases, SettingsBucket};
 use crate::{LogError, MESSAGE_BYTES_MAX};
 
 const CLUSTER_POLL: Duration = Duration::from_millis(250);
@@ -73,6 +74,8 @@ pub struct Cluster {
     pub leases: Leases,
     /// What concerned security.
     pub audit: JetStreamAudit,
+    /// What its processes share of their settings.
+    pub settings: SettingsBucket,
     open: Vec<Arc<JetStreamLog>>,
 }
 
@@ -118,6 +121,23 @@ impl Cluster {
         Self::of(connection, streams.ensure_all(key).await?, key).await
     }
 
+    /// What the processes share of their settings, and where changes of it are told, of a cluster that was made before.
+    ///
+    /// # Errors
+    /// [`LogError::Unfit`] when there is none, or one with another key; [`LogError::Unreachable`].
+    pub async fn settings_of(connection: &Connection, key: &ClusterKey) -> Result<(SettingsBucket, JetStreamAudit), LogError> {
+        let first = subjects::log_stream(0);
+        let found = find(&connection.read, &first).await?.and_then(|info| Identity::from_metadata(&info.config.metadata));
+        let Some(identity) = found else {
+            return unfit(format!(
+                "the nats-server has no stream {first} of emshop: it has no shop yet, or its storage was lost"
+            ));
+        };
+        identity.check(None, key)?;
+        let settings = SettingsBucket::new(connection, key.seals(&identity.cluster).of_settings());
+        Ok((settings, JetStreamAudit::new(connection, identity.epoch)))
+    }
+
     async fn of(connection: &Connection, identity: Identity, key: &ClusterKey) -> Result<Self, LogError> {
         let (seals, mut open) = (key.seals(&identity.cluster), Vec::new());
         for log in 0..identity.logs {
@@ -125,7 +145,9 @@ impl Cluster {
         }
         let leases = Leases::open(connection, identity.epoch).await?;
         let audit = JetStreamAudit::new(connection, identity.epoch);
-        Ok(Self { partitioner: identity.partitioner()?, epoch: identity.epoch, id: identity.cluster, leases, audit, open })
+        let settings = SettingsBucket::new(connection, seals.of_settings());
+        let partitioner = identity.partitioner()?;
+        Ok(Self { partitioner, epoch: identity.epoch, id: identity.cluster, leases, audit, settings, open })
     }
 
     /// # Panics
@@ -336,6 +358,7 @@ impl<'a> Streams<'a> {
         self.ensure(self.access_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure(self.lease_config(&identity), |found| found.check_same(&identity)).await?;
         self.ensure_audit(&identity).await?;
+        self.ensure_settings(&identity).await?;
         self.ensure(self.event_config(&identity), |found| found.check_same(&identity)).await
     }
 
@@ -349,12 +372,30 @@ impl<'a> Streams<'a> {
         self.ensure(wanted, |found| found.check_same(identity)).await.map(drop)
     }
 
+    /// A cluster of an earlier release has no bucket of settings before an engine makes it: until then each process goes by its own.
+    async fn ensure_settings(&self, identity: &Identity) -> Result<(), LogError> {
+        let wanted = settings_config(identity);
+        if self.made_before && find(self.link, &wanted.name).await?.is_none() {
+            if !self.resizes {
+                return Ok(());
+            }
+            tracing::warn!(stream = wanted.name, "the cluster has no bucket of settings: it is made now, with none in it");
+            create(self.link, &wanted).await?;
+        }
+        self.ensure(wanted, |found| found.check_same(identity)).await.map(drop)
+    }
+
     /// Makes all streams, each of which begins at a sequence, and has room for whatever it is given. That of log 0 is made first: it says that
     /// the rest is to come.
     pub async fn make_all(&self, identity: &Identity, first: &BTreeMap<String, u64>) -> Result<(), LogError> {
         let incomplete = Identity { incomplete: true, ..identity.clone() };
         let logs = (1..identity.logs).map(|log| self.log_config(log, identity));
-        let apart = [self.catalogue_config(identity), self.access_config(identity), self.audit_config(identity)];
+        let apart = [
+            self.catalogue_config(identity),
+            self.access_config(identity),
+            self.audit_config(identity),
+            settings_config(identity),
+        ];
         let others = apart.into_iter().chain([self.lease_config(identity), self.event_config(identity)]);
         for config in iter::once(self.log_config(0, &incomplete)).chain(logs).chain(others) {
             let first_sequence = first.get(&config.name).copied().filter(|first| *first > 1);
@@ -483,6 +524,25 @@ impl<'a> Streams<'a> {
             metadata: identity.to_metadata(),
             ..Default::default()
         }
+    }
+}
+
+/// As key-value buckets are, with one key. What is in it was in force, and stays there to be looked at: nobody takes anything out of it.
+fn settings_config(identity: &Identity) -> Config {
+    Config {
+        name: subjects::SETTINGS_STREAM.into(),
+        subjects: vec![subjects::SETTINGS.into()],
+        storage: StorageType::File,
+        num_replicas: 1,
+        max_messages_per_subject: HISTORY as i64,
+        max_message_size: MESSAGE_BYTES_MAX as i32,
+        discard: DiscardPolicy::Old,
+        deny_delete: true,
+        deny_purge: true,
+        allow_direct: true,
+        max_bytes: -1,
+        metadata: identity.to_metadata(),
+        ..Default::default()
     }
 }
 

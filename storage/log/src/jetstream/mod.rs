@@ -21,6 +21,7 @@ mod overview;
 mod pulse;
 mod reader;
 mod server;
+mod settings;
 mod started;
 mod stored;
 pub mod users;
@@ -56,6 +57,7 @@ pub use metrics::last_sequence;
 pub use overview::{LogOverview, Overview};
 pub use pulse::Pulse;
 pub use server::{NatsServer, ServerError, ServerOptions, SyncMode};
+pub use settings::{Revision, SettingsBucket};
 pub use users::User;
 
 use self::connection::Link;

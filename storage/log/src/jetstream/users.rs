@@ -7,7 +7,8 @@
 use std::fmt::Write;
 
 use emshop_proto::subjects::{
-    self, ACCESS_STREAM, AUDIT_ENTRIES, AUDIT_STREAM, CATALOGUE_STREAM, EVENT_STREAMS, INBOXES, LEASE_BUCKET,
+    self, ACCESS_STREAM, AUDIT_ENTRIES, AUDIT_STREAM, CATALOGUE_STREAM, EVENT_STREAMS, INBOXES, LEASE_BUCKET, SETTINGS,
+    SETTINGS_STREAM,
 };
 
 /// The account of the shop.
@@ -28,7 +29,7 @@ pub enum User {
     Engine,
     /// An ingress.
     Ingress,
-    /// Commands: backup, restore, repair, void, consume, status; and people who put things in order.
+    /// Commands: backup, restore, repair, void, consume, status, config; and people who put things in order.
     Operator,
 }
 
@@ -91,9 +92,10 @@ impl User {
     }
 }
 
-/// What whoever writes to logs does.
+/// What whoever writes to logs does; and reads the settings that all share, which only an operator writes.
 fn writers_publish() -> Vec<String> {
-    owned(["emshop.*.log.*", "$JS.API.STREAM.INFO.*"])
+    let settings = format!("$JS.API.DIRECT.GET.{SETTINGS_STREAM}");
+    owned(["emshop.*.log.*", "$JS.API.STREAM.INFO.*", &settings])
 }
 
 fn engine_publishes() -> Vec<String> {
@@ -117,7 +119,8 @@ fn engine_publishes() -> Vec<String> {
 
 /// Only logs are trimmed, only an operator declares entries void, and an engine has no use for the audit trail.
 fn engine_does_not_publish() -> Vec<String> {
-    let kept = EVENT_STREAMS.into_iter().chain([AUDIT_STREAM]).map(str::to_owned).chain([subjects::lease_stream()]);
+    let kept =
+        EVENT_STREAMS.into_iter().chain([AUDIT_STREAM, SETTINGS_STREAM]).map(str::to_owned).chain([subjects::lease_stream()]);
     let kept = kept.map(|stream| format!("$JS.API.STREAM.PURGE.{stream}"));
     let reads = ["STREAM.MSG.GET.{}", "CONSUMER.CREATE.{}", "CONSUMER.CREATE.{}.>"];
     let reads = reads.map(|request| format!("$JS.API.{}", request.replace("{}", AUDIT_STREAM)));
@@ -137,7 +140,7 @@ fn ingress_publishes() -> Vec<String> {
 
 fn operator_publishes() -> Vec<String> {
     let leases = format!("$KV.{LEASE_BUCKET}.>");
-    owned(["emshop.*.log.>", "emshop.*.event.>", AUDIT_ENTRIES, "$JS.API.>", &leases, subjects::QUERIES])
+    owned(["emshop.*.log.>", "emshop.*.event.>", AUDIT_ENTRIES, "$JS.API.>", &leases, SETTINGS, subjects::QUERIES])
 }
 
 fn owned<const N: usize>(subjects: [&str; N]) -> Vec<String> {

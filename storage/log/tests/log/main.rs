@@ -7,6 +7,7 @@ mod interruptions;
 mod leases;
 mod logins;
 mod server;
+mod settings;
 mod users;
 
 use std::path::Path;

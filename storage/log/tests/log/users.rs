@@ -84,7 +84,7 @@ async fn each_user_may_do_what_its_part_does() {
     let event = epoch.publishing(&subjects::event("order.paid", 0));
     let goods = epoch.publishing(&subjects::event("goods.created", 0));
     // Who may, by the first letters.
-    let publishes: [(String, &str); 13] = [
+    let publishes: [(String, &str); 15] = [
         (epoch.log(0), "seio"),
         (epoch.steps(0, 1), "seo"),
         (epoch.voids(0), "o"),
@@ -97,6 +97,8 @@ async fn each_user_may_do_what_its_part_does() {
         ("$JS.API.STREAM.PURGE.EMSHOP_EVENTS".to_owned(), "o"),
         ("$JS.API.STREAM.PURGE.EMSHOP_AUDIT".to_owned(), "o"),
         (epoch.audit(AuditKind::Role), "sio"),
+        (subjects::SETTINGS.to_owned(), "o"),
+        ("$JS.API.STREAM.PURGE.KV_EMSHOP_CONFIG".to_owned(), "o"),
         ("$JS.API.STREAM.MSG.GET.EMSHOP_LOG_0".to_owned(), "seo"),
     ];
     let asks = [
@@ -114,6 +116,7 @@ async fn each_user_may_do_what_its_part_does() {
         ("CONSUMER.INFO.EMSHOP_EVENTS.x", "o"),
         ("CONSUMER.DELETE.EMSHOP_EVENTS.x", "o"),
         ("DIRECT.GET.EMSHOP_AUDIT", "sio"),
+        ("DIRECT.GET.KV_EMSHOP_CONFIG", "seio"),
     ];
     let hears = [
         (subjects::query(0), "se"),
@@ -276,6 +279,7 @@ async fn a_downstream_service_harms_nobody() {
         format!("STREAM.MSG.GET.{LOG}"),
         format!("DIRECT.GET.{LOG}"),
         format!("DIRECT.GET.KV_{}", subjects::LEASE_BUCKET),
+        format!("DIRECT.GET.{}", subjects::SETTINGS_STREAM),
         format!("STREAM.MSG.DELETE.{EVENTS}"),
         format!("CONSUMER.MSG.NEXT.{LOG}.warehouse"),
         format!("CONSUMER.CREATE.{EVENTS}.x"),
@@ -296,6 +300,7 @@ async fn a_downstream_service_harms_nobody() {
         epoch.audit(AuditKind::Role),
         subjects::query(0),
         subjects::outcome(1),
+        subjects::SETTINGS.to_owned(),
     ];
     for subject in api.chain(others) {
         let answer = timeout(NO_ANSWER, client.request(subject.clone(), Bytes::new())).await;
