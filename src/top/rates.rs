@@ -118,12 +118,19 @@ mod tests {
             labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             value: *value,
         };
-        Look { address: String::new(), at, samples: Ok(samples.iter().map(sample).collect()), reasons: String::new() }
+        Look {
+            address: String::new(),
+            at,
+            samples: Ok(samples.iter().map(sample).collect()),
+            reasons: String::new(),
+            hot: Vec::new(),
+        }
     }
 
     #[test]
     fn counters_of_processes_are_put_together_also_after_a_restart() {
-        let (one, two) = (Instant::now(), Instant::now() + Duration::from_secs(2));
+        let one = Instant::now();
+        let two = one + Duration::from_secs(2);
         let calls = |ok, bad| [("calls", &[("code", "OK"), ("m", "a")][..], ok), ("calls", &[("code", "BAD")][..], bad)];
         let before = [look(one, &calls(10.0, 0.0)), look(one, &calls(1_000.0, 0.0)), look(one, &calls(0.0, 0.0))];
         let gone = Look { samples: Err(anyhow::anyhow!("gone")), ..look(two, &[]) };

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use reqwest::header::ACCEPT;
 use reqwest::{Client, StatusCode, Url};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::http;
@@ -21,6 +23,15 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// A SKU that is asked for often, and in how many of these times there was not enough.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct HotGoods {
+    pub goods_id: u64,
+    pub log: u32,
+    pub asked: u64,
+    pub short: u64,
+}
+
 /// What a process said, or why it said nothing.
 pub struct Look {
     pub address: String,
@@ -28,28 +39,41 @@ pub struct Look {
     pub samples: Result<Vec<Sample>>,
     /// Why calls should not go there, a line each.
     pub reasons: String,
+    /// What its engines are asked for most.
+    pub hot: Vec<HotGoods>,
 }
 
 /// Asks a process.
 pub async fn look(client: &Client, admin: &Url) -> Look {
     let address = admin.authority().to_owned();
-    let (samples, reasons) = match asked(client, admin).await {
-        Ok((samples, reasons)) => (Ok(samples), reasons),
-        Err(error) => (Err(error), String::new()),
+    let (samples, reasons, hot) = match asked(client, admin).await {
+        Ok((samples, reasons, hot)) => (Ok(samples), reasons, hot),
+        Err(error) => (Err(error), String::new(), Vec::new()),
     };
-    Look { address, at: Instant::now(), samples, reasons }
+    Look { address, at: Instant::now(), samples, reasons, hot }
 }
 
-async fn asked(client: &Client, admin: &Url) -> Result<(Vec<Sample>, String)> {
+async fn asked(client: &Client, admin: &Url) -> Result<(Vec<Sample>, String, Vec<HotGoods>)> {
     let (status, metrics) = get(client, admin, "metrics").await?;
     ensure!(status.is_success(), "{} answers with status {status}", admin.authority());
     let samples = read(&metrics).with_context(|| format!("{} tells no metrics", admin.authority()))?;
     let (status, reasons) = get(client, admin, "readyz").await?;
-    Ok((samples, if status.is_success() { String::new() } else { reasons }))
+    let reasons = if status.is_success() { String::new() } else { reasons };
+    let (_, hot) = get(client, admin, "hot").await?;
+    Ok((samples, reasons, read_hot(&hot).with_context(|| format!("{} tells no hot goods", admin.authority()))?))
+}
+
+fn read_hot(text: &str) -> Result<Vec<HotGoods>> {
+    #[derive(Deserialize)]
+    struct Told {
+        goods: Vec<HotGoods>,
+    }
+    Ok(serde_json::from_str::<Told>(text)?.goods)
 }
 
 async fn get(client: &Client, admin: &Url, path: &str) -> Result<(StatusCode, String)> {
-    let answer = client.get(admin.join(path)?).send().await.map_err(|error| unreached(admin, error))?;
+    let request = client.get(admin.join(path)?).header(ACCEPT, "application/json, */*;q=0.1");
+    let answer = request.send().await.map_err(|error| unreached(admin, error))?;
     let status = answer.status();
     Ok((status, String::from_utf8(http::body(answer, BYTES_MAX).await?)?))
 }

@@ -1,5 +1,6 @@
 //! What is shown of a look: a page for a terminal, or a line.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::time::SystemTime;
 
@@ -7,12 +8,15 @@ use comfy_table::Table;
 use console::style;
 
 use super::rates::Between;
+use super::scrape::HotGoods;
 use crate::table;
 
 /// Calls that have a line: those that come most often.
 const METHODS: usize = 10;
 /// Refusals likewise.
 const REFUSALS: usize = 8;
+/// SKUs likewise.
+const GOODS: usize = 5;
 
 const CALLS: &str = "emshop_rpc_seconds";
 const CALLED: &str = "emshop_rpc_seconds_count";
@@ -35,6 +39,7 @@ pub fn page(between: &Between) -> String {
         ("Processes", processes(between)),
         ("Calls", calls(between)),
         ("Refused by the rules", refusals(between)),
+        ("Asked for most, in the last one to two minutes", hot(between)),
         ("Logs", logs(between)),
     ];
     let _ = writeln!(page, "{}", summary(between));
@@ -122,6 +127,16 @@ fn refusals(between: &Between) -> Table {
     let mut table = table::with_header(["code", "refused/s"], [1]);
     for (code, rate) in most(between.rates_by(REFUSED, "code").into_iter().collect(), REFUSALS) {
         table.add_row([code.to_owned(), format!("{rate:.1}")]);
+    }
+    table
+}
+
+fn hot(between: &Between) -> Table {
+    let mut hot: Vec<_> = between.processes().iter().flat_map(|look| &look.hot).collect();
+    hot.sort_by_key(|goods| (Reverse(goods.asked), goods.goods_id));
+    let mut table = table::with_header(["goods", "log", "asked", "short"], 0..4);
+    for HotGoods { goods_id, log, asked, short } in hot.into_iter().take(GOODS) {
+        table.add_row([goods_id.to_string(), log.to_string(), asked.to_string(), short.to_string()]);
     }
     table
 }

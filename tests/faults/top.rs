@@ -57,6 +57,13 @@ async fn a_look_tells_calls_refusals_and_logs() {
     assert!(number(&calls[1]) > 1.0 && number(&calls[2]) > 0.0 && number(&calls[2]) <= number(&calls[3]), "{page}");
     let refused = number(&row("STOCK_INSUFFICIENT_FOR_RESERVATION")[1]);
     assert!(refused > 0.5 && (number(&calls[1]) / refused - 2.0).abs() < 0.5, "{page}");
+    // Of the two that are ordered the second one is never there.
+    let hot = |goods: &str| {
+        page.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|row| row.len() == 4 && row[0] == goods)
+    };
+    let [good, bad] = ["1", "2"].map(|goods| hot(goods).unwrap_or_else(|| panic!("goods {goods}: {page}")));
+    assert_eq!([good[1], good[3], bad[1]], ["0", "0", "0"], "{page}");
+    assert!(number(good[2]) > 1.0 && bad[2] == bad[3], "{page}");
     assert_eq!(row("0 ")[..3], ["0", "has", "it"]);
 
     // Beside one that answers there may be one that does not, and the rest is told all the same.
