@@ -13,9 +13,9 @@ use emshop_proto::access::{ROLES, Role};
 pub use config::{ChangeFlags, ConfigCommand, GetFlags, SetFlags, UnsetFlags};
 pub use looks::{CompletionsFlags, ConsumeFlags, Form, ManFlags, StatusFlags, TopFlags};
 pub use operate::{
-    AdjustStockFlags, ApiFlags, CancelFlags, GoodsFlags, ListOrdersFlags, ListSagasFlags, ListStockFlags, OrderFlags,
-    OrdersCommand, PageFlags, RefundFlags, RepairFlags, ResolveReturnFlags, RetryFlags, SagasCommand, SetStockFlags,
-    SetThresholdFlags, Standing, StockCommand, StockHistoryFlags, Verdict, WaitingFlags, WriteOffFlags,
+    AdjustStockFlags, ApiFlags, GoodsFlags, ListOrdersFlags, ListSagasFlags, ListStockFlags, OrderFlags, OrdersCommand,
+    PageFlags, ReasonedFlags, RefundFlags, RepairFlags, ResolveReturnFlags, SagasCommand, SetStockFlags, SetThresholdFlags,
+    Standing, StockCommand, StockHistoryFlags, Verdict, WaitingFlags, WriteOffFlags,
 };
 
 const EXIT_STATUS: &str = "\

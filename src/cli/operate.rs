@@ -80,7 +80,7 @@ pub enum OrdersCommand {
     /// Show what happened to an order: changes of its status, steps of its sagas, and who did what
     History(OrderFlags),
     /// Cancel an order: releases its stock, and refunds what was paid; before its parcel is shipped
-    Cancel(CancelFlags),
+    Cancel(ReasonedFlags),
     /// Refund a part of what an order was paid, or all that is left of it
     Refund(RefundFlags),
     /// Accept a return, once the goods are back, or decline it
@@ -143,12 +143,13 @@ pub struct WaitingFlags {
     pub api: ApiFlags,
 }
 
+/// A repair of an order that says why.
 #[derive(Debug, Args)]
-pub struct CancelFlags {
+pub struct ReasonedFlags {
     /// Id of the order
     #[arg(value_name = "ORDER_ID")]
     pub order: String,
-    /// Why: it stays in the order's history
+    /// Why: it stays with the order
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub reason: String,
     #[command(flatten)]
@@ -306,7 +307,7 @@ pub enum SagasCommand {
     /// Show how the saga of an order stands, step by step
     Get(OrderFlags),
     /// Try the step again at which a saga is stuck, once its cause is removed
-    Retry(RetryFlags),
+    Retry(ReasonedFlags),
     /// Go on without what another log will never take back; the stock there is yours to put right
     WriteOff(WriteOffFlags),
 }
@@ -341,20 +342,6 @@ pub struct ListSagasFlags {
     pub longer_than: Option<Duration>,
     #[command(flatten)]
     pub page: PageFlags,
-    #[command(flatten)]
-    pub api: ApiFlags,
-}
-
-#[derive(Debug, Args)]
-pub struct RetryFlags {
-    /// Id of the order
-    #[arg(value_name = "ORDER_ID")]
-    pub order: String,
-    /// Why: it stays in the order's timeline
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub reason: String,
-    #[command(flatten)]
-    pub repair: RepairFlags,
     #[command(flatten)]
     pub api: ApiFlags,
 }

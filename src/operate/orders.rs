@@ -16,7 +16,7 @@ use super::print::{self, code, lines, money, operator, pairs, time, word};
 use super::repair::{self, agreed};
 use super::{Api, gather};
 use crate::cli::{
-    CancelFlags, Form, ListOrdersFlags, OrderFlags, OrdersCommand, PageFlags, RefundFlags, ResolveReturnFlags, Verdict,
+    Form, ListOrdersFlags, OrderFlags, OrdersCommand, PageFlags, ReasonedFlags, RefundFlags, ResolveReturnFlags, Verdict,
     WaitingFlags,
 };
 use crate::{json, table};
@@ -253,7 +253,7 @@ pub fn described(order: &Order) -> String {
     )
 }
 
-async fn cancel(flags: &CancelFlags, api: &Api<'_>) -> Result<()> {
+async fn cancel(flags: &ReasonedFlags, api: &Api<'_>) -> Result<()> {
     let what = async || Ok(format!("Cancel {}?", described(&of(api, &flags.order).await?)));
     let key = agreed(&flags.repair, what).await?;
     let request = CancelOrderRequest { order_id: flags.order.clone(), user_id: 0, reason: flags.reason.clone() };

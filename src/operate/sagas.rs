@@ -9,7 +9,7 @@ use super::orders::{described, list_waiting, of, pages_of_waiting, receipt, saga
 use super::print::{self, lines, pairs, time};
 use super::repair::{self, agreed};
 use super::{Api, gather};
-use crate::cli::{ListSagasFlags, OrderFlags, PageFlags, RetryFlags, SagasCommand, Standing, WriteOffFlags};
+use crate::cli::{ListSagasFlags, OrderFlags, PageFlags, ReasonedFlags, SagasCommand, Standing, WriteOffFlags};
 use crate::json;
 
 /// Orders that are looked through for one that is stuck.
@@ -79,7 +79,7 @@ async fn stuck(api: &Api<'_>, order_id: &str) -> Result<Option<WaitingOrder>> {
     Ok(orders.into_iter().find(|order| order.order_id == order_id))
 }
 
-async fn retry(flags: &RetryFlags, api: &Api<'_>) -> Result<()> {
+async fn retry(flags: &ReasonedFlags, api: &Api<'_>) -> Result<()> {
     let what = async || {
         let order = of(api, &flags.order).await?;
         Ok(format!("Go on with {}; its saga is {}: try again what was refused?", described(&order), saga(&order)))
