@@ -10,7 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use emshop_proto::access::{ROLES, Role};
 
-pub use config::{ChangeFlags, ConfigCommand, GetFlags, SetFlags, UnsetFlags};
+pub use config::{ChangeFlags, ConfigCommand, GetFlags, SetFlags, ShopFlags, UnsetFlags};
 pub use looks::{CompletionsFlags, ConsumeFlags, Form, ManFlags, StatusFlags, TopFlags};
 pub use operate::{
     AdjustStockFlags, ApiFlags, GoodsFlags, ListOrdersFlags, ListSagasFlags, ListStockFlags, OrderFlags, OrdersCommand,
@@ -262,15 +262,8 @@ pub struct VoidFlags {
     /// Why: it stays in the log
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: String,
-    /// Data folder of the engine of that log
-    #[arg(long, value_name = "DIR")]
-    data: Option<String>,
-    /// NATS server of the shop [default: the one that emshop runs in the data folder]
-    #[arg(long, value_name = "URL")]
-    nats: Option<String>,
-    /// File of the cluster's key [default: cluster.key in the data folder]
-    #[arg(long, value_name = "FILE")]
-    cluster_key_file: Option<String>,
+    #[command(flatten)]
+    pub shop: ShopFlags,
 }
 
 #[derive(Debug, Args)]
@@ -386,16 +379,6 @@ impl ArchiveFlags {
 impl RestoreFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
         vec![("data", Some(&self.data)), ("nats.url", self.nats.as_deref())]
-    }
-}
-
-impl VoidFlags {
-    pub fn overrides(&self) -> Vec<Override<'_>> {
-        vec![
-            ("data", self.data.as_deref()),
-            ("nats.url", self.nats.as_deref()),
-            ("cluster.key_file", self.cluster_key_file.as_deref()),
-        ]
     }
 }
 

@@ -136,9 +136,9 @@ fn operate(cli: &Cli, flags: &ApiFlags, work: impl AsyncFnOnce(&Api<'_>) -> Resu
 }
 
 fn config_of_cluster(cli: &Cli, command: &ConfigCommand) -> Result<ExitCode> {
-    let Some(settings) = settings(cli, &command.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    let Some(settings) = settings(cli, &command.shop().overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     // What is shown is what servers go by.
-    let sources = Sources::read(cli.config.as_deref(), &command.overrides(), SERVE_LOG)?;
+    let sources = Sources::read(cli.config.as_deref(), &command.shop().overrides(), SERVE_LOG)?;
     Runtime::new()?.block_on(centre::run(command, &sources, &settings))
 }
 
@@ -156,7 +156,7 @@ fn restore(cli: &Cli, flags: &RestoreFlags) -> Result<ExitCode> {
 }
 
 fn void(cli: &Cli, flags: &VoidFlags) -> Result<ExitCode> {
-    let Some(settings) = settings(cli, &flags.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
+    let Some(settings) = settings(cli, &flags.shop.overrides(), QUIET_LOG)? else { return Ok(ExitCode::SUCCESS) };
     Runtime::new()?.block_on(void::run(flags, &settings))
 }
 

@@ -80,19 +80,24 @@ pub struct ShopFlags {
     cluster_key_file: Option<String>,
 }
 
-impl ConfigCommand {
+impl ShopFlags {
     pub fn overrides(&self) -> Vec<Override<'_>> {
-        let shop = match self {
+        vec![
+            ("data", self.data.as_deref()),
+            ("nats.url", self.nats.as_deref()),
+            ("cluster.key_file", self.cluster_key_file.as_deref()),
+        ]
+    }
+}
+
+impl ConfigCommand {
+    pub fn shop(&self) -> &ShopFlags {
+        match self {
             Self::Get(flags) | Self::History(flags) => &flags.shop,
             Self::Set(flags) => &flags.change.shop,
             Self::Unset(flags) => &flags.change.shop,
             Self::Watch(flags) => flags,
-        };
-        vec![
-            ("data", shop.data.as_deref()),
-            ("nats.url", shop.nats.as_deref()),
-            ("cluster.key_file", shop.cluster_key_file.as_deref()),
-        ]
+        }
     }
 }
 
